@@ -1,0 +1,1 @@
+"""Compare architectures and hyper-parameters: experiment sweeps for PyTorch, composed and run with Hydra."""

@@ -1,0 +1,86 @@
+"""The Hydra application: a composed config in, the objective out; and the last word on errors and exit codes."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from sweeps.config import conf_dir, register_schema, resolve
+from sweeps.errors import RunFailed, SweepsError
+from sweeps.records import RunDir
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def task(cfg: DictConfig) -> float:
+    """Do one run in Hydra's output folder and return its objective; NaN where there is none.
+
+    Raises:
+        SweepsError: the run could not be done; its record tells why.
+    """
+    from sweeps.launching.progress import current_progress  # torch: seconds that --help must not cost
+    from sweeps.run import run
+
+    hydra_config = HydraConfig.get()
+    folder = RunDir(hydra_config.runtime.output_dir)
+    overrides = list(hydra_config.overrides.task)
+    try:
+        record = run(resolve(cfg), folder, name=folder.path.name, overrides=overrides, progress=current_progress())
+    except SweepsError:
+        raise
+    except Exception as error:
+        raise RunFailed(
+            f"{folder.path.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}"
+        ) from error
+    return float("nan") if record.objective.value is None else record.objective.value
+
+
+def main() -> None:
+    """Compose and run what the command line asks for; a user's mistake is answered without a traceback.
+
+    Exit codes: 0 all well (a diverged run counts as well), 1 some run failed or a setting cannot work, 2 wrong
+    usage, 130 interrupted.
+    """
+    register_schema()
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints every error its own way and exits
+    entry = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)
+    try:
+        entry()
+    except KeyboardInterrupt:
+        print("interrupted; the same command with the same sweep=NAME goes on from here", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        message = None if wants_traceback else explain(error)
+        if message is None:
+            traceback.print_exc()
+        else:
+            print(message, file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+
+
+def explain(error: BaseException) -> str | None:
+    """What to tell a person about `error`; None where it is a bug that needs its traceback."""
+    for link in _chain(error):
+        if isinstance(link, SweepsError):
+            return f"error: {link}"
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        cause = error.__cause__
+        return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"error: cannot write {error.filename}: {error.strerror}; choose another folder: output=FOLDER"
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """`error` and what it came from: omegaconf hides an error inside a resolver in its own."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

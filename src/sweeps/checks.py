@@ -1,0 +1,128 @@
+"""What a config may say: values that can work, and targets that may be built. This module never imports torch."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sweeps.config import INITS, lookup
+from sweeps.errors import ConfigError
+
+# What `_target_` may name. Hydra's own block-list is no complete boundary, so this is a list of what is allowed.
+# A network of the package is `sweeps.models.NAME`, or `sweeps.models.NAME.NAME` where it is not exported.
+_ALLOWED_TARGETS = re.compile(
+    r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
+      | sweeps\.data\.(IdxFiles|TorchvisionSet)
+      | sweeps\.training\.(constant|cosine|step|one_cycle)
+      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker)
+      | torchvision\.models\.[a-z][a-z0-9_]*
+      | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
+    """,
+    re.VERBOSE,
+)
+_EXTRA_TARGETS = "SWEEPS_ALLOW_TARGETS"
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse a resolved config whose values cannot work, before anything is instantiated.
+
+    Raises:
+        ConfigError: names the key with its value, the rule and the way out.
+    """
+    check_targets(config)
+    for key, rule, holds in _RULES:
+        value = lookup(config, key)
+        if value is not None and not holds(value):
+            raise ConfigError(f"{key}={value} is refused: {rule}")
+    if lookup(config, "optim.lr") is None:
+        raise ConfigError("optim.lr is missing: every optimizer's YAML needs a learning rate, such as lr: 0.1")
+    if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
+        raise ConfigError(
+            f"dataset.labels has {len(config['dataset']['labels'])} names for "
+            f"dataset.classes={config['dataset']['classes']}: name every class once"
+        )
+
+
+def check_targets(config: Any) -> None:
+    """Refuse any `_target_`, at any depth, that is not on the allow-list.
+
+    Raises:
+        ConfigError: names the target and how to allow one's own code.
+    """
+    extra = tuple(prefix for prefix in os.environ.get(_EXTRA_TARGETS, "").split(",") if prefix)
+    for target in _targets(config):
+        if not isinstance(target, str):
+            raise ConfigError(f"_target_={target!r} is refused: it must be the dotted name of a function or class")
+        own = any(target == prefix or target.startswith(prefix.rstrip(".") + ".") for prefix in extra)
+        if not own and _ALLOWED_TARGETS.fullmatch(target) is None:
+            raise ConfigError(
+                f"_target_={target} is refused: a config may build sweeps.models.*, torchvision.models.*, the "
+                "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
+                f"For your own code name its package in the environment: {_EXTRA_TARGETS}={target.partition('.')[0]}"
+            )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _not_negative(value: Any) -> bool:
+    return _number(value) and value >= 0
+
+
+def _fraction(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 1
+
+
+_METRICS = (
+    "auto",
+    *(f"{split}_{figure}" for split in ("test", "val", "train") for figure in ("acc", "loss")),
+)
+
+_RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("optim.lr", "a learning rate is a number above 0, such as optim.lr=0.1", _positive),
+    ("optim.weight_decay", "a weight decay is a number of at least 0", _not_negative),
+    ("optim.momentum", "a momentum is a number from 0 to below 1", lambda v: _fraction(v) and v < 1),
+    ("trainer.epochs", "train for at least one epoch: trainer.epochs=1", _positive),
+    ("trainer.batch_size", "a batch holds at least one image: trainer.batch_size=128", _positive),
+    ("trainer.clip_norm", "a gradient norm to clip at is above 0; null is off", _positive),
+    ("trainer.threads", "at least one thread; null leaves the choice to torch", _positive),
+    ("trainer.checkpoint_every", "a number of epochs; 0 never writes a checkpoint", _not_negative),
+    ("dataset.limit", "at least one image; null takes all", _positive),
+    ("dataset.test_limit", "at least one image; null takes all", _positive),
+    (
+        "dataset.validation",
+        "a share of the training images from 0 to below 1",
+        lambda v: _fraction(v) and v < 1,
+    ),
+    ("resize.size", "images have at least one pixel: resize.size=96", _positive),
+    ("resize.channels", "1 is grey and 3 is colour", lambda v: v in (1, 3)),
+    ("augment.flip", "a probability from 0 to 1", _fraction),
+    ("augment.crop_padding", "a share of the image's side from 0 to 1", _fraction),
+    ("augment.brightness", "a relative change from 0 to 1", _fraction),
+    ("augment.contrast", "a relative change from 0 to 1", _fraction),
+    ("augment.saturation", "a relative change from 0 to 1", _fraction),
+    ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
+    ("seed", "a seed is a whole number of at least 0", _not_negative),
+    ("init", f"known are {', '.join(INITS)}", lambda v: v in INITS),
+    ("objective.metric", f"known are {', '.join(_METRICS)}", lambda v: v in _METRICS),
+    ("objective.epoch", "known are last, best", lambda v: v in ("last", "best")),
+)
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """Every value of a key `_target_` at any depth."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield value
+            else:
+                yield from _targets(value)
+    elif isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _targets(item)

@@ -1,0 +1,132 @@
+"""The typed schema of a run: Hydra refuses unknown keys and wrong types with it.
+
+A model's and an optimizer's own arguments are free, because adding one must cost no more than a YAML. What each key
+means stands where it is set, in `conf/`. This module never imports torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from sweeps.identity import run_name, sweep_folder
+
+INITS = ("xavier", "kaiming", "default")
+
+
+@dataclass
+class DatasetConfig:
+    """What the images are (see `conf/dataset/`)."""
+
+    name: str = MISSING
+    channels: int = MISSING
+    classes: int = MISSING
+    size: int = MISSING
+    labels: list[str] = MISSING
+    source: dict[str, Any] = MISSING
+    root: str | None = None
+    limit: int | None = None
+    test_limit: int | None = None
+    validation: float = 0.0
+
+
+@dataclass
+class ResizeConfig:
+    """What the network sees: square images of `size` pixels with `channels` channels."""
+
+    size: int = MISSING
+    channels: int = MISSING
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes of the training images."""
+
+    flip: float = 0.0
+    crop_padding: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+
+@dataclass
+class TrainerConfig:
+    """How long and how a network is trained."""
+
+    epochs: int = 10
+    batch_size: int = 128
+    clip_norm: float | None = None
+    evaluate_train: bool = False
+    threads: int | None = None
+    checkpoint_every: int = 1
+    save_weights: bool = True
+
+
+@dataclass
+class ObjectiveConfig:
+    """The figure that runs are ranked by."""
+
+    metric: str = "auto"
+    epoch: str = "last"
+
+
+@dataclass
+class SweepsConfig:
+    """One run, composed."""
+
+    model: dict[str, Any] = MISSING
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    resize: ResizeConfig = field(default_factory=ResizeConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: dict[str, Any] = MISSING
+    schedule: dict[str, Any] = MISSING
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tracker: dict[str, Any] = MISSING
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    init: str = "xavier"
+    seed: int = 0
+    device: str = "auto"
+    sweep: str = MISSING
+    output: str = "multirun"
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra (as `sweeps_schema`) and the resolvers that name a run's folder."""
+    ConfigStore.instance().store(name="sweeps_schema", node=SweepsConfig)
+    OmegaConf.register_new_resolver("sweeps.folder", sweep_folder, replace=True)
+    OmegaConf.register_new_resolver("sweeps.run_name", run_name, replace=True)
+
+
+def conf_dir() -> Path:
+    """The folder of the config groups: the checkout's own `conf/`, else the copy inside the installed package."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "config.yaml").is_file():
+        return checkout / "conf"
+    return Path(__file__).resolve().parent / "conf"
+
+
+def resolve(cfg: DictConfig) -> dict[str, Any]:
+    """The composed config as plain data, every interpolation replaced by its value."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def objective_of(config: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(metric, direction, split) that runs are ranked by; `auto` is accuracy on the split that is for choosing."""
+    metric = config["objective"]["metric"]
+    if metric == "auto":
+        metric = "val_acc" if config["dataset"]["validation"] else "test_acc"
+    return metric, "min" if metric.endswith("loss") else "max", metric.split("_")[0]
+
+
+def lookup(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, or None where there is none."""
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node

@@ -1,0 +1,52 @@
+"""Which device a run uses."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from sweeps.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `device=name` means; `auto` is CUDA where there is one, then mps, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device={name} is refused: known are auto, cpu, cuda, cuda:1, mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise ConfigError(f"device={name}: torch sees no CUDA device here; use device=auto or device=cpu")
+        if device.index is not None and device.index >= count:
+            known = ", ".join(f"cuda:{index}" for index in range(count))
+            raise ConfigError(f"device={name}: there is no such CUDA device; here are {known}")
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device={name}: torch sees no Apple GPU here; use device=auto or device=cpu")
+    elif device.type not in ("cpu", "mps"):
+        raise ConfigError(f"device={name} is refused: known are auto, cpu, cuda, cuda:1, mps")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name in words, such as `NVIDIA H100 80GB HBM3` or a processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return f"Apple GPU, {platform.processor()}"
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

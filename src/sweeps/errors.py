@@ -1,0 +1,43 @@
+"""The exceptions that a user of the package may meet.
+
+SweepsError               everything that is the user's to mend; anything else that escapes is our bug
+├── ConfigError           a setting, or a combination of settings, cannot work
+├── DataError             a data set is missing, damaged or not what it claims to be
+├── RecordError           a run directory cannot be read or written
+│   └── NewerRecordError  ... because a newer release wrote it; it is left as it is
+└── RunFailed             a run ended with the status `failed`; its record tells why
+
+Every message names the value, the rule that it breaks and the way out.
+"""
+
+
+class SweepsError(Exception):
+    """Base of all errors that are the user's to mend; printed without a traceback."""
+
+    kind = "error"
+
+
+class ConfigError(SweepsError):
+    """A setting, or a combination of settings, that cannot work."""
+
+    kind = "config"
+
+
+class DataError(SweepsError):
+    """A data set that is missing, damaged or not what it claims to be."""
+
+    kind = "data"
+
+
+class RecordError(SweepsError):
+    """A run directory that cannot be read or written."""
+
+    kind = "record"
+
+
+class NewerRecordError(RecordError):
+    """A record that a newer release wrote, which this one must neither read nor overwrite."""
+
+
+class RunFailed(SweepsError):
+    """A run that ended with the status `failed`; the message points to its record."""

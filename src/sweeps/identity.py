@@ -1,0 +1,88 @@
+"""Which run is which: the identity of its settings, the name of its folder. This module never imports torch."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sweeps.errors import ConfigError
+
+NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading earlier
+
+# Settings that cannot change what a run computes: where things lie, what is shown, what is kept.
+_WITHOUT_EFFECT = (
+    "sweep",
+    "output",
+    "device",
+    "tracker",
+    "dataset.root",
+    "dataset.source.folders",
+    "trainer.threads",
+    "trainer.checkpoint_every",
+    "trainer.save_weights",
+)
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """The identity of a run: 12 hex digits of the SHA-256 of all settings that can change its result."""
+    kept = {key: value for key, value in _flatten(config) if not _is_or_is_below(key, _WITHOUT_EFFECT)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_name(overrides: Iterable[str]) -> str:
+    """A readable folder name that depends on the overrides alone, so that a grid can grow without moving old runs.
+
+    Overrides that cannot change the result are left out; a name that would be too long, or that holds characters
+    which some file system or shell refuses, is cut or mended and ends in a hash of the whole.
+    """
+    parts: dict[str, str] = {}
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if not _is_or_is_below(key, (*_WITHOUT_EFFECT, "hydra")):
+            parts[key] = override
+    whole = ",".join(parts[key] for key in sorted(parts))
+    name = re.sub(r"[^A-Za-z0-9=.,+_@~-]+", "-", whole)
+    if name != whole or len(name) > NAME_LIMIT:
+        name = f"{name[: NAME_LIMIT - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    return name or "default"
+
+
+def sweep_folder(output: str, sweep: str) -> str:
+    """`output/sweep`, the folder of a sweep.
+
+    Raises:
+        ConfigError: the sweep's name would leave the output folder, or no file system would take it.
+    """
+    name = str(sweep)
+    parts = name.split("/")
+    if name.startswith("/") or not all(parts) or {".", ".."} & set(parts) or not name.isprintable():
+        raise ConfigError(
+            f"sweep={name!r} is refused: a sweep's name is a folder below {output}, such as sweep=lr_study"
+        )
+    if any(len(part.encode()) > NAME_LIMIT for part in parts):
+        raise ConfigError(f"sweep={name[:40]}... is refused: it has {len(name)} characters, {NAME_LIMIT} are allowed")
+    return f"{output}/{name}"
+
+
+def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf; 1.0 and 1 are one value, since a command line does not tell them apart."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, float) and node.is_integer():
+        yield prefix, int(node)
+    else:
+        yield prefix, node
+
+
+def _is_or_is_below(key: str, others: Iterable[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in others)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The settings that differ and matter, as `key: old -> new`, for people."""
+    before, after = dict(_flatten(old)), dict(_flatten(new))
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    matter = [key for key in changed if not _is_or_is_below(key, _WITHOUT_EFFECT)]
+    return ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in matter)

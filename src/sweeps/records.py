@@ -1,0 +1,252 @@
+"""What a run leaves behind: one directory, one typed record, one line of metrics per epoch.
+
+Everything that compares runs reads these files and nothing else, so a sweep can be summarised while it runs,
+after a crash, or on a machine without torch. This module never imports torch.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from sweeps.errors import NewerRecordError, RecordError
+
+SCHEMA_VERSION = 1
+
+RECORD_NAME = "run.json"
+_SKIPPED_FOLDERS = frozenset({".hydra", "tensorboard"})
+
+
+class Status(StrEnum):
+    """Where a run stands. Divergence is a result; a failure is not."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its result, so that repeating the command has nothing left to do."""
+        return self in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
+
+
+@dataclass
+class Failure:
+    """Why a run failed: its kind (`config`, `data`, `oom`, `error` ...), text, traceback and advice."""
+
+    kind: str
+    text: str
+    traceback: str = ""
+    advice: str = ""
+
+
+@dataclass
+class Objective:
+    """The figure that runs are ranked by.
+
+    `value` is None while there is none (no epoch finished, or not a finite number). `split` names the images that
+    it was measured on, so that every table can say what a best run was chosen on.
+    """
+
+    metric: str
+    direction: str  # "max" or "min"
+    epoch: str  # "last" or "best"
+    split: str  # "test", "val" or "train"
+    value: float | None = None
+
+
+@dataclass
+class RunRecord:
+    """The content of `run.json`. `metrics` holds the rows `last` and `best` of `metrics.jsonl`.
+
+    `seconds` counts training and evaluation, not start-up; `examples_per_second` counts training examples against
+    training time alone; `started` and `ended` are ISO 8601 with the offset to UTC.
+    """
+
+    run_id: str
+    name: str
+    sweep: str
+    status: Status
+    objective: Objective
+    overrides: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    epochs: int = 0
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    examples_per_second: float | None = None
+    started: str = ""
+    ended: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    error: Failure | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        """The record as JSON text; numbers that are not finite become null, which every JSON reader accepts."""
+        return json.dumps(_finite(dataclasses.asdict(self)), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str | Path) -> Self:
+        """The record in `text`.
+
+        Raises:
+            RecordError: the text is not a record; `source` is named in it.
+            NewerRecordError: a newer release wrote it.
+        """
+        try:
+            data = json.loads(text)
+            version = data["schema_version"]
+            if not isinstance(version, int):
+                raise TypeError(f"schema_version={version!r} is not a whole number")
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(
+                f"{source} is not a run record ({type(error).__name__}: {error}); "
+                "it was damaged from outside: move its folder away, or run that cell again"
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise NewerRecordError(
+                f"{source} has schema version {version}, newer than the {SCHEMA_VERSION} that this release reads; "
+                "upgrade it: pip install --upgrade hydra-sweeps"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        try:
+            fields = {key: value for key, value in data.items() if key in known}
+            fields["status"] = Status(fields["status"])
+            fields["objective"] = Objective(**fields["objective"])
+            if fields.get("error") is not None:
+                fields["error"] = Failure(**fields["error"])
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"{source} lacks or garbles a field of a run record: {error}") from error
+
+
+class RunDir:
+    """The files of one run, by name. Nothing in it is ever unpickled."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.record = self.path / RECORD_NAME
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoint = self.path / "checkpoint.pt"
+        self.weights = self.path / "weights.safetensors"
+        self.tensorboard = self.path / "tensorboard"
+        self.log = self.path / "run.log"
+
+    def read(self) -> RunRecord:
+        """The record of this run.
+
+        Raises:
+            RecordError: there is none, or it is unreadable, or a newer release wrote it.
+        """
+        try:
+            text = self.record.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"cannot read {self.record}: {error}") from error
+        return RunRecord.from_json(text, self.record)
+
+    def write(self, record: RunRecord) -> None:
+        """Replace the record: readers see the old one or the new one, never a part."""
+        atomic_write(self.record, record.to_json().encode())
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one epoch's line to `metrics.jsonl` and see it on the disk."""
+        line = json.dumps(_finite(dict(row)), allow_nan=False) + "\n"
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """One row per finished epoch; a torn last line, the trace of a crash, is left out.
+
+        Raises:
+            RecordError: a line before the last is damaged.
+        """
+        try:
+            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RecordError(f"cannot read {self.metrics}: {error}") from error
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"{row!r} is not an object")
+                rows.append(row)
+            except ValueError as error:
+                if number == len(lines):
+                    break
+                raise RecordError(f"line {number} of {self.metrics} is damaged: {error}") from error
+        return rows
+
+    def keep_metrics(self, epochs: int) -> list[dict[str, Any]]:
+        """Drop every line after the first `epochs` (a resumed run writes them again) and return what is kept."""
+        rows = [row for row in self.read_metrics() if row["epoch"] <= epochs]
+        atomic_write(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        return rows
+
+
+def find_runs(folder: str | Path) -> Iterator[RunDir]:
+    """Every run directory at or below `folder`, in the order of their paths.
+
+    Raises:
+        RecordError: there is no such folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise RecordError(f"{root} is not a folder; name a sweep's folder, such as multirun/lr_study")
+    for path, folders, files in os.walk(root):
+        if RECORD_NAME in files:
+            folders.clear()  # runs do not nest
+            yield RunDir(path)
+        else:
+            folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
+
+
+def atomic_write(path: Path, data: bytes | memoryview) -> None:
+    """Replace the content of `path` in one step: after a crash at any moment it holds the old or the new bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _fsync_folder(path.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _finite(value: Any) -> Any:
+    """`value` with every float that is not finite replaced by None, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

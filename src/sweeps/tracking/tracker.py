@@ -1,0 +1,27 @@
+"""What a tracker hears of a run. The base class is the null tracker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from sweeps.records import RunDir
+
+
+class NullTracker:
+    """Hears of a run and keeps nothing; trackers override what they need."""
+
+    def open(self, run: RunDir, *, epochs_done: int) -> None:
+        """A run starts, or goes on after `epochs_done` epochs: later points of an earlier try must go."""
+
+    def network(self, network: nn.Module, images: Tensor) -> None:
+        """The network, and the first training images as it sees them: [B, C, H, W] in [0, 1]."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """One line of metrics.jsonl."""
+
+    def confusion(self, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
+        """The test images after the last epoch: counts [true class][predicted class]."""
+
+    def close(self) -> None:
+        """The run is over, whatever its end."""

@@ -1,0 +1,112 @@
+"""The training loop, from top to bottom on one screen."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sweeps.data import Batches
+from sweeps.training.metrics import Means, Totals
+from sweeps.training.progress import Progress, Ticker
+from sweeps.training.step import Step
+
+
+@dataclass
+class Loaders:
+    """The batches of each split; `val` is None where no images are held out."""
+
+    train: Batches
+    val: Batches | None
+    test: Batches
+
+
+class Diverged(Exception):
+    """A loss became NaN or infinite: a result of the run, not an error of the program."""
+
+
+def run_epochs(
+    step: Step,
+    data: Loaders,
+    *,
+    epochs: range,
+    seed: int,
+    evaluate_train: bool,
+    new_totals: Callable[[], Totals],
+    progress: Progress,
+) -> Iterator[tuple[dict[str, Any], Totals]]:
+    """Train through `epochs` (counted from 1); yields each epoch's metrics row and the totals of its test pass.
+
+    `train_loss` and `train_acc` are running averages over the epoch; all other figures are measured after it, in
+    evaluation mode. `seconds` is the whole epoch, `examples_per_second` the training part alone.
+
+    Raises:
+        Diverged: a loss became NaN or infinite; noticed within a second.
+    """
+    splits = {"test": data.test, "val": data.val, "train_eval": data.train if evaluate_train else None}
+    run_pass = Pass(new_totals, progress)
+    for epoch in epochs:
+        torch.manual_seed(epoch_seed(seed, epoch))  # dropout: a resumed run draws what an uninterrupted one does
+        row: dict[str, Any] = {"epoch": epoch, "lr": step.lr}
+        began = time.perf_counter()
+
+        step.network.train()
+        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train))
+        row["train_loss"], row["train_acc"] = trained.read()
+        row["examples_per_second"] = trained.examples / (time.perf_counter() - began)
+
+        step.network.eval()
+        tested = new_totals()
+        with torch.inference_mode():
+            for split, batches in splits.items():
+                if batches is None:
+                    continue
+                measured = run_pass(split, epoch, step.evaluate, batches.in_order(), len(batches))
+                row[f"{split}_loss"], row[f"{split}_acc"] = measured.read()
+                tested = measured if split == "test" else tested
+
+        row["seconds"] = time.perf_counter() - began
+        yield row, tested
+
+
+class Pass:
+    """One pass over one split; the host waits for the device at most once a second and at the end."""
+
+    def __init__(self, new_totals: Callable[[], Totals], progress: Progress) -> None:
+        self._new_totals = new_totals
+        self._progress = progress
+        self._ticker = Ticker()
+
+    def __call__(
+        self,
+        phase: str,
+        epoch: int,
+        work: Callable[[Tensor, Tensor, Totals], None],
+        batches: Iterable[tuple[Tensor, Tensor]],
+        count: int,
+    ) -> Totals:
+        """Do `work` with each of the `count` batches."""
+        totals, began = self._new_totals(), time.perf_counter()
+        for done, (images, labels) in enumerate(batches, start=1):
+            work(images, labels, totals)
+            if self._ticker.due():
+                means = _finite(totals.read(), phase, epoch)
+                rate = totals.examples / (time.perf_counter() - began)
+                self._progress.batch(phase, epoch, done, count, means.loss, means.acc, rate)
+        _finite(totals.read(), phase, epoch)
+        return totals
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed for what is drawn in one epoch; neighbouring seeds and epochs give unrelated ones."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _finite(means: Means, phase: str, epoch: int) -> Means:
+    if not math.isfinite(means.loss):
+        raise Diverged(f"the {phase} loss became {means.loss} in epoch {epoch}")
+    return means
