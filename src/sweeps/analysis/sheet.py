@@ -1,0 +1,123 @@
+"""A table as plain text cells, and its picture on a terminal of any width."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from sweeps.analysis.text import BLANK
+
+_GAP = 2
+_NARROWEST = 4
+_LONGEST_RULE = 160  # where no terminal sets a limit
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's header; see `Column` for `is_setting` and `gives_way`."""
+
+    text: str
+    right: bool = True
+    is_setting: bool = False
+    gives_way: int = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of cells; `marked` cells stand out in `style`, all of them where it is empty."""
+
+    cells: list[str]
+    style: str = ""
+    marked: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A title, a table and the sentences below it. Every cell is clean text; a line break in a cell is meant."""
+
+    title: str
+    heads: list[Head]
+    lines: list[Line]
+    notes: list[str] = field(default_factory=list)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines of text rather than a `rich.table.Table`, which needs a second for a thousand runs."""
+        texts = [[head.text, *(line.cells[at] for line in self.lines)] for at, head in enumerate(self.heads)]
+        widths = [max(map(_width, column)) for column in texts]
+        shown, notes = self._fit(widths, options.max_width)
+        widths = _squeezed([widths[place] for place in shown], options.max_width)
+        yield Text(self.title, style="bold")
+        header = Line([head.text for head in self.heads], "bold")
+        yield from self._picture(console, header, shown, widths)
+        rule = "-" if options.ascii_only else "─"
+        long = min(sum(widths) + _GAP * (len(widths) - 1), _LONGEST_RULE)
+        yield Text(rule * long, style="dim", no_wrap=True, overflow="ignore")
+        for line in self.lines:
+            yield from self._picture(console, line, shown, widths)
+        for note in notes:
+            yield Text(note)
+
+    def _fit(self, widths: Sequence[int], width: int) -> tuple[list[int], list[str]]:
+        """The columns that fit, and the notes with what the others would have said."""
+        shown = list(range(len(self.heads)))
+        stated: list[str] = []
+        left_out: list[str] = []
+        for place in self._dispensable():
+            if sum(widths[one] for one in shown) + _GAP * (len(shown) - 1) <= width:
+                break
+            shown.remove(place)
+            name = self.heads[place].text.replace("\n", " ")
+            if self.heads[place].is_setting:
+                stated.append(f"{name} {self._common(place)}")
+            else:
+                left_out.append(name)
+        notes = [f"In all runs: {', '.join(reversed(stated))}."] if stated else []
+        if left_out:
+            notes.append(f"Too narrow for: {', '.join(reversed(left_out))}; a wider terminal or --format csv has them.")
+        return shown, [*self.notes, *notes]
+
+    def _dispensable(self) -> list[int]:
+        """Columns that may go, in the order of going: what is the same in all lines, then what says least."""
+        places = range(len(self.heads))
+        constant = [place for place in places if self.heads[place].is_setting and self._common(place)]
+        minor = [place for place in places if self.heads[place].gives_way]
+        return [*reversed(constant), *sorted(minor, key=lambda place: -self.heads[place].gives_way)]
+
+    def _common(self, place: int) -> str:
+        """The one value of a column, else nothing; an unreadable run does not count against it."""
+        values = {line.cells[place] for line in self.lines} - {BLANK}
+        return values.pop() if len(values) == 1 else ""
+
+    def _picture(self, console: Console, line: Line, shown: Sequence[int], widths: Sequence[int]) -> RenderResult:
+        folded = [_fold(console, line.cells[place], width) for place, width in zip(shown, widths, strict=True)]
+        for depth in range(max(map(len, folded))):
+            text = Text(style="" if line.marked else line.style, no_wrap=True, overflow="ignore")
+            for place, parts, width in zip(shown, folded, widths, strict=True):
+                part = parts[depth] if depth < len(parts) else ""
+                space = " " * (width - cell_len(part))
+                style = line.style if place in line.marked else ""
+                text.append(" " * _GAP if text else "")
+                text.append(space + part if self.heads[place].right else part + space, style)
+            text.rstrip()
+            yield text
+
+
+def _width(cell: str) -> int:
+    return max(map(cell_len, cell.split("\n")))
+
+
+def _squeezed(widths: Sequence[int], width: int) -> list[int]:
+    """`widths` with the widest made narrower until they fit; what does not fit a cell is folded."""
+    squeezed = list(widths)
+    while sum(squeezed) + _GAP * (len(squeezed) - 1) > width and max(squeezed) > _NARROWEST:
+        squeezed[squeezed.index(max(squeezed))] -= 1
+    return squeezed
+
+
+def _fold(console: Console, cell: str, width: int) -> list[str]:
+    parts = cell.split("\n")
+    if all(cell_len(part) <= width for part in parts):
+        return parts
+    return [line.plain.rstrip() for part in parts for line in Text(part).wrap(console, width)]

@@ -1,0 +1,177 @@
+"""The tables of a summary, as sheets that print on a rich console and export as text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from sweeps.analysis import text
+from sweeps.analysis.columns import Column, columns_of
+from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
+from sweeps.analysis.ranking import chosen_on, criteria, images, is_best, rank, sentences, tally
+from sweeps.analysis.rows import UNREADABLE, RunRow, load
+from sweeps.analysis.sheet import Head, Line, Sheet
+from sweeps.records import Status
+
+_BEST = "bold green"
+_STYLES = {Status.FAILED.value: "red", UNREADABLE: "red", Status.DIVERGED.value: "yellow"}
+_MARK = "*"
+
+
+def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> Sheet:
+    """Every run, in the order of `rows` (see `rank`); `columns` are those of `columns_of` where none are given."""
+    columns = columns_of(rows) if columns is None else columns
+    heads = [Head("#"), *(Head(one.header, one.right, one.is_setting, one.gives_way) for one in columns)]
+    lines = []
+    for row in rows:
+        place = text.BLANK if row.rank is None else f"{_MARK if is_best(row) else ''}{row.rank}"
+        style = _BEST if is_best(row) else "cyan" if row.is_unfinished else _STYLES.get(row.status, "")
+        lines.append(Line([place, *(column.show(row) for column in columns)], style))
+    return Sheet(tally(rows), heads, lines, _ranking_notes(rows))
+
+
+def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
+    notes = sentences(rows)
+    splits = {criterion.split for criterion in criteria(rows)}
+    if len(splits) == 1:
+        notes.append(f"acc and loss are those of {images(splits.pop())}, loss in the epoch that is ranked.")
+    if any(is_best(row) for row in rows):
+        notes[-1] += f" The best is marked {_MARK}."
+    if any(row.is_finished and not row.has_result for row in rows):
+        notes.append("Diverged runs are results without a figure: they rank last among the finished.")
+    if any(row.is_unfinished for row in rows):
+        notes.append("Runs that are not finished have no rank; their figures are those so far.")
+    return notes
+
+
+def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
+    """Model x learning rate with the best cell marked; None where no record can be read."""
+    matrix = matrix_of(rows)
+    if matrix is None:
+        return None
+    lines = []
+    for model in matrix.models:
+        places = [Place(model, lr) for lr in matrix.rates]
+        cells = [_cell(matrix.cells.get(place), matrix.others.get(place), place == matrix.best) for place in places]
+        marked = frozenset({places.index(matrix.best) + 1} if matrix.best in places else ())
+        lines.append(Line([model, *cells], _BEST if marked else "", marked))
+    notes = [chosen_on(matrix.criterion, "cell", "Cells are ranked")]
+    if matrix.best is not None:
+        notes[0] += f" It is marked {_MARK}."
+    if any(group.is_evidence for group in matrix.cells.values()):
+        notes.append("± is the standard deviation over n seeds; cells without it are single runs.")
+    if matrix.also_differ:
+        notes.append(
+            f"The runs of a cell also differ in {', '.join(matrix.also_differ)}: "
+            "each cell shows its best configuration."
+        )
+    if len(criteria(rows)) > 1:
+        notes.append("Runs with other objectives are left out.")
+    heads = [Head("model \\ lr", right=False), *(Head(text.setting(lr)) for lr in matrix.rates)]
+    return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes)
+
+
+def _cell(group: Group | None, others: dict[str, int] | None, best: bool) -> str:
+    parts = []
+    if group is not None:
+        parts.append(f"{_MARK if best else ''}{text.fraction(group.mean)}")
+        if group.std is not None:
+            parts.append(f"±{group.std:.4f} n={group.n}")
+    for status, count in (others or {}).items():
+        parts.append(f"+{count} {status}" if group else status if count == 1 else f"{count} {status}")
+    return "\n".join(parts) or text.BLANK
+
+
+def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Group] | None = None) -> Sheet:
+    """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`."""
+    groups = group_by(rows, keys) if groups is None else groups
+    found = criteria(rows)
+    mixed = len(found) > 1
+    best = [best_group(group_by(rows, keys), criterion) for criterion in found]
+    heads = [
+        *(Head(column.header, column.right) for column in keys),
+        *([Head("ranked by", right=False)] if mixed else []),
+    ]
+    heads += [Head("n"), Head("mean"), Head("std", right=False), Head("best"), Head("apart from the mean", right=False)]
+    lines = []
+    for group in groups:
+        mark = _MARK if group in best else ""
+        ranked_by = [f"{group.criterion.metric} {group.criterion.epoch}" if group.criterion else text.BLANK]
+        lines.append(
+            Line(
+                [
+                    *group.keys,
+                    *(ranked_by if mixed else []),
+                    str(group.n),
+                    f"{mark}{text.fraction(group.mean)}",
+                    "single run" if group.n == 1 else text.fraction(group.std),
+                    text.fraction(group.best),
+                    ", ".join(f"{count} {status}" for status, count in group.apart.items()) or text.BLANK,
+                ],
+                _BEST if mark else "",
+            )
+        )  # fmt: skip
+    return Sheet(
+        f"{text.plural(len(groups), 'group')} of {tally(rows)}", heads, lines, _group_notes(rows, keys, groups)
+    )
+
+
+def _group_notes(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Group]) -> list[str]:
+    notes = sentences(rows, "group")
+    notes.append(
+        "mean and std (with n - 1) are over the runs that have a result; diverged and failed runs stand apart."
+    )
+    within = differing_within(rows, keys, columns_of(rows))
+    if within:
+        notes.append(f"Runs of one group differ in: {', '.join(column.key for column in within)}.")
+    if any(group.n == 1 for group in groups):
+        notes.append("A single run is not evidence: repeat it with other seeds, such as seed=0,1,2.")
+    if any(group.is_evidence for group in groups):
+        notes.append(f"The best group of two runs or more is marked {_MARK}.")
+    return notes
+
+
+def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
+    """What failed and why, unreadable records and damaged metrics included; None where nothing did.
+
+    Diverged runs are no failures: they are in the ranking.
+    """
+    troubled = [row for row in rows if row.is_troubled]
+    if not troubled:
+        return None
+    heads = [Head("run", right=False), Head("kind", right=False), Head("what happened", right=False)]
+    lines = [Line([row.name, row.problem_kind, row.problem], "red") for row in troubled]
+    notes = []
+    if any(row.status == Status.FAILED for row in troubled):
+        notes.append("The same command again repeats failed runs and leaves the finished ones alone.")
+    if any(row.status == UNREADABLE for row in troubled):
+        notes.append(
+            "An unreadable record is not ranked: mend what is named, or move its folder away and run it again."
+        )
+    return Sheet(f"{text.plural(len(troubled), 'run')} with a problem", heads, lines, notes)
+
+
+def summary(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> list[Sheet]:
+    """The tables of a ranked sweep, in the order of reading; the matrix only where it has more than one cell."""
+    matrix = matrix_table(rows)
+    if matrix is not None and len(matrix.lines) * (len(matrix.heads) - 1) < 2:
+        matrix = None
+    found = [ranking_table(rows, columns), matrix, failures_table(rows)]
+    return [sheet for sheet in found if sheet is not None]
+
+
+def print_sheets(console: Console, sheets: Sequence[Sheet]) -> None:
+    """The tables, one under the other."""
+    for place, sheet in enumerate(sheets):
+        if place:
+            console.print()
+        console.print(sheet, crop=False)
+
+
+def print_summary(console: Console, folder: str | Path) -> None:
+    """What `scripts/summarize.py FOLDER` shows.
+
+    Raises:
+        RecordError: the folder does not exist, or holds no runs.
+    """
+    print_sheets(console, summary(rank(load([folder]))))

@@ -1,0 +1,86 @@
+"""Values as the text of a cell: safe on a terminal, short, and never rounding two settings into one."""
+
+import json
+import math
+import unicodedata
+from typing import Any
+
+BLANK = "-"
+
+
+def clean(value: object) -> str:
+    """`value` on one line without control, format or half characters: names and errors come from files."""
+    text = " ".join(str(value).split())
+    if text.isprintable():
+        return text
+    return "".join("?" if unicodedata.category(c) == "Cs" else c for c in text if c.isprintable() or _is_half(c))
+
+
+def _is_half(character: str) -> bool:
+    return unicodedata.category(character) == "Cs"
+
+
+def number(value: object) -> float | None:
+    """`value` when it is a finite number, else None; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def whole(value: object) -> int | None:
+    """`value` when it is a finite number, cut to a whole one, else None."""
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def setting(value: Any) -> str:
+    """A setting in full: rounding could make two cells look the same."""
+    if value is None:
+        return BLANK
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return clean(json.dumps(value, default=str))
+
+
+def fraction(value: float | None) -> str:
+    """An accuracy or a loss, to four places; a large loss to as many digits."""
+    if value is None:
+        return BLANK
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+
+
+def duration(value: float | None) -> str:
+    """Seconds, with a tenth as long as it can matter."""
+    if value is None:
+        return BLANK
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Examples per second."""
+    return BLANK if value is None else f"{value:,.0f}"
+
+
+def quantity(value: float | None) -> str:
+    """A parameter count: 61,706 or 46.8M."""
+    if value is None:
+        return BLANK
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value:,.0f}"
+
+
+def metric(value: Any) -> str:
+    """Any entry of a metrics row."""
+    found = number(value)
+    if found is None:
+        return BLANK if value is None else clean(value)
+    return str(found) if isinstance(found, int) else f"{found:.5g}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

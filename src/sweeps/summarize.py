@@ -1,0 +1,156 @@
+"""`scripts/summarize.py DIR`, also `python -m sweeps.summarize DIR`: the ranked table of a sweep."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from rich.console import Console
+
+from sweeps.analysis import export, tables
+from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
+from sweeps.analysis.groups import Group, group_by
+from sweeps.analysis.ranking import rank, sentences
+from sweeps.analysis.rows import RunRow, load
+from sweeps.analysis.sheet import Sheet
+from sweeps.analysis.text import clean
+from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.records import atomic_write
+
+FORMATS = ("table", "csv", "json", "md", "latex")
+_UNLIMITED = 100_000  # columns where no terminal sets a limit: a file or a pipe gets whole lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the summary; returns the exit code: 0, or 2 with one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        rows = rank(load(args.folders))
+        text = _grouped(rows, args) if args.group_by else _ranked(rows, args)
+        if args.output is not None:
+            _write(args.output, text)
+            return 0
+    except SweepsError as error:
+        print(f"summarize: {clean(error)}", file=sys.stderr)
+        return 2
+    _print(text)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"summarize: {message} (--help tells more)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="summarize", description="Rank the runs of one or more sweeps by their objective.")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    parser.add_argument("--sort", metavar="KEY", help="order by a column or setting: lr, seconds, optim.momentum")
+    parser.add_argument(
+        "--group-by", metavar="KEY[,KEY]", help="mean, std and n of the runs that agree in these: model,lr"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json hold figures in full")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
+    parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last epoch")
+    return parser
+
+
+def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
+    columns = columns_of(rows, args.all_metrics)
+    if args.sort:
+        rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
+    if args.format == "json":
+        return export.to_json(rows, columns)
+    if args.format == "csv":
+        _warn(rows)
+        return export.to_csv([export.run_fields(row, columns) for row in rows])
+    return _as_text(tables.summary(rows, columns), args)
+
+
+def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
+    columns = columns_of(rows, args.all_metrics)
+    wanted = [key.strip() for key in args.group_by.split(",")]
+    keys = [find_column(key, "--group-by", rows, columns) for key in dict.fromkeys(wanted)]
+    groups = group_by(rows, keys)
+    if args.sort:
+        groups = _sorted_groups(groups, keys, args.sort)
+    if args.format == "json":
+        return export.groups_to_json(rows, groups, keys)
+    if args.format == "csv":
+        _warn(rows)
+        return export.to_csv([export.group_fields(group, keys) for group in groups])
+    failures = tables.failures_table(rows)
+    return _as_text([tables.group_table(rows, keys, groups), *([failures] if failures else [])], args)
+
+
+def _sorted_groups(groups: list[Group], keys: list[Column], wanted: str) -> list[Group]:
+    """Groups by one of their own columns, ascending, blanks last."""
+    fields = {id(group): export.group_fields(group, keys) for group in groups}
+    known = list(fields[id(groups[0])])
+    if wanted not in known:
+        raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")
+
+    def key(group: Group) -> tuple[bool, bool, float, str]:
+        value = fields[id(group)][wanted]
+        is_number = isinstance(value, (int, float))
+        return value is None, not is_number, value if is_number else 0.0, clean(value)
+
+    return sorted(groups, key=key)
+
+
+def _as_text(sheets: list[Sheet], args: argparse.Namespace) -> str:
+    if args.format == "md":
+        return export.to_markdown(sheets)
+    if args.format == "latex":
+        return export.to_latex(sheets)
+    is_terminal = args.output is None and sys.stdout.isatty()
+    has_width = args.output is None and os.environ.get("COLUMNS", "").strip("0").isdigit()
+    console = Console(
+        file=sys.stdout if args.output is None else None,
+        no_color=None if is_terminal else True,
+        force_terminal=is_terminal,
+        width=None if is_terminal or has_width else _UNLIMITED,
+    )
+    with console.capture() as capture:
+        tables.print_sheets(console, sheets)
+    return capture.get()
+
+
+def _warn(rows: Sequence[RunRow]) -> None:
+    """On stderr what CSV has no place for: the choice, and each problem."""
+    for line in (*sentences(rows), *(f"{row.name}: {row.problem}" for row in rows if row.is_troubled)):
+        print(f"summarize: {line}", file=sys.stderr)
+
+
+def _write(path: Path, text: str) -> None:
+    if path.exists() and not path.is_file():
+        raise RecordError(f"--output={path} is not an ordinary file; leave --output out to print")
+    try:
+        atomic_write(path, text.encode())
+    except OSError as error:
+        raise RecordError(
+            f"--output={path} cannot be written ({error.strerror}); name a file in a folder that exists"
+        ) from error
+
+
+def _print(text: str) -> None:
+    """Print `text`; a reader that had enough (`| head`) is no error."""
+    try:
+        _encodable(sys.stdout)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _encodable(stream: TextIO) -> None:
+    """Let a terminal that lacks a character show `?` instead of ending the program."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What the tables look like on a terminal, narrow or wide, and on none."""
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from sweeps import analysis
+from sweeps.records import Failure, Status
+
+
+def shown(renderable, width, **options):
+    console = Console(file=io.StringIO(), width=width, **options)
+    console.print(renderable, crop=False)
+    return console.file.getvalue()
+
+
+def ranking(folder):
+    return analysis.ranking_table(analysis.rank(analysis.load([folder])))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_no_line_is_wider_than_the_terminal(sweep, width):
+    rows = analysis.rank(analysis.load([sweep]))
+    for table in (analysis.ranking_table(rows), analysis.matrix_table(rows), analysis.failures_table(rows)):
+        assert max(cell_len(line.rstrip()) for line in shown(table, width).splitlines()) <= width
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_every_run_its_rank_its_figure_and_its_state_fit(sweep, width):
+    text = shown(ranking(sweep), width)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["*1", "alexnet", "0.01"] in [line[:3] for line in lines]
+    for state in ("diverged", "interrupted", "running", "failed: oom", "unreadable"):
+        assert state in text
+    for figure in ("0.9300", "0.9200", "0.9100", "0.9010", "0.8700"):
+        assert figure in text
+
+
+def test_a_narrow_terminal_states_what_is_the_same_and_what_is_left_out(sweep):
+    text = shown(ranking(sweep), 80)
+    assert "In all runs: px 96, batch 128." in text
+    assert "Too narrow for: params, ex/s" in text
+    wide = shown(ranking(sweep), 160)
+    assert "In all runs" not in wide
+    assert "Too narrow" not in wide
+
+
+def test_the_choice_is_told_at_every_width(sweep):
+    for width in (40, 80, 160):
+        text = " ".join(shown(ranking(sweep), width).split())
+        assert "the best run was chosen on the test set." in text
+
+
+def test_colour_is_never_the_only_sign(sweep):
+    rows = analysis.rank(analysis.load([sweep]))
+    coloured = shown(analysis.ranking_table(rows), 160, force_terminal=True, color_system="standard")
+    best, failed = (next(line for line in coloured.splitlines() if word in line) for word in ("*1", "failed: oom"))
+    assert best.startswith("\x1b[1;32m")
+    assert "\x1b[31m" in failed
+
+
+def test_failures_are_told_with_kind_reason_and_way_out(sweep):
+    text = " ".join(shown(analysis.failures_table(analysis.load([sweep])), 400).split())
+    assert "oom CUDA out of memory: 2.1 GiB more were asked for; use trainer.batch_size=64" in text
+    assert "schema version 99" in text
+    assert "pip install --upgrade" in text
+    assert "is not a run record" in text
+
+
+def test_no_failures_table_where_nothing_failed(run_in, study):
+    run_in(lr=0.1)
+    run_in(lr=9.0, status=Status.DIVERGED, error=Failure("diverged", "the train loss became nan in epoch 1"))
+    assert analysis.failures_table(analysis.load([study])) is None
+
+
+def test_names_and_reasons_are_text_and_not_markup(run_in, study):
+    run_in(name="[red]x[-red]", accuracies=(), status=Status.FAILED, error=Failure("[b]", "[/nonsense] \x1b[2Jgone"))
+    text = shown(analysis.failures_table(analysis.load([study])), 200)
+    assert "[red]x[-red]  [b]   [/nonsense] [2Jgone" in text
+    assert "\x1b" not in text
+
+
+def test_wide_characters_keep_the_columns(run_in, study):
+    run_in(target="sweeps.models.\u6f22\u5b57")
+    run_in(target="sweeps.models.abcd", lr=0.5)
+    lines = [line for line in shown(ranking(study), 160).splitlines() if "completed" in line][1:]
+    starts = {cell_len(line[: line.index("completed")]) for line in lines}
+    assert len(starts) == 1
+
+
+def test_a_terminal_without_unicode_gets_ascii(run_in, study):
+    run_in()
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=100)
+    analysis.print_summary(console, study)
+    console.file.flush()
+
+
+def test_a_summary_leaves_out_what_there_is_not(run_in, study):
+    run_in()
+    console = Console(file=io.StringIO(), width=100)
+    analysis.print_summary(console, study)
+    assert "by model and learning rate" not in console.file.getvalue()
+    assert "problem" not in console.file.getvalue()
+
+
+def test_a_summary_has_all_three_tables(sweep):
+    console = Console(file=io.StringIO(), width=100)
+    analysis.print_summary(console, sweep)
+    for part in ("11 runs", "test_acc by model and learning rate", "3 runs with a problem"):
+        assert part in console.file.getvalue()
+
+
+def test_the_public_names():
+    assert sorted(analysis.__all__) == analysis.__all__
+    assert all(hasattr(analysis, name) for name in analysis.__all__)
