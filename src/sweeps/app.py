@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.errors import RunFailed, SweepsError
+from sweeps.help import help_text
 from sweeps.records import RunDir
 
 EXIT_FAILED = 1
@@ -32,7 +33,8 @@ def task(cfg: DictConfig) -> float:
     folder = RunDir(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     try:
-        record = run(resolve(cfg), folder, name=folder.path.name, overrides=overrides, progress=current_progress())
+        with current_progress() as progress:
+            record = run(resolve(cfg), folder, name=folder.path.name, overrides=overrides, progress=progress)
     except SweepsError:
         raise
     except Exception as error:
@@ -48,6 +50,9 @@ def main() -> None:
     Exit codes: 0 all well (a diverged run counts as well), 1 some run failed or a setting cannot work, 2 wrong
     usage, 130 interrupted.
     """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text())
+        return
     register_schema()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints every error its own way and exits
@@ -74,6 +79,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         cause = error.__cause__
         return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
+    if isinstance(error, ValueError) and "Config group override must be" in str(error):
+        return f"error: {error}: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
     if isinstance(error, OSError) and error.filename is not None:
         return f"error: cannot write {error.filename}: {error.strerror}; choose another folder: output=FOLDER"
     return None

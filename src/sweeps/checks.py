@@ -37,6 +37,9 @@ def check(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}={value} is refused: {rule}")
     if lookup(config, "optim.lr") is None:
         raise ConfigError("optim.lr is missing: every optimizer's YAML needs a learning rate, such as lr: 0.1")
+    metric = config["objective"]["metric"]
+    if metric.startswith("val_") and not config["dataset"]["validation"]:
+        raise ConfigError(f"objective.metric={metric} needs images held out: dataset.validation=0.1, or use test_acc")
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
         raise ConfigError(
             f"dataset.labels has {len(config['dataset']['labels'])} names for "
@@ -103,15 +106,20 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("resize.size", "images have at least one pixel: resize.size=96", _positive),
     ("resize.channels", "1 is grey and 3 is colour", lambda v: v in (1, 3)),
     ("augment.flip", "a probability from 0 to 1", _fraction),
-    ("augment.crop_padding", "a share of the image's side from 0 to 1", _fraction),
+    ("augment.crop_padding", "a share of the image's side from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
     ("augment.brightness", "a relative change from 0 to 1", _fraction),
     ("augment.contrast", "a relative change from 0 to 1", _fraction),
     ("augment.saturation", "a relative change from 0 to 1", _fraction),
     ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
-    ("seed", "a seed is a whole number of at least 0", _not_negative),
+    ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
     ("init", f"known are {', '.join(INITS)}", lambda v: v in INITS),
     ("objective.metric", f"known are {', '.join(_METRICS)}", lambda v: v in _METRICS),
     ("objective.epoch", "known are last, best", lambda v: v in ("last", "best")),
+    ("on_failure", "known are continue, stop", lambda v: v in ("continue", "stop")),
+    ("stop_after", "at least one failure; null never stops", _positive),
+    ("retries", "a number of further tries, at least 0", _not_negative),
+    ("timeout", "a number of seconds above 0; null is no limit", _positive),
+    ("on_mismatch", "known are refuse, rerun, keep", lambda v: v in ("refuse", "rerun", "keep")),
 )
 
 

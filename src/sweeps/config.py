@@ -92,6 +92,12 @@ class SweepsConfig:
     device: str = "auto"
     sweep: str = MISSING
     output: str = "multirun"
+    plan: bool = False
+    on_failure: str = "continue"
+    stop_after: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+    on_mismatch: str = "refuse"
 
 
 def register_schema() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from sweeps.errors import ConfigError
+from sweeps.processes import peak_rss, reset_peak_rss
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,6 +42,19 @@ def describe_device(device: torch.device) -> str:
     if device.type == "mps":
         return f"Apple GPU, {platform.processor()}"
     return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory held so far, in bytes: of the device where that is CUDA, else of the process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_rss()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget the peak so far, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        reset_peak_rss()
 
 
 def _processor() -> str:

@@ -16,8 +16,16 @@ _WITHOUT_EFFECT = (
     "output",
     "device",
     "tracker",
+    "plan",
+    "on_failure",
+    "stop_after",
+    "retries",
+    "timeout",
+    "on_mismatch",
     "dataset.root",
     "dataset.source.folders",
+    "dataset.source.remedies",
+    "dataset.source.torchvision",
     "trainer.threads",
     "trainer.checkpoint_every",
     "trainer.save_weights",
@@ -48,6 +56,14 @@ def run_name(overrides: Iterable[str]) -> str:
     return name or "default"
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The settings that differ and matter, as `key: old -> new`, for people."""
+    before, after = ({key: json.dumps(value) for key, value in _flatten(config)} for config in (old, new))
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    matter = [key for key in changed if not _is_or_is_below(key, _WITHOUT_EFFECT)]
+    return ", ".join(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in matter)
+
+
 def sweep_folder(output: str, sweep: str) -> str:
     """`output/sweep`, the folder of a sweep.
 
@@ -70,19 +86,15 @@ def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(node, float) and node.is_integer():
-        yield prefix, int(node)
     else:
-        yield prefix, node
+        yield prefix, _canonical(node)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _is_or_is_below(key: str, others: Iterable[str]) -> bool:
     return any(key == other or key.startswith(f"{other}.") for other in others)
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The settings that differ and matter, as `key: old -> new`, for people."""
-    before, after = dict(_flatten(old)), dict(_flatten(new))
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    matter = [key for key in changed if not _is_or_is_below(key, _WITHOUT_EFFECT)]
-    return ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in matter)

@@ -1,6 +1,5 @@
-"""What a run tells whoever watches it. The base class is the silent one."""
+"""What a run tells whoever watches it. The base class is the silent one. This module never imports torch."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,18 +21,10 @@ class Progress:
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
         """The run is over, or was `skipped` because it had finished before."""
 
+    def stop_requested(self) -> bool:
+        """Whether the run should end after this epoch, with a checkpoint to go on from."""
+        return False
 
-class Ticker:
-    """Is it time? True at most once every `interval` seconds."""
 
-    def __init__(self, interval: float = 1.0) -> None:
-        self._interval = interval
-        self._next = time.monotonic() + interval
-
-    def due(self) -> bool:
-        """Whether `interval` seconds have passed since this was last true."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._interval
-        return True
+class Interrupted(KeyboardInterrupt):
+    """A run that stopped where it was asked to, with its checkpoint written."""

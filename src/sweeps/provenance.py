@@ -1,15 +1,22 @@
 """What is needed to get a result again: versions, device, code. This module never imports torch."""
 
 import functools
+import json
 import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sweeps.records import atomic_write
+
 PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboardX", "numpy")
+
+DIFF_LIMIT = 200_000  # characters
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -25,6 +32,36 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def note_invocation(folder: Path, slots: Sequence[str]) -> None:
+    """Add this start of a sweep to `sweep.json` in its folder: command, versions, code with its diff, GPUs.
+
+    What earlier starts wrote stays as it is.
+    """
+    path = folder / "sweep.json"
+    try:
+        invocations = json.loads(path.read_text(encoding="utf-8"))["invocations"]
+    except (OSError, ValueError, KeyError, TypeError):
+        invocations = []
+    began = datetime.now().astimezone().isoformat(timespec="seconds")
+    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names()), "slots": list(slots)}
+    invocations.append({**state, "diff": code_diff()})
+    atomic_write(path, json.dumps({"invocations": invocations}, indent=2).encode())
+
+
+def gpu_names() -> str:
+    """Every GPU of the machine with its driver, from the driver's own tool; empty where there is none."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return _output(Path.cwd(), *command) or ""
+
+
+def code_diff() -> str | None:
+    """What the working tree changes against the commit, cut where it is very long; None outside a checkout."""
+    if code_state() is None:
+        return None
+    diff = _output(Path(__file__).resolve().parent, "git", "diff", "HEAD") or ""
+    return diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n[cut]"
+
+
 @functools.cache
 def code_state() -> dict[str, Any] | None:
     """Commit and dirty flag of the checkout that this package runs from; None for an installed package."""
@@ -36,8 +73,12 @@ def code_state() -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    return _output(folder, "git", *arguments)
+
+
+def _output(folder: Path, *command: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -9,13 +9,15 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
+from sweeps.processes import STALE_SECONDS, Process
 
 SCHEMA_VERSION = 1
 
@@ -42,7 +44,10 @@ class Status(StrEnum):
 
 @dataclass
 class Failure:
-    """Why a run failed: its kind (`config`, `data`, `oom`, `error` ...), text, traceback and advice."""
+    """Why a run failed: its kind, text, the end of its traceback, and advice: an override that may help.
+
+    Kinds: `config`, `data`, `oom`, `killed`, `timeout`, `error`, and `diverged` for a run whose loss blew up.
+    """
 
     kind: str
     text: str
@@ -70,7 +75,11 @@ class RunRecord:
     """The content of `run.json`. `metrics` holds the rows `last` and `best` of `metrics.jsonl`.
 
     `seconds` counts training and evaluation, not start-up; `examples_per_second` counts training examples against
-    training time alone; `started` and `ended` are ISO 8601 with the offset to UTC.
+    training time alone; `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started`
+    and `ended` are ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images:
+    equal ones prove that two runs saw the same batches. `composition` is a hash of what the config was composed
+    from: with an equal one, the config need not be composed again to know that it is the same. `process` is who
+    trains, or trained, the run.
     """
 
     run_id: str
@@ -89,6 +98,11 @@ class RunRecord:
     ended: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
     error: Failure | None = None
+    process: Process | None = None
+    attempts: int = 0
+    peak_memory: int | None = None
+    data_order: str = ""
+    composition: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
@@ -108,7 +122,7 @@ class RunRecord:
             version = data["schema_version"]
             if not isinstance(version, int):
                 raise TypeError(f"schema_version={version!r} is not a whole number")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(
                 f"{source} is not a run record ({type(error).__name__}: {error}); "
                 "it was damaged from outside: move its folder away, or run that cell again"
@@ -125,9 +139,13 @@ class RunRecord:
             fields["objective"] = Objective(**fields["objective"])
             if fields.get("error") is not None:
                 fields["error"] = Failure(**fields["error"])
+            if fields.get("process") is not None:
+                fields["process"] = Process(**fields["process"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError(f"{source} lacks or garbles a field of a run record: {error}") from error
+            raise RecordError(
+                f"{source} lacks or garbles a field of a run record: {error}; move its folder away or repeat the run"
+            ) from error
 
 
 class RunDir:
@@ -143,7 +161,7 @@ class RunDir:
         self.log = self.path / "run.log"
 
     def read(self) -> RunRecord:
-        """The record of this run.
+        """The record of this run. One that says `running` while its process is gone is `interrupted`.
 
         Raises:
             RecordError: there is none, or it is unreadable, or a newer release wrote it.
@@ -152,11 +170,25 @@ class RunDir:
             text = self.record.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecordError(f"cannot read {self.record}: {error}") from error
-        return RunRecord.from_json(text, self.record)
+        record = RunRecord.from_json(text, self.record)
+        if record.status is Status.RUNNING and not self.is_running(record):
+            record.status = Status.INTERRUPTED
+        return record
 
-    def write(self, record: RunRecord) -> None:
+    def is_running(self, record: RunRecord) -> bool:
+        """Whether somebody is at work on `record`: a living process here, or a recent heartbeat from elsewhere."""
+        if record.status is not Status.RUNNING or record.process is None:
+            return False
+        if record.process.is_local:
+            return record.process.is_alive
+        try:
+            return abs(time.time() - self.record.stat().st_mtime) < STALE_SECONDS
+        except OSError:
+            return False
+
+    def write(self, record: RunRecord, *, durable: bool = True) -> None:
         """Replace the record: readers see the old one or the new one, never a part."""
-        atomic_write(self.record, record.to_json().encode())
+        atomic_write(self.record, record.to_json().encode(), durable=durable)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one epoch's line to `metrics.jsonl` and see it on the disk."""
@@ -191,11 +223,10 @@ class RunDir:
                 raise RecordError(f"line {number} of {self.metrics} is damaged: {error}") from error
         return rows
 
-    def keep_metrics(self, epochs: int) -> list[dict[str, Any]]:
-        """Drop every line after the first `epochs` (a resumed run writes them again) and return what is kept."""
-        rows = [row for row in self.read_metrics() if row["epoch"] <= epochs]
-        atomic_write(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
-        return rows
+    def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all of `metrics.jsonl`."""
+        lines = (json.dumps(_finite(dict(row)), allow_nan=False) + "\n" for row in rows)
+        atomic_write(self.metrics, "".join(lines).encode())
 
 
 def find_runs(folder: str | Path) -> Iterator[RunDir]:
@@ -215,19 +246,24 @@ def find_runs(folder: str | Path) -> Iterator[RunDir]:
             folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
 
 
-def atomic_write(path: Path, data: bytes | memoryview) -> None:
-    """Replace the content of `path` in one step: after a crash at any moment it holds the old or the new bytes."""
+def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
+    """Replace the content of `path` in one step: after a crash at any moment it holds the old or the new bytes.
+
+    Without `durable` a power cut may lose the new bytes, which is right for what is cheap to write again.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _fsync_folder(path.parent)
+    if durable:
+        _fsync_folder(path.parent)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -1,11 +1,8 @@
 """One run from its composed config to its record: the only place that knows every room."""
 
+import hashlib
 import logging
-import math
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,15 +11,16 @@ from torch import nn
 
 from sweeps import models
 from sweeps.checks import check
-from sweeps.config import objective_of
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
-from sweeps.devices import choose_device, describe_device
-from sweeps.errors import ConfigError, NewerRecordError, RecordError, SweepsError
-from sweeps.identity import differences, run_id
+from sweeps.devices import choose_device, describe_device, peak_memory
+from sweeps.errors import RecordError
+from sweeps.identity import run_id
+from sweeps.lifecycle import new_record, previous_record, recording, summarize
+from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
-from sweeps.records import Failure, Objective, RunDir, RunRecord, Status
+from sweeps.records import RunDir, RunRecord
 from sweeps.tracking import NullTracker
-from sweeps.training import Diverged, Loaders, Progress, Step, Totals, checkpoint, run_epochs
+from sweeps.training import Loaders, Step, Totals, checkpoint, is_time, run_epochs
 
 log = logging.getLogger(__name__)
 
@@ -41,23 +39,14 @@ def run(config: dict[str, Any], folder: RunDir, *, name: str, overrides: list[st
         ConfigError: the folder holds a run with other settings; it is left as it is.
         Exception: whatever else went wrong, after it was written into the record.
     """
-    identity = run_id(config)
-    previous = _previous(folder, identity, config)
-    if previous is not None and previous.status.is_finished:
+    previous = previous_record(folder, config)
+    if previous is not None and (previous.status.is_finished or previous.run_id != run_id(config)):
         progress.end(previous, skipped=True)
         return previous
-    metric, direction, split = objective_of(config)
-    record = RunRecord(
-        run_id=identity,
-        name=name,
-        sweep=config["sweep"],
-        status=Status.RUNNING,
-        objective=Objective(metric, direction, config["objective"]["epoch"], split),
-        overrides=overrides,
-        config=config,
-        started=_now(),
-    )
-    with _recording(folder, record, progress):
+    record = new_record(config, name=name, overrides=overrides)
+    record.attempts = previous.attempts if previous is not None else 0
+    record.composition = previous.composition if previous is not None else ""
+    with recording(folder, record, progress):
         check(config)
         _train(config, folder, record, progress)
     return record
@@ -69,10 +58,11 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     torch.set_num_threads(trainer["threads"] or _DEFAULT_THREADS)
     record.environment = environment(describe_device(device))
     folder.write(record)
-    step, data = _build(config, device)
+    step, data = build(config, device)
+    record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     rows = _restore(folder, record, step, device, len(data.train))
-    _summarize(record, rows)
+    summarize(record, rows)
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
 
@@ -96,20 +86,24 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             tracker.epoch(row)
             if row["epoch"] == trainer["epochs"]:
                 tracker.confusion(tested.confusion(), config["dataset"]["labels"])
-            elif trainer["checkpoint_every"] and row["epoch"] % trainer["checkpoint_every"] == 0:
+            stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
+            if stopping or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
                 checkpoint.save(folder, record.run_id, row["epoch"], step)
-            _summarize(record, rows)
+            summarize(record, rows)
+            record.peak_memory = peak_memory(device)
             folder.write(record)
             progress.epoch(row)
+            if stopping:
+                raise Interrupted
     finally:
         tracker.close()
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
 
 
-def _build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
+def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
-    splits = _load(config)
+    splits = load(config)
     inspect(config, len(splits.train))
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
@@ -128,14 +122,15 @@ def _build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loade
 
 def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device, batches: int) -> list[dict[str, Any]]:
     """Put the run's checkpoint, if it left a sound one, into `step`; returns the metrics rows up to it."""
-    found = checkpoint.load(folder, record.run_id, device)
-    rows = folder.keep_metrics(found.epoch if found else 0)
-    if found is None or len(rows) < found.epoch:  # a checkpoint without its metrics is no place to go on from
-        return folder.keep_metrics(0)
-    step.network.load_state_dict(found.network)
-    step.optimizer.load_state_dict(found.optimizer)
-    step.steps = found.epoch * batches
-    return rows
+    try:
+        rows = folder.read_metrics()
+    except RecordError as error:
+        log.warning("%s; the run starts again", error)
+        rows = []
+    epoch = checkpoint.restore(folder, record.run_id, step, device, most=len(rows))
+    step.steps = epoch * batches
+    folder.write_metrics(rows[:epoch])  # what came after the checkpoint is done, and written, again
+    return rows[:epoch]
 
 
 def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.NetworkProfile:
@@ -166,7 +161,7 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     )
 
 
-def _load(config: Mapping[str, Any]) -> Splits:
+def load(config: Mapping[str, Any]) -> Splits:
     dataset = config["dataset"]
     keys = ("root", "name", "classes", "channels", "size", "limit", "test_limit", "validation")
     splits = load_splits(instantiate(dataset["source"]), **{key: dataset[key] for key in keys})
@@ -191,80 +186,9 @@ def _loaders(config: Mapping[str, Any], splits: Splits, device: torch.device) ->
     return Loaders(batches(splits.train, augment), val, batches(splits.test))
 
 
-def _previous(folder: RunDir, identity: str, config: Mapping[str, Any]) -> RunRecord | None:
-    """The record that the folder holds, if it is one of this very run.
-
-    A damaged record counts as none: the run is done again, from its checkpoint where that is sound.
-    """
-    if not folder.record.exists():
-        return None
-    try:
-        previous = folder.read()
-    except NewerRecordError:
-        raise
-    except RecordError as error:
-        log.warning("%s", error)
-        return None
-    if previous.run_id != identity:
-        raise ConfigError(
-            f"{folder.path} holds a run with other settings: {differences(previous.config, config)}. "
-            "Nothing was changed; name another sweep (sweep=NAME) or move that folder away"
-        )
-    return previous
-
-
-@contextmanager
-def _recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator[None]:
-    """Whatever ends the run, its record tells the truth afterwards."""
-    try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        yield
-        record.status = Status.COMPLETED
-    except Diverged as error:
-        record.status = Status.DIVERGED
-        record.objective.value = None
-        advice = "a smaller optim.lr, or trainer.clip_norm=1"
-        record.error = Failure("diverged", str(error), advice=advice)
-    except Exception as error:
-        record.status = Status.FAILED
-        record.error = describe_failure(error)
-        raise
-    except BaseException:  # Ctrl-C, or the end of the process
-        record.status = Status.INTERRUPTED
-        raise
-    finally:
-        record.ended = _now()
-        folder.write(record)
-        if record.status.is_finished:
-            folder.checkpoint.unlink(missing_ok=True)
-        progress.end(record)
-
-
-def describe_failure(error: Exception) -> Failure:
-    """The kind, text, traceback and advice that a record keeps of `error`."""
-    if isinstance(error, SweepsError):
-        return Failure(error.kind, str(error))
-    text = f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error))
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return Failure("oom", text, trace, "a smaller batch: trainer.batch_size=64")
-    return Failure("error", text, trace)
-
-
-def _summarize(record: RunRecord, rows: list[dict[str, Any]]) -> None:
-    """Bring the figures of the record up to the rows of metrics.jsonl."""
-    objective, record.epochs = record.objective, len(rows)
-    if not rows:
-        record.metrics, record.seconds, objective.value = {}, 0.0, None
-        return
-    sign = 1 if objective.direction == "max" else -1
-    best = max(rows, key=lambda row: (sign * row[objective.metric], -row["epoch"]))
-    record.metrics = {"last": rows[-1], "best": best}
-    record.seconds = sum(row["seconds"] for row in rows)
-    record.examples_per_second = sum(row["examples_per_second"] for row in rows) / len(rows)
-    value = record.metrics[objective.epoch][objective.metric]
-    objective.value = value if math.isfinite(value) else None
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+def _order_hash(batches: Batches, epochs: int) -> str:
+    """A hash of which image comes when: equal ones prove that two runs saw the same batches."""
+    digest = hashlib.sha256(f"{batches.num_images} images, {len(batches)} batches".encode())
+    for epoch in range(1, epochs + 1):
+        digest.update(batches.order(epoch).cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]

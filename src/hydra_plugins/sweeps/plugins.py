@@ -16,6 +16,9 @@ from omegaconf import DictConfig
 class LocalLauncher(Launcher):
     """Runs of a sweep on this machine (`hydra/launcher=local`)."""
 
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what `launch` needs."""
         self.hydra_context = hydra_context
@@ -26,7 +29,7 @@ class LocalLauncher(Launcher):
         """Do every job; a failed one does not stop the others."""
         from sweeps.launching.local import launch
 
-        return launch(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx)
+        return launch(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx, self.options)
 
 
 class GridSweeper(BasicSweeper):

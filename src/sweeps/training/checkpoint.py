@@ -1,8 +1,8 @@
 """The latest state of an unfinished run, and the weights of a finished one. Nothing is ever unpickled."""
 
 import io
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Mapping
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -11,14 +11,7 @@ from torch import nn
 from sweeps.records import RunDir, atomic_write
 from sweeps.training.step import Step
 
-
-@dataclass
-class Checkpoint:
-    """What `load` found: the run goes on after `epoch`."""
-
-    epoch: int
-    network: dict[str, Any]
-    optimizer: dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 def save(run: RunDir, run_id: str, epoch: int, step: Step) -> None:
@@ -33,19 +26,35 @@ def save(run: RunDir, run_id: str, epoch: int, step: Step) -> None:
     atomic_write(run.checkpoint, buffer.getbuffer())
 
 
-def load(run: RunDir, run_id: str, device: torch.device) -> Checkpoint | None:
-    """The run's checkpoint, or None where there is none that can be trusted (damaged, or of another run)."""
+def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most: int) -> int:
+    """Put the run's checkpoint into `step`; returns the epoch it was written after.
+
+    It is 0, and `step` untouched, where there is none that can be trusted: damaged, of another run, of a network that
+    has changed since, or of more than the `most` epochs whose metrics are there.
+    """
     try:
         state = torch.load(run.checkpoint, map_location=device, weights_only=True)
-        found = Checkpoint(int(state["epoch"]), state["network"], state["optimizer"])
+        if (
+            state["run_id"] != run_id
+            or state["epoch"] > most
+            or _shapes(state["network"]) != _shapes(step.network.state_dict())
+        ):
+            return 0
+        step.optimizer.load_state_dict(state["optimizer"])  # refuses what does not fit before it changes anything
+        step.network.load_state_dict(state["network"])
+        return int(state["epoch"])
     except FileNotFoundError:
-        return None
-    except Exception:  # torch reports damage with whatever its reader stumbles over
-        return None
-    return found if state["run_id"] == run_id else None
+        return 0
+    except Exception as error:  # torch reports damage with whatever its reader stumbles over
+        log.warning("%s is of no use and left out: %s", run.checkpoint, error)
+        return 0
 
 
 def save_weights(run: RunDir, network: nn.Module) -> None:
     """Write the final weights and buffers as safetensors, on the CPU, by their names in the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     atomic_write(run.weights, safetensors_bytes(tensors))
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in state.items()}

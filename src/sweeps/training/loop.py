@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sweeps.data import Batches
+from sweeps.lifecycle import DivergedError
+from sweeps.progress import Progress
 from sweeps.training.metrics import Means, Totals
-from sweeps.training.progress import Progress, Ticker
 from sweeps.training.step import Step
 
 
@@ -23,10 +24,6 @@ class Loaders:
     train: Batches
     val: Batches | None
     test: Batches
-
-
-class Diverged(Exception):
-    """A loss became NaN or infinite: a result of the run, not an error of the program."""
 
 
 def run_epochs(
@@ -45,7 +42,7 @@ def run_epochs(
     evaluation mode. `seconds` is the whole epoch, `examples_per_second` the training part alone.
 
     Raises:
-        Diverged: a loss became NaN or infinite; noticed within a second.
+        DivergedError: a loss became NaN or infinite; noticed within a second.
     """
     splits = {"test": data.test, "val": data.val, "train_eval": data.train if evaluate_train else None}
     run_pass = Pass(new_totals, progress)
@@ -101,6 +98,27 @@ class Pass:
         return totals
 
 
+class Ticker:
+    """Is it time? True at most once every `interval` seconds."""
+
+    def __init__(self, interval: float = 1.0) -> None:
+        self._interval = interval
+        self._next = time.monotonic() + interval
+
+    def due(self) -> bool:
+        """Whether `interval` seconds have passed since this was last true."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True
+
+
+def is_time(epoch: int, every: int, last: int) -> bool:
+    """Whether something done `every` so many epochs (0: never) is due after `epoch`; never after the `last` one."""
+    return every > 0 and epoch % every == 0 and epoch < last
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """A seed for what is drawn in one epoch; neighbouring seeds and epochs give unrelated ones."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
@@ -108,5 +126,5 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 def _finite(means: Means, phase: str, epoch: int) -> Means:
     if not math.isfinite(means.loss):
-        raise Diverged(f"the {phase} loss became {means.loss} in epoch {epoch}")
+        raise DivergedError(f"the {phase} loss became {means.loss} in epoch {epoch}")
     return means

@@ -1,0 +1,202 @@
+"""What is timed: functions that train one network for one epoch, each in its own way.
+
+All of them start from the same weights. Those that evaluate also see the same images in the same order, so they must
+arrive at the same figures; `measure.problems` holds them to it.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from sweeps.data import ImageSet, Splits
+from sweeps.progress import Progress
+from sweeps.training import Loaders, Step, Totals, run_epochs
+from sweeps.training.loop import epoch_seed
+
+LOADER_WORKERS = 2  # of the textbook's DataLoader
+_EPOCH = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """One epoch's work. It is made anew for every measurement: nothing that one contender does reaches the next."""
+
+    step: Step
+    data: Loaders
+    splits: Splits
+    image_size: int
+    batch_size: int
+    classes: int
+    seed: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one contender did and how long it took; the evaluation's figures are None where there was none.
+
+    `train_seconds` is the part with forward, backward and optimizer steps; `seconds` adds the evaluation of the
+    training and the test images. Neither counts process start, reading files or building the network.
+    """
+
+    seconds: float
+    train_seconds: float
+    steps: int
+    train_loss: float  # this and the next are running averages over the epoch; the floor's are its last step's
+    train_acc: float
+    train_eval_loss: float | None = None
+    train_eval_acc: float | None = None
+    test_loss: float | None = None
+    test_acc: float | None = None
+
+
+def textbook(task: Task) -> Outcome:
+    """The loop that one writes after a tutorial: an image at a time through PIL, `.item()` at every step."""
+    device, network, optimizer = task.device, task.step.network, task.step.optimizer
+    # shuffle=True with the order fixed: the sampler draws the same permutation beforehand, at the same cost.
+    order = task.data.train.order(_EPOCH).tolist()
+    train_loader = _tutorial_loader(task.splits.train, task, sampler=order)
+    test_loader = _tutorial_loader(task.splits.test, task)
+    torch.manual_seed(epoch_seed(task.seed, _EPOCH))  # the dropout of `run_epochs`
+    began = now(device)
+
+    network.train()
+    steps, loss_sum, correct, seen = 0, 0.0, 0, 0
+    for images, labels in train_loader:
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        logits = network(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item() * len(labels)
+        correct += (logits.argmax(dim=1) == labels).sum().item()
+        seen += len(labels)
+        steps += 1
+    train_seconds = now(device) - began
+
+    train_eval_loss, train_eval_acc = _tutorial_evaluation(network, train_loader, device)
+    test_loss, test_acc = _tutorial_evaluation(network, test_loader, device)
+    return Outcome(
+        seconds=now(device) - began,
+        train_seconds=train_seconds,
+        steps=steps,
+        train_loss=loss_sum / seen,
+        train_acc=correct / seen,
+        train_eval_loss=train_eval_loss,
+        train_eval_acc=train_eval_acc,
+        test_loss=test_loss,
+        test_acc=test_acc,
+    )
+
+
+def ours(task: Task) -> Outcome:
+    """The package's own loop, measuring the same figures."""
+    began = now(task.device)
+    [(row, _)] = run_epochs(
+        task.step,
+        task.data,
+        epochs=range(_EPOCH, _EPOCH + 1),
+        seed=task.seed,
+        evaluate_train=True,
+        new_totals=lambda: Totals(task.classes, task.device),
+        progress=Progress(),
+    )
+    seconds = now(task.device) - began
+    return Outcome(
+        seconds=seconds,
+        train_seconds=task.data.train.num_images / row["examples_per_second"],
+        steps=task.step.steps,
+        train_loss=row["train_loss"],
+        train_acc=row["train_acc"],
+        train_eval_loss=row["train_eval_loss"],
+        train_eval_acc=row["train_eval_acc"],
+        test_loss=row["test_loss"],
+        test_acc=row["test_acc"],
+    )
+
+
+def floor(task: Task) -> Outcome:
+    """As many steps on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
+    network, optimizer = task.step.network, task.step.optimizer
+    images, labels = next(task.data.train.shuffled(_EPOCH))
+    steps = len(task.data.train)
+    last = task.data.train.num_images - (steps - 1) * task.batch_size
+    batches = [(images, labels)] * (steps - 1) + [(images[:last], labels[:last])]
+    logits, loss = torch.empty(0), torch.empty(0)
+    torch.manual_seed(epoch_seed(task.seed, _EPOCH))
+    began = now(task.device)
+
+    network.train()
+    for images, labels in batches:
+        optimizer.zero_grad(set_to_none=True)
+        logits = network(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+    seconds = now(task.device) - began
+    correct = (logits.argmax(dim=1) == labels).float().mean()
+    return Outcome(seconds, seconds, steps, train_loss=loss.item(), train_acc=correct.item())
+
+
+# In the order of the table. A further contender is a function and a line here.
+CONTENDERS: dict[str, Callable[[Task], Outcome]] = {"textbook": textbook, "ours": ours, "floor": floor}
+
+
+def now(device: torch.device) -> float:
+    """The clock, in seconds, after the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()
+
+
+class _TutorialDataset(Dataset[tuple[Tensor, int]]):
+    """One image at a time as a PIL image through transforms, as torchvision's own data sets do it."""
+
+    def __init__(self, images: ImageSet, size: int) -> None:
+        self._data, self._targets = images.images.squeeze(1), images.labels  # [N, H, W]
+        self._transform = transforms.Compose([transforms.Resize(size), transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(self._data[index].numpy())
+        return self._transform(image), int(self._targets[index])
+
+
+def _tutorial_loader(
+    images: ImageSet, task: Task, sampler: Iterable[int] | None = None
+) -> DataLoader[tuple[Tensor, int]]:
+    return DataLoader(
+        _TutorialDataset(images, task.image_size),
+        batch_size=task.batch_size,
+        sampler=sampler,
+        num_workers=LOADER_WORKERS,
+        generator=torch.Generator(),  # of the workers' seeds, which would come out of the dropout's numbers
+    )
+
+
+def _tutorial_evaluation(
+    network: nn.Module, loader: DataLoader[tuple[Tensor, int]], device: torch.device
+) -> tuple[float, float]:
+    """Mean loss and accuracy in evaluation mode."""
+    network.eval()
+    loss_sum, correct, seen = 0.0, 0, 0
+    with torch.no_grad():
+        for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
+            logits = network(images)
+            loss_sum += F.cross_entropy(logits, labels).item() * len(labels)
+            correct += (logits.argmax(dim=1) == labels).sum().item()
+            seen += len(labels)
+    return loss_sum / seen, correct / seen

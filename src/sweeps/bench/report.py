@@ -1,0 +1,101 @@
+"""What the measurements come to: medians with their spread, ratios, a table. This module never imports torch."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Measurements = Sequence[Mapping[str, Any]]
+
+# What is divided by what: (name in the report, contender above, contender below, which time, in words).
+RATIOS = (
+    ("textbook_over_ours", "textbook", "ours", "seconds", "epoch, textbook / ours"),
+    ("ours_over_floor", "ours", "floor", "train_seconds", "training part, ours / floor"),
+)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def summarize(measurements: Measurements) -> dict[str, Any]:
+    """Each contender's times in seconds, and `RATIOS` of medians and round by round.
+
+    A neighbour on the machine slows down what runs beside him: the ratios of rounds tell how much that matters.
+    """
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for done in measurements:
+        by_name.setdefault(done["contender"], []).append(done)
+    times = {
+        name: {key: spread([done[key] for done in rows]) for key in ("seconds", "train_seconds")}
+        for name, rows in by_name.items()
+    }
+    ratios = {}
+    for name, above, below, key, _ in RATIOS:
+        rounds = [a[key] / b[key] for a in by_name.get(above, []) for b in by_name.get(below, []) if _same_round(a, b)]
+        if rounds:
+            of_medians = times[above][key]["median"] / times[below][key]["median"]
+            ratios[name] = {"of_medians": of_medians, "of_rounds": spread(rounds)}
+    return {"times": times, "ratios": ratios}
+
+
+def print_model(console: Console, model: Mapping[str, Any]) -> None:
+    """The table of one network, the ratios, and what is wrong with the comparison."""
+    case, summary, measurements = model["case"], model["summary"], model["measurements"]
+    lines = [
+        f"{model['model']}: {case['train_images']:,} + {case['test_images']:,} images of {case['dataset']} at "
+        f"{case['image_size']} px, {case['steps']} steps of {case['batch_size']}; seconds are median [min, max]"
+    ]
+    loads = [done[key] for done in measurements for key in ("load_before", "load_after") if done[key] is not None]
+    if loads:
+        lines.append(f"load average from {min(loads):.1f} to {max(loads):.1f}")
+    _print(console, "", *lines)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in ("an epoch", "its training part", "train loss", "test acc"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, times in summary["times"].items():
+        last = [done for done in measurements if done["contender"] == name][-1]
+        has_evaluation = last["test_acc"] is not None
+        table.add_row(
+            name,
+            format_spread(times["seconds"]) if has_evaluation else "",
+            format_spread(times["train_seconds"]),
+            f"{last['train_loss']:.4f}",
+            f"{last['test_acc']:.4f}" if has_evaluation else "",
+        )
+    console.print(table)
+    for name, *_, words in RATIOS:
+        if ratio := summary["ratios"].get(name):
+            rounds = format_spread(ratio["of_rounds"])
+            _print(console, f"{words}: {ratio['of_medians']:.2f} of the medians; {rounds} round by round")
+    _print(console, *(f"not a fair comparison: {problem}" for problem in model["problems"]), style="bold red")
+
+
+def print_startup(console: Console, startup: Mapping[str, Any]) -> None:
+    """Memory and start-up time of the command line."""
+    _print(
+        console,
+        f"{startup['run_command']}: {startup['peak_rss_bytes'] / 1e9:.2f} GB at its peak",
+        f"{startup['help_command']}: {format_spread(startup['help_seconds'])} s",
+    )
+
+
+def format_spread(values: Mapping[str, float]) -> str:
+    """`median [min, max]`."""
+    return f"{values['median']:.2f} [{values['min']:.2f}, {values['max']:.2f}]"
+
+
+def _same_round(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    return bool(a["round"] == b["round"])
+
+
+def _print(console: Console, *lines: str, style: str = "") -> None:
+    """Print each line as it is: brackets are no markup, and a narrow terminal does the wrapping."""
+    for line in lines:
+        console.print(Text(line, style=style), soft_wrap=True)

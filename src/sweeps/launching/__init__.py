@@ -1,0 +1,1 @@
+"""Where runs run: the grid, the local launcher and the progress display."""

@@ -1,0 +1,77 @@
+"""The cells of a sweep: what the parent process knows of each run. Never imports torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from sweeps.identity import run_name
+from sweeps.records import RunDir, RunRecord
+
+
+@dataclass
+class Report:
+    """What an inspection found out about one cell.
+
+    `error` tells why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
+    says less. Cells of equal `kind` cost the same per epoch. `forward_macs` are per image.
+    """
+
+    name: str
+    run_id: str = ""
+    error: str = ""
+    finished: bool = False
+    record: RunRecord | None = None
+    kind: str = ""
+    epochs_left: int = 0
+    parameters: int = 0
+    forward_macs: int = 0
+    keeps_weights: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a probe measured: seconds per epoch, and bytes at the peak."""
+
+    epoch_seconds: float
+    peak_memory: int
+
+
+@dataclass
+class Cell:
+    """One job of a sweep, and what has become of it.
+
+    `label` is what tells it from the other cells: its name without what all of them have in common.
+    `folder` is None where the launcher serves another application, of whose runs it knows nothing. `result` is there
+    once the cell is done with. `same_as` names an earlier cell with the same settings, whose result counts for both.
+    """
+
+    number: int
+    overrides: list[str]
+    name: str
+    label: str
+    folder: RunDir | None = None
+    composition: str = ""
+    report: Report = field(default_factory=lambda: Report(""))
+    tries: int = 0
+    not_before: float = 0.0  # monotonic clock
+    result: JobReturn | None = None
+    same_as: "Cell | None" = None
+
+    def complete(self, record: RunRecord) -> None:
+        """The run has its result, from now or from before."""
+        value = record.objective.value
+        self._set_result(JobStatus.COMPLETED, float("nan") if value is None else value)
+
+    def fail(self, error: BaseException) -> None:
+        """The run failed for good, or was not done."""
+        self._set_result(JobStatus.FAILED, error)
+
+    def _set_result(self, status: JobStatus, value: object) -> None:
+        self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
+
+
+def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """For each job the overrides that not all jobs share."""
+    common = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
+    return [run_name(override for override in job if override not in common) for job in jobs]

@@ -1,0 +1,46 @@
+"""A hash of what a cell's config is composed from: with an equal one it need not be composed to be known.
+
+Composing costs a tenth of a second; recognising 500 finished cells by their hashes costs a hundredth of that.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+
+from sweeps import config as schema
+
+
+class Composition:
+    """The hash of a cell's overrides together with every file and version that their meaning rests on.
+
+    Always empty, and so never equal, where a config reads the environment (`oc.env`): that is no part of the hash.
+    """
+
+    def __init__(self, loader: ConfigLoader, config_name: str | None, pinned: Sequence[str] = ()) -> None:
+        digest = hashlib.sha256(
+            repr((config_name, [metadata.version(name) for name in ("hydra-core", "omegaconf")])).encode()
+        )
+        self._readable = True
+        sources = [Path(str(schema.__file__))]
+        for source in loader.get_search_path().get_path():
+            folder = Path((source.path or "").removeprefix("file://"))
+            if "://" not in str(source.path or "").removeprefix("file://") and folder.is_dir():
+                sources += sorted(
+                    path for path in folder.rglob("*.y*ml") if "hydra" not in path.parts[len(folder.parts) :]
+                )
+        for path in sources:
+            content = path.read_bytes()
+            self._readable &= b"oc.env" not in content or path.suffix == ".py"
+            digest.update(content)
+        self._digest = digest
+
+    def of(self, overrides: Sequence[str]) -> str:
+        """The hash for one cell."""
+        if not self._readable or any("oc.env" in override for override in overrides):
+            return ""
+        digest = self._digest.copy()
+        digest.update("\0".join(overrides).encode())
+        return digest.hexdigest()[:16]

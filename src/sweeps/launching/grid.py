@@ -1,0 +1,79 @@
+"""From the swept values of a command line to runs."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from sweeps.analysis import print_summary
+from sweeps.errors import RunFailed
+from sweeps.launching.lock import LOCK_NAME, owned
+from sweeps.records import find_runs
+
+if TYPE_CHECKING:
+    from hydra_plugins.sweeps.plugins import GridSweeper
+
+
+def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]:
+    """Launch every combination of the swept values, in batches of `max_batch_size`.
+
+    Raises:
+        RunFailed: some run failed; all others were done.
+    """
+    assert sweeper.config is not None
+    assert sweeper.launcher is not None
+    assert sweeper.hydra_context is not None
+    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
+    batches = sweeper.split_arguments(overrides, sweeper.max_batch_size)
+    folder = claim_folder(sweeper.config)
+    with owned(folder):
+        OmegaConf.save(sweeper.config, folder / "multirun.yaml")
+        results: list[list[JobReturn]] = []
+        try:
+            for batch in batches:
+                first = sum(len(done) for done in results)
+                results.append(list(sweeper.launcher.launch(batch, initial_job_idx=first)))
+        finally:
+            if not any(find_runs(folder)):
+                leave_nothing(folder)
+            elif not OmegaConf.select(sweeper.config, "plan", default=False):
+                print_summary(Console(), folder)
+    jobs = [job for batch in results for job in batch]
+    failed = sum(job.status != JobStatus.COMPLETED for job in jobs)
+    if failed:
+        raise RunFailed(f"{failed} of {len(jobs)} runs failed; the run.json of each, in {folder}, has the traceback")
+    return results
+
+
+def claim_folder(config: DictConfig) -> Path:
+    """Make the sweep's folder. One named by the time is new: two sweeps of the same second get two folders."""
+    folder = Path(config.hydra.sweep.dir)
+    if not OmegaConf.is_interpolation(config, "sweep"):
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    name, number = str(config.sweep), 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            config.sweep = f"{name}-{number}"
+            folder = Path(config.hydra.sweep.dir)
+        else:
+            return folder
+
+
+def leave_nothing(folder: Path) -> None:
+    """A sweep that was only planned, or refused, leaves no folder."""
+    for name in ("multirun.yaml", LOCK_NAME):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else lies there
+        folder.rmdir()
+        folder.parent.rmdir()

@@ -1,0 +1,112 @@
+"""The local launcher: from the jobs that Hydra hands over to their results, on this machine."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from sweeps.config import SweepsConfig
+from sweeps.errors import RunFailed
+from sweeps.identity import run_name
+from sweeps.launching.cells import Cell, labels
+from sweeps.launching.composition import Composition
+from sweeps.launching.inline import InlinePool
+from sweeps.launching.plan import show_plan
+from sweeps.launching.pool import Pool
+from sweeps.launching.prepare import declare, prepare, say_what_is_left
+from sweeps.launching.scheduler import Policy, Scheduler
+from sweeps.launching.setup import Setup
+from sweeps.launching.signals import StopRequest, stop_on_signals
+from sweeps.launching.slots import Slot, make_slots
+from sweeps.launching.view import View
+from sweeps.provenance import note_invocation
+from sweeps.records import RunDir
+
+
+def launch(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    initial_job_idx: int,
+    options: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Do what is left of every job; whatever happens in one run touches no other.
+
+    Raises:
+        ConfigError: some cell cannot work, or an option is wrong; no run was started.
+        KeyboardInterrupt: somebody asked to stop; the same command goes on from there.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    folder = Path(config.hydra.sweep.dir)
+    ours = OmegaConf.get_type(config) is SweepsConfig  # the launcher serves other Hydra applications as well
+    cells = []
+    for number, (overrides, label) in enumerate(zip(job_overrides, labels(job_overrides), strict=True)):
+        run = RunDir(folder / run_name(overrides)) if ours else None
+        cells.append(Cell(initial_job_idx + number, list(overrides), run_name(overrides), label, run))
+    recycle_after = options.get("recycle_after")
+    wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
+    device = str(OmegaConf.select(config, "device", default="auto"))
+    slots = make_slots(jobs=len(cells), device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
+    setup = Setup(context, task, config, _pinned(config, folder, slots))
+    view = View(folder.name, Console(), total=len(cells))
+    todo = cells
+    with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
+        if ours:
+            composition = Composition(context.config_loader, config.hydra.job.config_name)
+            todo = prepare(cells, composition, folder, pool, stop)
+            say_what_is_left(cells, todo, view)
+            if config.plan:
+                show_plan(cells, todo, pool, stop, view.console)
+                return []
+            declare(cells)
+            note_invocation(folder, [slot.name for slot in slots])
+        _run(cells, todo, pool, config, view, stop, keep_config=not ours)
+    if stop:
+        raise KeyboardInterrupt
+    return [cell.result for cell in cells if cell.result is not None]
+
+
+def _run(
+    cells: Sequence[Cell],
+    todo: Sequence[Cell],
+    pool: Pool,
+    config: DictConfig,
+    view: View,
+    stop: StopRequest,
+    *,
+    keep_config: bool,
+) -> None:
+    policy = Policy(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(Policy()).items()})
+    view.finished = len(cells) - len(todo)
+    view.open()
+    try:
+        Scheduler(todo, pool, policy, view, keep_config=keep_config).run(stop)
+    finally:
+        view.close()
+    for cell in cells:
+        if cell.same_as is not None:
+            cell.result = cell.same_as.result
+        elif cell.result is None and not stop:
+            cell.fail(RunFailed(f"{cell.name} was not done: the sweep stopped after a failure"))
+
+
+def _pool(slots: Sequence[Slot], setup: Setup, recycle_after: int | None, view: View, stop: StopRequest) -> Pool:
+    if slots:
+        return Pool(slots, setup.pack(), recycle_after)
+    return InlinePool(setup, view.tell, lambda: bool(stop))
+
+
+def _pinned(config: DictConfig, folder: Path, slots: Sequence[Slot]) -> dict[str, Any]:
+    """Values that workers must not find out anew: the date is another one there, and a GPU has another number."""
+    pinned: dict[str, Any] = {"hydra.sweep.dir": str(folder)}
+    if "sweep" in config:
+        pinned["sweep"] = str(config.sweep)
+    if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and str(config.device).startswith("cuda:"):
+        pinned["device"] = "cuda"
+    return pinned

@@ -1,0 +1,112 @@
+"""Before the first epoch: recognise what is finished, check all the rest, say what is left."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import ConfigError, RecordError
+from sweeps.launching.cells import Cell, Report
+from sweeps.launching.composition import Composition
+from sweeps.launching.pool import POLL_SECONDS, Pool
+from sweeps.launching.signals import StopRequest
+from sweeps.launching.view import View
+
+CHUNK = 8  # cells that a worker inspects before it answers
+
+
+def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool: Pool, stop: StopRequest) -> list[Cell]:
+    """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
+
+    Raises:
+        ConfigError: some cell cannot work.
+    """
+    by_name: dict[str, Cell] = {}
+    for cell in cells:
+        cell.composition = composition.of(cell.overrides)
+        cell.same_as = by_name.get(cell.name)
+        by_name.setdefault(cell.name, cell)
+    unknown = [cell for cell in by_name.values() if not _is_finished(cell)]
+    for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop), strict=True):
+        cell.report = report
+    errors = [cell for cell in unknown if cell.report.error]
+    if errors:
+        more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
+        raise ConfigError(f"{errors[0].name}: {errors[0].report.error}{more}. No run was started")
+    by_settings: dict[str, Cell] = {}
+    for cell in unknown:
+        cell.same_as = by_settings.get(cell.report.run_id)
+        by_settings.setdefault(cell.report.run_id, cell)
+        if cell.report.finished and cell.folder is not None:
+            cell.complete(cell.folder.read())
+    return [cell for cell in unknown if cell.result is None and cell.same_as is None]
+
+
+def declare(cells: Sequence[Cell]) -> None:
+    """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
+    for cell in cells:
+        if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
+            cell.folder.path.mkdir(parents=True, exist_ok=True)
+            cell.folder.write(cell.report.record, durable=False)  # cheap to write again
+            cell.report.record = None  # thousands of configs need not stay in memory
+
+
+def say_what_is_left(cells: Sequence[Cell], todo: Sequence[Cell], view: View) -> None:
+    """Name what is merged, and count what is skipped, gone on with and new."""
+    for cell in cells:
+        if cell.same_as is not None:
+            other = "given twice" if cell.same_as.name == cell.name else f"with the settings of {cell.same_as.label}"
+            view.note(f"{cell.label}: {other}, done once")
+    finished = sum(cell.result is not None for cell in cells)
+    parts = [f"{len(cells)} cells"]
+    if finished:
+        parts.append(f"{finished} finished before and skipped")
+    view.note(f"{view.title}: {', '.join([*parts, f'{len(todo)} to do'])}")
+
+
+def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, workers: int | None = None) -> list[Any]:
+    """The answers to `questions`, each a (kind, content), in their order, from at most so many `workers` at once.
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop.
+        ConfigError: a worker died.
+    """
+    answers: dict[int, Any] = {}
+    waiting = list(enumerate(questions))
+    while waiting or pool.busy:
+        if stop:
+            raise KeyboardInterrupt
+        for worker in pool.idle[: len(waiting)][: (workers or len(waiting)) - len(pool.busy)]:
+            number, (kind, content) = waiting.pop(0)
+            worker.submit((number, kind), kind, content)
+        for event in pool.poll(POLL_SECONDS):
+            number, kind = event.worker.task
+            event.worker.finish()
+            if event.kind == "died":
+                raise ConfigError(f"a worker ended with exit code {event.content} before the first run ({kind})")
+            if isinstance(event.content, BaseException):
+                raise event.content
+            answers[number] = event.content
+    return [answers[number] for number in range(len(questions))]
+
+
+def _is_finished(cell: Cell) -> bool:
+    """Whether a finished record of the same composition lies in the cell's folder; if so, that is its result."""
+    if not cell.composition or cell.folder is None or not cell.folder.record.exists():
+        return False
+    try:
+        record = cell.folder.read()
+    except RecordError:
+        return False  # the inspection says what is wrong with it
+    if not record.status.is_finished or record.composition != cell.composition:
+        return False
+    cell.complete(record)
+    return True
+
+
+def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest) -> list[Report]:
+    """Every cell's report, from all workers side by side."""
+    questions = []
+    for start in range(0, len(cells), CHUNK):
+        chunk = [(cell.name, cell.overrides, cell.composition) for cell in cells[start : start + CHUNK]]
+        questions.append(("inspect", {"folder": folder, "cells": chunk}))
+    return [report for answer in ask(pool, questions, stop) for report in answer]

@@ -1,0 +1,167 @@
+"""Which cell runs when, and what follows from how it ended."""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra.core.utils import JobReturn, JobStatus
+
+from sweeps.errors import ConfigError, DataError, RecordError, RunFailed
+from sweeps.launching.cells import Cell
+from sweeps.launching.pool import POLL_SECONDS, Event, Pool, Worker
+from sweeps.launching.signals import StopRequest
+from sweeps.launching.view import View
+from sweeps.lifecycle import now, smaller_batch
+from sweeps.records import Failure, RunRecord, Status
+
+LONGEST_PAUSE = 60.0  # seconds before a further try
+WITHOUT_RETRY = (ConfigError.kind, DataError.kind)  # what fails the same way every time
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What follows from failures (see `conf/config.yaml`)."""
+
+    on_failure: str = "continue"
+    stop_after: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+
+
+class Scheduler:
+    """Gives cells to idle workers until none is left, somebody asks to stop, or the policy says so."""
+
+    def __init__(self, cells: Sequence[Cell], pool: Pool, policy: Policy, view: View, *, keep_config: bool) -> None:
+        self._waiting = list(cells)
+        self._pool = pool
+        self._policy = policy
+        self._view = view
+        self._keep_config = keep_config
+        self._failures = 0
+
+    @property
+    def _enough(self) -> bool:
+        """Whether the policy ends the sweep."""
+        limit = 1 if self._policy.on_failure == "stop" else self._policy.stop_after
+        return limit is not None and self._failures >= limit
+
+    def run(self, stop: StopRequest) -> None:
+        """Do the cells; each has its `result` afterwards, or none where it was not done or interrupted."""
+        asked = False
+        while self._waiting or self._pool.busy:
+            if stop or self._enough:
+                if not asked:
+                    self._pool.stop()
+                    asked = True
+                if not self._pool.busy:
+                    return
+            else:
+                self._fill()
+            for event in self._pool.poll(POLL_SECONDS):
+                self._handle(event, stopping=bool(stop) or self._enough)
+            self._end_overdue()
+            self._view.refresh()
+
+    def _fill(self) -> None:
+        for worker in self._pool.idle:
+            ready = [cell for cell in self._waiting if cell.not_before <= time.monotonic()]
+            if not ready:
+                return
+            cell = ready[0]
+            self._waiting.remove(cell)
+            cell.tries += 1
+            self._view.start(worker.slot.name, cell)
+            content = {"number": cell.number, "overrides": cell.overrides, "keep_config": self._keep_config}
+            worker.submit(cell, "run", content)
+
+    def _handle(self, event: Event, *, stopping: bool) -> None:
+        worker, cell = event.worker, event.worker.task
+        if event.kind not in ("done", "died"):
+            self._view.tell(worker.slot.name, event.kind, event.content)
+            return
+        worker.finish()
+        if event.kind == "died":
+            self._ended(worker, cell, *describe_exit(event.content))
+        elif isinstance(event.content, JobReturn) and event.content.status is JobStatus.COMPLETED:
+            cell.result = event.content
+            self._view.end(worker.slot.name, cell)
+        elif isinstance(event.content, KeyboardInterrupt):
+            self._view.end(worker.slot.name, cell)
+            if not stopping:  # somebody stopped this one worker, which is of no more use
+                worker.kill()
+                self._waiting.insert(0, cell)
+                self._view.again(cell)
+        else:
+            error = event.content._return_value if isinstance(event.content, JobReturn) else event.content
+            worker.kill()  # after an exception, an out-of-memory above all, a fresh process is the safe one
+            self._failed(worker, cell, error)
+
+    def _failed(self, worker: Worker, cell: Cell, error: BaseException) -> None:
+        self._view.end(worker.slot.name, cell)
+        record = record_of(cell)
+        kind = record.error.kind if record is not None and record.error is not None else "error"
+        if cell.tries <= self._policy.retries and kind not in WITHOUT_RETRY:
+            pause = min(LONGEST_PAUSE, 2.0 ** (cell.tries - 1))
+            cell.not_before = time.monotonic() + pause
+            self._waiting.append(cell)
+            self._view.again(cell)
+            self._view.note(f"{cell.name}: try {cell.tries + 1} of {self._policy.retries + 1} in {pause:.0f} s")
+            return
+        cell.fail(error)
+        self._failures += 1
+
+    def _end_overdue(self) -> None:
+        limit = self._policy.timeout
+        for worker in self._pool.busy:
+            if limit is not None and time.monotonic() - worker.since > limit:
+                cell = worker.task
+                worker.kill()
+                worker.finish()
+                self._ended(worker, cell, "timeout", f"still running after {limit:g} s", "a larger timeout=SECONDS")
+
+    def _ended(self, worker: Worker, cell: Cell, kind: str, text: str, advice: str) -> None:
+        """The process of a run is gone; perhaps it had just finished and could not say so any more."""
+        record = record_of(cell)
+        if record is not None and record.status.is_finished:
+            cell.complete(record)
+            self._view.end(worker.slot.name, cell)
+        else:
+            self._failed(worker, cell, record_end(cell, kind, text, advice))
+
+
+def describe_exit(exit_code: int) -> tuple[str, str, str]:
+    """Kind, text and advice for a process that ended without a word."""
+    if exit_code >= 0:
+        return "killed", f"the process left with exit code {exit_code}", ""
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    if -exit_code == signal.SIGKILL:
+        return "killed", f"ended by {name}: by somebody, or by the kernel for lack of memory", "batch"
+    return "killed", f"ended by {name}", ""
+
+
+def record_end(cell: Cell, kind: str, text: str, advice: str) -> RunFailed:
+    """Write into a run's record how its process ended, since it could not do so itself."""
+    record = record_of(cell)
+    if cell.folder is not None and record is not None:
+        size = record.config["trainer"]["batch_size"]
+        peak = f", peak memory {record.peak_memory / 2**20:,.0f} MiB" if record.peak_memory else ""
+        if advice == "batch":
+            advice = f"less memory: {smaller_batch(record.config)}"
+        record.status = Status.FAILED
+        record.error = Failure(kind, f"{text} (batch size {size}{peak})", advice=advice)
+        record.ended = now()
+        cell.folder.write(record)
+    return RunFailed(f"{cell.name}: {text}")
+
+
+def record_of(cell: Cell) -> RunRecord | None:
+    if cell.folder is None:
+        return None
+    try:
+        return cell.folder.read()
+    except RecordError:
+        return None

@@ -1,0 +1,45 @@
+"""One signal asks to stop after the epoch, a second one means at once."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class StopRequest:
+    """Whether somebody has asked to stop, and how often."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """A signal handler. The second signal raises KeyboardInterrupt wherever the program is."""
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+        # os.write, because a handler may run in the middle of another write to the same stream
+        os.write(sys.stderr.fileno(), b"\nstopping after this epoch; once more stops at once\n")
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turn SIGINT (Ctrl-C) and SIGTERM (a batch system's notice) into a request to stop, inside the block."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, request.handle)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,114 @@
+"""Where runs can go: slots of GPUs, or shares of the CPU."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.errors import ConfigError
+
+MEMORY_PER_WORKER = 1 << 30  # bytes: torch itself, the images, a small network
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one run at a time; `environment` is set before its worker process starts."""
+
+    name: str
+    environment: dict[str, str]
+
+
+def make_slots(
+    *,
+    jobs: int,
+    device: str = "auto",
+    workers: int | None = None,
+    gpus: int | None = None,
+    runs_per_gpu: int = 1,
+    threads: int | None = None,
+) -> list[Slot]:
+    """The slots of this machine for a sweep of `jobs` runs; none for `workers=0`, which is this process.
+
+    The number of threads follows from the machine and the whole sweep, not from what is left of it: on the CPU
+    another number of threads changes the last bits of a result.
+
+    Raises:
+        ConfigError: a count that is negative, or more than the machine has.
+    """
+    cores = available_cores()
+    for key, value, least in (
+        ("workers", workers, 0),
+        ("gpus", gpus, 0),
+        ("runs_per_gpu", runs_per_gpu, 1),
+        ("threads", threads, 1),
+    ):
+        if value is not None and value < least:
+            raise ConfigError(f"hydra.launcher.{key}={value} is refused: at least {least}, or null for our choice")
+    if threads is not None and threads > cores:
+        raise ConfigError(f"hydra.launcher.threads={threads} is refused: there are {cores} cores for this process")
+    if workers == 0:
+        return []
+    names = [name for name in _choose_gpus(device, gpus) for _ in range(runs_per_gpu)]
+    if names:
+        if workers is not None and workers > len(names):
+            raise ConfigError(
+                f"hydra.launcher.workers={workers} is refused: the GPUs have {len(names)} slots; "
+                "hydra.launcher.runs_per_gpu makes more of them"
+            )
+        names = names[: jobs if workers is None else workers]
+        share = str(threads or max(1, cores // len(names)))
+        return [Slot(f"gpu {name}", {"CUDA_VISIBLE_DEVICES": name, "OMP_NUM_THREADS": share}) for name in names]
+    count = min(cores, jobs) if workers is None else workers
+    share = str(threads or max(1, cores // count))
+    if workers is None:
+        count = max(1, min(count, cores // int(share), available_memory() // MEMORY_PER_WORKER))
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" or gpus == 0 else {}
+    return [Slot(f"cpu {number}", {"OMP_NUM_THREADS": share, **hidden}) for number in range(count)]
+
+
+def available_cores() -> int:
+    """The cores that this process may use, which a batch system or a container may have cut."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes that new processes may use; plenty where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1 << 50
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 1 << 50)
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES may say of the GPUs that this process was given: indices or identifiers.
+
+    Asks the driver's own tool, since asking torch would cost the parent process seconds and a gigabyte.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    try:
+        command = [tool, "--query-gpu=index", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _choose_gpus(device: str, gpus: int | None) -> list[str]:
+    kind, _, index = device.partition(":")
+    visible = visible_gpus() if kind in ("auto", "cuda") and gpus != 0 else []
+    if gpus is not None and gpus > len(visible):
+        raise ConfigError(f"hydra.launcher.gpus={gpus} is refused: {len(visible)} are visible to this process")
+    if index.isdigit() and visible:
+        if int(index) >= len(visible):
+            raise ConfigError(f"device={device}: there is no such CUDA device; {len(visible)} are visible")
+        return [visible[int(index)]]
+    return visible[:gpus]

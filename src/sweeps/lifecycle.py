@@ -1,0 +1,147 @@
+"""How a run's record comes to be, and how it tells the truth whatever ends the run. Never imports torch."""
+
+import logging
+import math
+import shutil
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sweeps.config import objective_of
+from sweeps.errors import ConfigError, NewerRecordError, RecordError, SweepsError
+from sweeps.identity import differences, run_id
+from sweeps.processes import Heartbeat, peak_rss, this_process
+from sweeps.progress import Progress
+from sweeps.records import Failure, Objective, RunDir, RunRecord, Status
+
+log = logging.getLogger(__name__)
+
+TRACEBACK_LINES = 40  # the end of a traceback is what tells
+
+
+class DivergedError(Exception):
+    """A loss became NaN or infinite: a result of the run, not an error of the program."""
+
+
+def new_record(config: dict[str, Any], *, name: str, overrides: Sequence[str]) -> RunRecord:
+    """The record of a run that has not begun."""
+    metric, direction, split = objective_of(config)
+    return RunRecord(
+        run_id=run_id(config),
+        name=name,
+        sweep=config["sweep"],
+        status=Status.PENDING,
+        objective=Objective(metric, direction, config["objective"]["epoch"], split),
+        overrides=list(overrides),
+        config=config,
+    )
+
+
+def previous_record(folder: RunDir, config: Mapping[str, Any]) -> RunRecord | None:
+    """What the folder holds, if it is to be gone on with or kept; None where the run starts from nothing.
+
+    A damaged record counts as none: the run is done again, from its checkpoint where that is sound.
+
+    Raises:
+        ConfigError: it holds the work of a run with other settings, or somebody is at work there.
+        NewerRecordError: a newer release wrote it.
+    """
+    if not folder.record.exists():
+        return None
+    try:
+        previous = folder.read()
+    except NewerRecordError:
+        raise
+    except RecordError as error:
+        log.warning("%s; the run is done again", error)
+        return None
+    if previous.status is Status.RUNNING and previous.process != this_process():
+        raise ConfigError(f"{folder.path} is being run by {previous.process}; wait for it, or name another sweep=NAME")
+    if previous.run_id == run_id(config):
+        return previous
+    if not previous.status.is_finished and previous.epochs == 0:
+        return None  # nothing would be lost
+    if config["on_mismatch"] == "keep":
+        return previous
+    if config["on_mismatch"] == "rerun":
+        shutil.rmtree(folder.tensorboard, ignore_errors=True)
+        for path in (folder.record, folder.metrics, folder.checkpoint, folder.weights):
+            path.unlink(missing_ok=True)
+        return None
+    raise ConfigError(
+        f"{folder.path} holds a run with other settings ({differences(previous.config, config)}) and was left as it "
+        "is. Name another sweep=NAME, or choose on_mismatch=rerun (the old run is deleted) or on_mismatch=keep"
+    )
+
+
+@contextmanager
+def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator[None]:
+    """Whatever ends the block, the record tells the truth afterwards."""
+    record.status, record.error = Status.RUNNING, None
+    record.process = this_process()
+    record.started, record.ended = now(), ""
+    record.attempts += 1
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write(record)
+    try:
+        with Heartbeat(folder.record):
+            yield
+        record.status = Status.COMPLETED
+    except DivergedError as error:
+        record.status = Status.DIVERGED
+        record.objective.value = None
+        record.error = Failure("diverged", str(error), advice="a smaller optim.lr, or trainer.clip_norm=1")
+    except Exception as error:
+        record.status = Status.FAILED
+        record.error = describe_failure(error, record.config)
+        raise
+    except BaseException:  # Ctrl-C, a request to stop, the end of the process
+        record.status = Status.INTERRUPTED
+        raise
+    finally:
+        record.ended = now()
+        record.peak_memory = record.peak_memory or peak_rss()
+        folder.write(record)
+        if record.status.is_finished:
+            folder.checkpoint.unlink(missing_ok=True)
+        progress.end(record)
+
+
+def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
+    """What a record keeps of `error`: kind, text, the end of the traceback, and an override that may help."""
+    if isinstance(error, SweepsError):
+        return Failure(error.kind, str(error))
+    text = f"{type(error).__name__}: {error}"
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    trace = "\n".join(lines[-TRACEBACK_LINES:])
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # torch's own, by name
+        return Failure("oom", text, trace, smaller_batch(config))
+    return Failure("error", text, trace)
+
+
+def smaller_batch(config: Mapping[str, Any]) -> str:
+    """The override that halves the memory of activations."""
+    size = config["trainer"]["batch_size"] // 2
+    return f"trainer.batch_size={size}" if size else "a smaller network or resize.size"
+
+
+def summarize(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bring the figures of the record up to the rows of metrics.jsonl."""
+    objective, record.epochs = record.objective, len(rows)
+    if not rows:
+        record.metrics, record.seconds, record.examples_per_second, objective.value = {}, 0.0, None, None
+        return
+    sign = 1 if objective.direction == "max" else -1
+    best = max(rows, key=lambda row: (sign * row[objective.metric], -row["epoch"]))
+    record.metrics = {"last": dict(rows[-1]), "best": dict(best)}
+    record.seconds = sum(row["seconds"] for row in rows)
+    record.examples_per_second = sum(row["examples_per_second"] for row in rows) / len(rows)
+    value = record.metrics[objective.epoch][objective.metric]
+    objective.value = value if math.isfinite(value) else None
+
+
+def now() -> str:
+    """The time as ISO 8601 with the offset to UTC."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
