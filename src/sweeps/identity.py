@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sweeps.errors import ConfigError
@@ -54,6 +54,12 @@ def run_name(overrides: Iterable[str]) -> str:
     if name != whole or len(name) > NAME_LIMIT:
         name = f"{name[: NAME_LIMIT - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
     return name or "default"
+
+
+def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """For each job's overrides a short name: without those that all jobs share."""
+    common = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
+    return [run_name(override for override in job if override not in common) for job in jobs]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

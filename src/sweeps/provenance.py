@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweeps.records import atomic_write
+from sweeps.files import atomic_write
 
 PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboardX", "numpy")
 

@@ -6,9 +6,7 @@ after a crash, or on a machine without torch. This module never imports torch.
 
 import dataclasses
 import json
-import math
 import os
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
+from sweeps.files import atomic_write, to_json
 from sweeps.processes import STALE_SECONDS, Process
 
 SCHEMA_VERSION = 1
@@ -107,7 +106,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """The record as JSON text; numbers that are not finite become null, which every JSON reader accepts."""
-        return json.dumps(_finite(dataclasses.asdict(self)), indent=2, allow_nan=False) + "\n"
+        return to_json(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str | Path) -> Self:
@@ -192,7 +191,7 @@ class RunDir:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one epoch's line to `metrics.jsonl` and see it on the disk."""
-        line = json.dumps(_finite(dict(row)), allow_nan=False) + "\n"
+        line = to_json(dict(row)) + "\n"
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(line)
             file.flush()
@@ -225,7 +224,7 @@ class RunDir:
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace all of `metrics.jsonl`."""
-        lines = (json.dumps(_finite(dict(row)), allow_nan=False) + "\n" for row in rows)
+        lines = (to_json(dict(row)) + "\n" for row in rows)
         atomic_write(self.metrics, "".join(lines).encode())
 
 
@@ -244,45 +243,3 @@ def find_runs(folder: str | Path) -> Iterator[RunDir]:
             yield RunDir(path)
         else:
             folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
-
-
-def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
-    """Replace the content of `path` in one step: after a crash at any moment it holds the old or the new bytes.
-
-    Without `durable` a power cut may lose the new bytes, which is right for what is cheap to write again.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        _fsync_folder(path.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _finite(value: Any) -> Any:
-    """`value` with every float that is not finite replaced by None, at any depth."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -1,11 +1,14 @@
 """One run from its composed config to its record: the only place that knows every room."""
 
+import functools
 import hashlib
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 
@@ -13,7 +16,7 @@ from sweeps import models
 from sweeps.checks import check
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import choose_device, describe_device, peak_memory
-from sweeps.errors import RecordError
+from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.identity import run_id
 from sweeps.lifecycle import new_record, previous_record, recording, summarize
 from sweeps.progress import Interrupted, Progress
@@ -48,6 +51,7 @@ def run(config: dict[str, Any], folder: RunDir, *, name: str, overrides: list[st
     record.composition = previous.composition if previous is not None else ""
     with recording(folder, record, progress):
         check(config)
+        check_parts(config)
         _train(config, folder, record, progress)
     return record
 
@@ -66,7 +70,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
 
-    tracker: NullTracker = instantiate(config["tracker"])
+    tracker: NullTracker = make(config["tracker"])
     tracker.open(folder, epochs_done=len(rows))
     try:
         if not rows:
@@ -107,13 +111,13 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
     inspect(config, len(splits.train))
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
-    network: nn.Module = instantiate(config["model"])
+    network: nn.Module = make(config["model"])
     models.initialize(network, config["init"])
     network.to(device)
     step = Step(
         network,
-        instantiate(config["optim"])(network.parameters()),
-        schedule=instantiate(config["schedule"]),
+        _optimizer(config, network.parameters()),
+        schedule=make(config["schedule"]),
         total_steps=config["trainer"]["epochs"] * len(data.train),
         clip_norm=config["trainer"]["clip_norm"],
     )
@@ -147,7 +151,7 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
 
     def build(image_size: int) -> nn.Module:
         sized = {**node, "image_size": image_size} if "image_size" in node else node
-        network: nn.Module = instantiate(sized)
+        network: nn.Module = make(sized)
         return network
 
     return models.inspect_network(
@@ -161,10 +165,54 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     )
 
 
+def make(node: Mapping[str, Any]) -> Any:
+    """What `node` describes by its `_target_`.
+
+    Raises:
+        ConfigError: it cannot be made with these arguments.
+    """
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, SweepsError):
+            raise cause from error
+        if isinstance(cause, (TypeError, ValueError)):
+            raise ConfigError(f"_target_={node['_target_']} cannot be made: {cause}") from error
+        raise
+
+
+def check_parts(config: Mapping[str, Any]) -> None:
+    """Make everything but the network and the images, and forget it.
+
+    Raises:
+        ConfigError: some part does not take its arguments.
+    """
+    for part in ("schedule", "tracker"):
+        make(config[part])
+    make(config["dataset"]["source"])
+    Augment(**config["augment"])
+    _optimizer(config, [nn.Parameter(torch.zeros(1))])
+
+
+def _optimizer(config: Mapping[str, Any], parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    try:
+        optimizer: torch.optim.Optimizer = make(config["optim"])(parameters)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optim: {config['optim']['_target_']} refuses its arguments: {error}") from error
+    return optimizer
+
+
 def load(config: Mapping[str, Any]) -> Splits:
-    dataset = config["dataset"]
+    """The images of a run. A process keeps those of its last one, since the next run most often wants the same."""
+    return _load(json.dumps(config["dataset"], sort_keys=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(dataset_json: str) -> Splits:
+    dataset = json.loads(dataset_json)
     keys = ("root", "name", "classes", "channels", "size", "limit", "test_limit", "validation")
-    splits = load_splits(instantiate(dataset["source"]), **{key: dataset[key] for key in keys})
+    splits = load_splits(make(dataset["source"]), **{key: dataset[key] for key in keys})
     log.info("images from %s", splits.origin)
     return splits
 

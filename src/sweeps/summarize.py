@@ -17,7 +17,7 @@ from sweeps.analysis.rows import RunRow, load
 from sweeps.analysis.sheet import Sheet
 from sweeps.analysis.text import clean
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.records import atomic_write
+from sweeps.files import atomic_write
 
 FORMATS = ("table", "csv", "json", "md", "latex")
 _UNLIMITED = 100_000  # columns where no terminal sets a limit: a file or a pipe gets whole lines

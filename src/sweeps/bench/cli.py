@@ -15,8 +15,8 @@ from sweeps.bench.report import print_model, print_startup, summarize
 from sweeps.bench.startup import measure_startup
 from sweeps.config import conf_dir
 from sweeps.errors import RecordError, RunFailed, SweepsError
+from sweeps.files import atomic_write
 from sweeps.provenance import environment
-from sweeps.records import atomic_write
 
 SCHEMA_VERSION = 1
 EXIT_FAILED = 1

@@ -56,7 +56,7 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
         lines.append(f"load average from {min(loads):.1f} to {max(loads):.1f}")
     _print(console, "", *lines)
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("an epoch", "its training part", "train loss", "test acc"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, times in summary["times"].items():
@@ -88,7 +88,8 @@ def print_startup(console: Console, startup: Mapping[str, Any]) -> None:
 
 def format_spread(values: Mapping[str, float]) -> str:
     """`median [min, max]`."""
-    return f"{values['median']:.2f} [{values['min']:.2f}, {values['max']:.2f}]"
+    digits = 1 if values["median"] >= 10 else 2
+    return f"{values['median']:.{digits}f} [{values['min']:.{digits}f}, {values['max']:.{digits}f}]"
 
 
 def _same_round(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -1,11 +1,9 @@
 """The cells of a sweep: what the parent process knows of each run. Never imports torch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from sweeps.identity import run_name
 from sweeps.records import RunDir, RunRecord
 
 
@@ -69,9 +67,3 @@ class Cell:
 
     def _set_result(self, status: JobStatus, value: object) -> None:
         self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
-
-
-def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """For each job the overrides that not all jobs share."""
-    common = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
-    return [run_name(override for override in job if override not in common) for job in jobs]

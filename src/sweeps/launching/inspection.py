@@ -18,7 +18,7 @@ from sweeps.launching.setup import Setup
 from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
 from sweeps.records import RunDir
-from sweeps.run import build, inspect
+from sweeps.run import build, check_parts, inspect
 from sweeps.training import Totals
 
 
@@ -37,6 +37,7 @@ class Inspector:
         try:
             config = self._compose(overrides)
             check(config)
+            check_parts(config)
             kind = repr(
                 [config[key] for key in ("model", "resize", "augment", "trainer")] + [config["dataset"]["name"]]
             )

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from sweeps.config import SweepsConfig
 from sweeps.errors import RunFailed
-from sweeps.identity import run_name
-from sweeps.launching.cells import Cell, labels
+from sweeps.identity import labels, run_name
+from sweeps.launching.cells import Cell
 from sweeps.launching.composition import Composition
 from sweeps.launching.inline import InlinePool
 from sweeps.launching.plan import show_plan

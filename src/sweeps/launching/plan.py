@@ -47,12 +47,11 @@ def show_plan(cells: Sequence[Cell], todo: Sequence[Cell], pool: Pool, stop: Sto
     workers = max(len(pool.workers), 1)
     kept = sum(cell.report.parameters for cell in todo if cell.report.keeps_weights) * BYTES_PER_PARAMETER
     largest = max((cell.report.parameters for cell in todo), default=0) * BYTES_PER_PARAMETER
-    work = f"{duration(seconds)} of work, estimated from one batch with one run alone"
-    checkpoints = workers * 3 * largest / 2**20
+    together = duration(seconds / workers)
     console.print(
-        f"{len(todo)} of {len(cells)} cells to do: about {duration(seconds / workers)} with {workers} at a time ({work}). "
-        f"Disk: {kept / 2**20:,.0f} MiB of weights to keep, up to {checkpoints:,.0f} MiB of checkpoints meanwhile. "
-        "Nothing was started.",
+        f"{len(todo)} of {len(cells)} cells to do: about {together} with {workers} at a time ({duration(seconds)} of "
+        f"work, estimated from one batch with one run alone). Disk: {kept / 2**20:,.0f} MiB of weights to keep, up to "
+        f"{workers * 3 * largest / 2**20:,.0f} MiB of checkpoints meanwhile. Nothing was started.",
         soft_wrap=True,
         highlight=False,
     )

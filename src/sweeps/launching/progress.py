@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from sweeps.launching.signals import stop_on_signals
+from sweeps.launching.signals import STOPPING, stop_on_signals
 from sweeps.progress import Progress
 from sweeps.records import RunRecord, Status
 
@@ -31,7 +31,7 @@ def current_progress() -> Iterator[Progress]:
     if _current is not None:
         yield _current
         return
-    with stop_on_signals() as stop:
+    with stop_on_signals(f"\n{STOPPING}\n") as stop:
         yield display(lambda: bool(stop))
 
 

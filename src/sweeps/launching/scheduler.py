@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from sweeps.errors import ConfigError, DataError, RecordError, RunFailed
 from sweeps.launching.cells import Cell
 from sweeps.launching.pool import POLL_SECONDS, Event, Pool, Worker
-from sweeps.launching.signals import StopRequest
+from sweeps.launching.signals import STOPPING, StopRequest
 from sweeps.launching.view import View
 from sweeps.lifecycle import now, smaller_batch
 from sweeps.records import Failure, RunRecord, Status
@@ -53,6 +53,7 @@ class Scheduler:
             if stop or self._enough:
                 if not asked:
                     self._pool.stop()
+                    self._view.note(STOPPING if stop else "enough failures: stopping after the epochs under way")
                     asked = True
                 if not self._pool.busy:
                     return

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+STOPPING = "stopping after this epoch; Ctrl-C once more stops at once"
+
 
 class StopRequest:
-    """Whether somebody has asked to stop, and how often."""
+    """Whether somebody has asked to stop, and how often. `answer` is written to standard error at the first time."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str = "") -> None:
         self.count = 0
+        self._answer = answer
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -25,13 +28,13 @@ class StopRequest:
         if self.count > 1:
             raise KeyboardInterrupt
         # os.write, because a handler may run in the middle of another write to the same stream
-        os.write(sys.stderr.fileno(), b"\nstopping after this epoch; once more stops at once\n")
+        os.write(sys.stderr.fileno(), self._answer.encode())
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(answer: str = "") -> Iterator[StopRequest]:
     """Turn SIGINT (Ctrl-C) and SIGTERM (a batch system's notice) into a request to stop, inside the block."""
-    request = StopRequest()
+    request = StopRequest(answer)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

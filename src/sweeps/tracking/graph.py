@@ -23,7 +23,10 @@ def add_graph(writer: SummaryWriter, network: nn.Module, images: Tensor) -> None
         ShapeProp(traced).propagate(images)
     finally:
         network.train(training)
-    names = {node: _name(node) for node in traced.graph.nodes}
+    names: dict[Node, str] = {}
+    for node in traced.graph.nodes:
+        name = _name(node)
+        names[node] = name if name not in names.values() else f"{name}/{node.name}"  # a layer that is used again
     graph = GraphDef(versions=VersionDef(producer=22))
     for node, name in names.items():
         definition = graph.node.add(name=name, op=_operation(node, network))

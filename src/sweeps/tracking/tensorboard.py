@@ -1,6 +1,8 @@
 """Curves, images, the network and the confusion matrix for TensorBoard, written with tensorboardX."""
 
 import logging
+import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,8 +40,14 @@ class TensorBoardTracker(NullTracker):
     def open(self, run: RunDir, *, epochs_done: int) -> None:
         """Start an event file; on a resumed run TensorBoard is told to forget what came after the checkpoint."""
         self._epoch = epochs_done
-        purge = epochs_done + 1 if epochs_done else None
-        self._writer = SummaryWriter(str(run.tensorboard), purge_step=purge, flush_secs=10)
+        again = any(run.tensorboard.glob("events.*"))
+        # tensorboardX names files by the second, and would overwrite one of the same second.
+        self._writer = SummaryWriter(
+            str(run.tensorboard),
+            purge_step=epochs_done + 1 if again else None,
+            flush_secs=10,
+            filename_suffix=f".{os.getpid()}-{time.time_ns()}",
+        )
         self._writer.add_custom_scalars(LAYOUT)
 
     def network(self, network: nn.Module, images: Tensor) -> None:

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
-from sweeps.records import RunDir, atomic_write
+from sweeps.files import atomic_write
+from sweeps.records import RunDir
 from sweeps.training.step import Step
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ def step(*, milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     """Times `gamma` at each of `milestones`, which are shares of all steps."""
     for milestone in milestones:
         _check_share("milestones", milestone)
-    if gamma <= 0:
+    if not gamma > 0:
         raise ConfigError(f"schedule.gamma={gamma} is refused: a factor above 0, such as schedule.gamma=0.1")
     return lambda progress: gamma ** sum(progress >= milestone for milestone in milestones)
 
@@ -42,7 +42,7 @@ def one_cycle(*, warmup: float = 0.3, start: float = 25.0, final: float = 1e-4) 
     """Up from 1 / `start` to 1 during the share `warmup`, then down to `final` (Smith, Topin 2018)."""
     _check_share("warmup", warmup)
     _check_share("final", final)
-    if start < 1:
+    if not start >= 1:
         raise ConfigError(f"schedule.start={start} is refused: the first rate is optim.lr / start, so at least 1")
 
     def factor(progress: float) -> float:
