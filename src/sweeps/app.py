@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import conf_dir, register_schema, resolve
@@ -34,7 +34,14 @@ def task(cfg: DictConfig) -> float:
     overrides = list(hydra_config.overrides.task)
     try:
         with current_progress() as progress:
-            record = run(resolve(cfg), folder, name=folder.path.name, overrides=overrides, progress=progress)
+            record = run(
+                resolve(cfg),
+                folder,
+                name=folder.path.name,
+                overrides=overrides,
+                progress=progress,
+                sources=hydra_files(cfg, overrides),
+            )
     except SweepsError:
         raise
     except Exception as error:
@@ -42,6 +49,15 @@ def task(cfg: DictConfig) -> float:
             f"{folder.path.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}"
         ) from error
     return float("nan") if record.objective.value is None else record.objective.value
+
+
+def hydra_files(cfg: DictConfig, overrides: list[str]) -> dict[str, str]:
+    """What Hydra writes into `.hydra/`, which it would do before we can refuse a folder that holds another run."""
+    return {
+        ".hydra/config.yaml": OmegaConf.to_yaml(cfg),
+        ".hydra/overrides.yaml": OmegaConf.to_yaml(overrides),
+        ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()})),
+    }
 
 
 def main() -> None:

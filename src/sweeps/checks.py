@@ -40,6 +40,10 @@ def check(config: Mapping[str, Any]) -> None:
     metric = config["objective"]["metric"]
     if metric.startswith("val_") and not config["dataset"]["validation"]:
         raise ConfigError(f"objective.metric={metric} needs images held out: dataset.validation=0.1, or use test_acc")
+    if "_bn_" in metric and not config["trainer"]["bn_reestimate"]:
+        raise ConfigError(f"objective.metric={metric} needs statistics estimated anew: trainer.bn_reestimate=50")
+    if metric.startswith("train_eval_") and not config["trainer"]["evaluate_train"]:
+        raise ConfigError(f"objective.metric={metric} needs that pass: trainer.evaluate_train=true")
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
         raise ConfigError(
             f"dataset.labels has {len(config['dataset']['labels'])} names for "
@@ -82,10 +86,13 @@ def _fraction(value: Any) -> bool:
     return _number(value) and 0 <= value <= 1
 
 
-_METRICS = (
-    "auto",
-    *(f"{split}_{figure}" for split in ("test", "val", "train") for figure in ("acc", "loss")),
-)
+_SPLITS = ("test", "val", "train", "train_eval", "test_bn", "val_bn")
+_METRICS = ("auto", *(f"{split}_{figure}" for split in _SPLITS for figure in ("acc", "loss")))
+
+
+def _one_of(*known: str) -> tuple[str, Callable[[Any], bool]]:
+    return f"known are {', '.join(known)}", lambda value: value in known
+
 
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("optim.lr", "a learning rate is a number above 0, such as optim.lr=0.1", _positive),
@@ -95,6 +102,10 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("trainer.batch_size", "a batch holds at least one image: trainer.batch_size=128", _positive),
     ("trainer.clip_norm", "a gradient norm to clip at is above 0; null is off", _positive),
     ("trainer.threads", "at least one thread; null leaves the choice to torch", _positive),
+    ("trainer.bn_reestimate", "a number of training batches; 0 is off", _not_negative),
+    ("trainer.precision", *_one_of("auto", "fp32", "tf32", "bf16")),
+    ("trainer.memory_format", *_one_of("auto", "contiguous", "channels_last")),
+    ("trainer.compile", *_one_of("none", "default", "reduce-overhead", "max-autotune")),
     ("trainer.checkpoint_every", "a number of epochs; 0 never writes a checkpoint", _not_negative),
     ("dataset.limit", "at least one image; null takes all", _positive),
     ("dataset.test_limit", "at least one image; null takes all", _positive),
@@ -112,14 +123,14 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("augment.saturation", "a relative change from 0 to 1", _fraction),
     ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
     ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
-    ("init", f"known are {', '.join(INITS)}", lambda v: v in INITS),
-    ("objective.metric", f"known are {', '.join(_METRICS)}", lambda v: v in _METRICS),
-    ("objective.epoch", "known are last, best", lambda v: v in ("last", "best")),
-    ("on_failure", "known are continue, stop", lambda v: v in ("continue", "stop")),
+    ("init", *_one_of(*INITS)),
+    ("objective.metric", *_one_of(*_METRICS)),
+    ("objective.epoch", *_one_of("last", "best")),
+    ("on_failure", *_one_of("continue", "stop")),
     ("stop_after", "at least one failure; null never stops", _positive),
     ("retries", "a number of further tries, at least 0", _not_negative),
     ("timeout", "a number of seconds above 0; null is no limit", _positive),
-    ("on_mismatch", "known are refuse, rerun, keep", lambda v: v in ("refuse", "rerun", "keep")),
+    ("on_mismatch", *_one_of("refuse", "rerun", "keep")),
 )
 
 

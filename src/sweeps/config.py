@@ -61,6 +61,10 @@ class TrainerConfig:
     batch_size: int = 128
     clip_norm: float | None = None
     evaluate_train: bool = False
+    bn_reestimate: int = 0
+    precision: str = "auto"
+    memory_format: str = "auto"
+    compile: str = "none"
     threads: int | None = None
     checkpoint_every: int = 1
     save_weights: bool = True
@@ -125,7 +129,7 @@ def objective_of(config: Mapping[str, Any]) -> tuple[str, str, str]:
     metric = config["objective"]["metric"]
     if metric == "auto":
         metric = "val_acc" if config["dataset"]["validation"] else "test_acc"
-    return metric, "min" if metric.endswith("loss") else "max", metric.split("_")[0]
+    return metric, "min" if metric.endswith("loss") else "max", metric.partition("_")[0]
 
 
 def lookup(config: Mapping[str, Any], key: str) -> Any:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from inspect import signature as inspect_signature
 from typing import Any
 
 import torch
@@ -17,25 +18,35 @@ from sweeps.checks import check
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import choose_device, describe_device, peak_memory
 from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.files import atomic_write
 from sweeps.identity import run_id
 from sweeps.lifecycle import new_record, previous_record, recording, summarize
 from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
 from sweeps.records import RunDir, RunRecord
 from sweeps.tracking import NullTracker
-from sweeps.training import Loaders, Step, Totals, checkpoint, is_time, run_epochs
+from sweeps.training import Engine, Loaders, Step, Totals, checkpoint, is_time, run_epochs
 
 log = logging.getLogger(__name__)
 
 _DEFAULT_THREADS = torch.get_num_threads()
 
 
-def run(config: dict[str, Any], folder: RunDir, *, name: str, overrides: list[str], progress: Progress) -> RunRecord:
+def run(
+    config: dict[str, Any],
+    folder: RunDir,
+    *,
+    name: str,
+    overrides: list[str],
+    progress: Progress,
+    sources: Mapping[str, str] | None = None,
+) -> RunRecord:
     """Do what is left of a run: nothing if it is finished, the rest if it left a checkpoint, else all of it.
 
     Args:
         config: the resolved config (`sweeps.config.resolve`).
         folder: where the run leaves its files.
+        sources: further texts to keep in the folder, by file name: what the config was composed from.
 
     Raises:
         ConfigError, DataError: the settings or the images cannot work; also in the record, as `failed`.
@@ -50,6 +61,9 @@ def run(config: dict[str, Any], folder: RunDir, *, name: str, overrides: list[st
     record.attempts = previous.attempts if previous is not None else 0
     record.composition = previous.composition if previous is not None else ""
     with recording(folder, record, progress):
+        for path, text in (sources or {}).items():
+            (folder.path / path).parent.mkdir(exist_ok=True)
+            atomic_write(folder.path / path, text.encode(), durable=False)
         check(config)
         check_parts(config)
         _train(config, folder, record, progress)
@@ -81,6 +95,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             epochs=range(len(rows) + 1, trainer["epochs"] + 1),
             seed=config["seed"],
             evaluate_train=trainer["evaluate_train"],
+            bn_reestimate=trainer["bn_reestimate"],
             new_totals=lambda: Totals(config["dataset"]["classes"], device),
             progress=progress,
         )
@@ -107,19 +122,24 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
 
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
+    trainer = config["trainer"]
+    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile")}
+    engine = Engine.choose(device, size=config["resize"]["size"], **choices)
+    engine.configure()
     splits = load(config)
     inspect(config, len(splits.train))
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
     network: nn.Module = make(config["model"])
     models.initialize(network, config["init"])
-    network.to(device)
+    network = engine.place(network)
     step = Step(
         network,
-        _optimizer(config, network.parameters()),
+        _optimizer(config, network.parameters(), device),
+        engine=engine,
         schedule=make(config["schedule"]),
-        total_steps=config["trainer"]["epochs"] * len(data.train),
-        clip_norm=config["trainer"]["clip_norm"],
+        total_steps=trainer["epochs"] * len(data.train),
+        clip_norm=trainer["clip_norm"],
     )
     return step, data
 
@@ -192,12 +212,17 @@ def check_parts(config: Mapping[str, Any]) -> None:
         make(config[part])
     make(config["dataset"]["source"])
     Augment(**config["augment"])
-    _optimizer(config, [nn.Parameter(torch.zeros(1))])
+    _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
 
 
-def _optimizer(config: Mapping[str, Any], parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(
+    config: Mapping[str, Any], parameters: Iterable[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
+    """The optimizer, with its fused form on CUDA: one kernel for all parameters."""
     try:
-        optimizer: torch.optim.Optimizer = make(config["optim"])(parameters)
+        partial = make(config["optim"])
+        fused = device.type == "cuda" and "fused" in inspect_signature(partial).parameters
+        optimizer: torch.optim.Optimizer = partial(parameters, fused=True) if fused else partial(parameters)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optim: {config['optim']['_target_']} refuses its arguments: {error}") from error
     return optimizer

@@ -4,13 +4,36 @@ Hydra executes this module on every start, so nothing heavy is imported here.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+@dataclass
+class LocalLauncherConfig:
+    """`hydra/launcher=local`: the runs of a sweep on this machine, in processes that a crash cannot spread from.
+
+    Stored here and not in `conf/`, so that Hydra knows the types, and any Hydra application the launcher.
+    """
+
+    _target_: str = "hydra_plugins.sweeps.plugins.LocalLauncher"
+    # Processes at a time; null: one per slot of a GPU, else as many as there are CPU cores (or cells). 0 does the runs
+    # in this process, one after another: for debugging; no timeout, no isolation.
+    workers: int | None = None
+    gpus: int | None = None  # how many of the visible GPUs to use; null: all of them; 0: none, the CPU
+    runs_per_gpu: int = 1  # runs that share a GPU; small networks leave room for more
+    threads: int | None = None  # CPU threads of a run; null: the cores divided among the workers; at most the cores
+    # Replace a worker after so many runs; null: only after a crash or an out-of-memory.
+    recycle_after: int | None = None
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalLauncherConfig, provider="sweeps")
 
 
 class LocalLauncher(Launcher):
@@ -30,6 +53,19 @@ class LocalLauncher(Launcher):
         from sweeps.launching.local import launch
 
         return launch(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx, self.options)
+
+
+@dataclass
+class GridSweeperConfig:
+    """`hydra/sweeper=grid`: every combination of the swept values is a run."""
+
+    _target_: str = "hydra_plugins.sweeps.plugins.GridSweeper"
+    max_batch_size: int | None = None  # runs handed to the launcher at a time; null hands over all of them
+    # Swept keys that an experiment sets, such as {model: "glob(*)"}; the command line wins.
+    params: dict[str, str] | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="sweeps")
 
 
 class GridSweeper(BasicSweeper):

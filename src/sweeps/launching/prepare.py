@@ -1,5 +1,6 @@
 """Before the first epoch: recognise what is finished, check all the rest, say what is left."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
-            cell.folder.path.mkdir(parents=True, exist_ok=True)
-            cell.folder.write(cell.report.record, durable=False)  # cheap to write again
-            cell.report.record = None  # thousands of configs need not stay in memory
+            with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
+                cell.folder.path.mkdir(parents=True, exist_ok=True)
+                cell.folder.write(cell.report.record, durable=False)  # cheap to write again
+        cell.report.record = None  # thousands of configs need not stay in memory
 
 
 def say_what_is_left(cells: Sequence[Cell], todo: Sequence[Cell], view: View) -> None:

@@ -99,7 +99,7 @@ class Scheduler:
             self._failed(worker, cell, error)
 
     def _failed(self, worker: Worker, cell: Cell, error: BaseException) -> None:
-        self._view.end(worker.slot.name, cell)
+        self._view.end(worker.slot.name, cell, error)
         record = record_of(cell)
         kind = record.error.kind if record is not None and record.error is not None else "error"
         if cell.tries <= self._policy.retries and kind not in WITHOUT_RETRY:

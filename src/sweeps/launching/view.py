@@ -85,6 +85,7 @@ class View:
     finished: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
     _activities: dict[str, Activity] = field(default_factory=dict)
+    _ended: dict[int, Status] = field(default_factory=dict)
     _best: tuple[float, str] | None = None
     _began: float = field(default_factory=time.monotonic)
     _done_here: float = 0.0
@@ -126,15 +127,17 @@ class View:
             if self._live is None:
                 self._print(Text(f"  {run.name}  epoch {content['epoch']}/{run.epochs}  {run.figures}"))
 
-    def end(self, slot: str, cell: Cell) -> None:
-        """A run is over, or will be tried again."""
+    def end(self, slot: str, cell: Cell, error: BaseException | None = None) -> None:
+        """A run is over; where `error` is why, it may be tried again."""
         del self._activities[slot]
-        self._counts[Status.RUNNING] -= 1
         record = _read(cell)
-        status = record.status if record is not None else Status.COMPLETED
+        status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
+        self._counts[Status.RUNNING] -= 1
         self._counts[status] += 1
+        self._ended[cell.number] = status
         self._done_here += 1
         if record is None:
+            self._print(Text(f"{cell.label}: {status}{f': {error}' if error else ''}", style=STYLES.get(status, "")))
             return
         value, sign = record.objective.value, 1 if record.objective.direction == "max" else -1
         if value is not None and (self._best is None or sign * value > sign * self._best[0]):
@@ -143,8 +146,7 @@ class View:
 
     def again(self, cell: Cell) -> None:
         """A cell that has just ended waits for another try."""
-        record = _read(cell)
-        self._counts[record.status if record is not None else Status.COMPLETED] -= 1
+        self._counts[self._ended.pop(cell.number)] -= 1
         self._counts[Status.PENDING] += 1
         self._done_here -= 1
 

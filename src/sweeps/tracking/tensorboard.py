@@ -106,5 +106,6 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> NDArray[
         ImageDraw.Draw(strip).text((6, cell / 2), label, fill="black", font=font, anchor="lm")
         across.paste(strip.rotate(90, expand=True), (index * cell, 0))
     picture.paste(across, (margin, 0))
-    draw.text((6, 6), "true \\ predicted", fill="gray", font=font)
+    small = ImageFont.load_default(size=10)
+    draw.text((margin - 4, margin - 8), "true / guess", fill="gray", font=small, anchor="rm")
     return np.asarray(picture)

@@ -1,11 +1,13 @@
 """How a network is trained: the loop, the step, the schedules, what is measured and what is kept."""
 
+from sweeps.training.engine import Engine
 from sweeps.training.loop import Loaders, is_time, run_epochs
 from sweeps.training.metrics import Means, Totals
 from sweeps.training.schedules import Schedule, constant, cosine, one_cycle, step
 from sweeps.training.step import Step
 
 __all__ = [
+    "Engine",
     "Loaders",
     "Means",
     "Schedule",

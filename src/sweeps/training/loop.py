@@ -14,6 +14,7 @@ from sweeps.data import Batches
 from sweeps.lifecycle import DivergedError
 from sweeps.progress import Progress
 from sweeps.training.metrics import Means, Totals
+from sweeps.training.reestimate import has_batch_norm, reestimated
 from sweeps.training.step import Step
 
 
@@ -33,13 +34,16 @@ def run_epochs(
     epochs: range,
     seed: int,
     evaluate_train: bool,
+    bn_reestimate: int = 0,
     new_totals: Callable[[], Totals],
     progress: Progress,
 ) -> Iterator[tuple[dict[str, Any], Totals]]:
     """Train through `epochs` (counted from 1); yields each epoch's metrics row and the totals of its test pass.
 
     `train_loss` and `train_acc` are running averages over the epoch; all other figures are measured after it, in
-    evaluation mode. `seconds` is the whole epoch, `examples_per_second` the training part alone.
+    evaluation mode. With `bn_reestimate` the test and validation images are measured once more, as `test_bn` and
+    `val_bn`, with BatchNorm statistics from so many training batches. `seconds` is the whole epoch,
+    `examples_per_second` the training part alone.
 
     Raises:
         DivergedError: a loss became NaN or infinite; noticed within a second.
@@ -65,6 +69,12 @@ def run_epochs(
                 measured = run_pass(split, epoch, step.evaluate, batches.in_order(), len(batches))
                 row[f"{split}_loss"], row[f"{split}_acc"] = measured.read()
                 tested = measured if split == "test" else tested
+        if bn_reestimate and has_batch_norm(step.network):
+            with reestimated(step, data.train.shuffled(epoch), bn_reestimate), torch.inference_mode():
+                for split in ("test", "val"):
+                    if (batches := splits[split]) is not None:
+                        measured = run_pass(f"{split}_bn", epoch, step.evaluate, batches.in_order(), len(batches))
+                        row[f"{split}_bn_loss"], row[f"{split}_bn_acc"] = measured.read()
 
         row["seconds"] = time.perf_counter() - began
         yield row, tested

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from sweeps.training.engine import Engine
 from sweeps.training.metrics import Totals
 from sweeps.training.schedules import Schedule
 
@@ -16,6 +17,7 @@ class Step:
         network: nn.Module,
         optimizer: Optimizer,
         *,
+        engine: Engine,
         schedule: Schedule,
         total_steps: int,
         clip_norm: float | None = None,
@@ -24,6 +26,8 @@ class Step:
         self.optimizer = optimizer
         self.steps = 0  # done so far, over all epochs
         self.total_steps = total_steps
+        self._engine = engine
+        self._forward = engine.forward_of(network)
         self._schedule = schedule
         self._clip_norm = clip_norm
         self._base_lr: float = optimizer.defaults["lr"]
@@ -37,7 +41,7 @@ class Step:
         """Move the weights once: `images` [B, C, H, W], `labels` [B]."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
-        logits = self.network(images)
+        logits = self.forward(images)
         loss = F.cross_entropy(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -49,5 +53,11 @@ class Step:
 
     def evaluate(self, images: Tensor, labels: Tensor, totals: Totals) -> None:
         """Measure only; call it in evaluation and inference mode."""
-        logits = self.network(images)
+        logits = self.forward(images)
         totals.add(logits, labels, F.cross_entropy(logits, labels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits [B, classes] of `images` [B, C, H, W], in single precision whatever they were computed in."""
+        with self._engine.autocast():
+            logits: Tensor = self._forward(self._engine.images(images))
+        return logits.float()
