@@ -1,12 +1,12 @@
 """Which device a run uses."""
 
 import platform
-from pathlib import Path
 
 import torch
 
 from sweeps.errors import ConfigError
 from sweeps.processes import peak_rss, reset_peak_rss
+from sweeps.provenance import processor
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,7 +41,7 @@ def describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple GPU, {platform.processor()}"
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    return f"{processor()}, {torch.get_num_threads()} threads"
 
 
 def peak_memory(device: torch.device) -> int:
@@ -55,12 +55,3 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         reset_peak_rss()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

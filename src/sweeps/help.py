@@ -43,7 +43,9 @@ def help_text() -> str:
 
 def _groups(folder: Path) -> Iterator[str]:
     defaults = (folder / "config.yaml").read_text(encoding="utf-8")
-    for group in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in ("hydra", "recipe")):
+    for group in sorted(
+        path for path in folder.iterdir() if path.is_dir() and path.name not in ("hydra", "recipe", "budget")
+    ):
         options = []
         for path in sorted(group.rglob("*.yaml")):
             option = path.relative_to(group).with_suffix("").as_posix()

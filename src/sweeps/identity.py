@@ -10,6 +10,9 @@ from sweeps.errors import ConfigError
 
 NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading earlier
 
+# Part of every run's identity: raised when the code changes so that equal settings give other results.
+RESULT_VERSION = 1
+
 # Settings that cannot change what a run computes: where things lie, what is shown, what is kept.
 _WITHOUT_EFFECT = (
     "sweep",
@@ -35,7 +38,7 @@ _WITHOUT_EFFECT = (
 def run_id(config: Mapping[str, Any]) -> str:
     """The identity of a run: 12 hex digits of the SHA-256 of all settings that can change its result."""
     kept = {key: value for key, value in _flatten(config) if not _is_or_is_below(key, _WITHOUT_EFFECT)}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([RESULT_VERSION, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def run_name(overrides: Iterable[str]) -> str:
@@ -67,7 +70,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     before, after = ({key: json.dumps(value) for key, value in _flatten(config)} for config in (old, new))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     matter = [key for key in changed if not _is_or_is_below(key, _WITHOUT_EFFECT)]
-    return ", ".join(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in matter)
+    texts = [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in matter]
+    return ", ".join(texts) or "the settings are the same, but the release gives them another meaning"
 
 
 def sweep_folder(output: str, sweep: str) -> str:

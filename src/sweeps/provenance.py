@@ -43,7 +43,7 @@ def note_invocation(folder: Path, slots: Sequence[str]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         invocations = []
     began = datetime.now().astimezone().isoformat(timespec="seconds")
-    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names()), "slots": list(slots)}
+    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor()), "slots": list(slots)}
     invocations.append({**state, "diff": code_diff()})
     atomic_write(path, json.dumps({"invocations": invocations}, indent=2).encode())
 
@@ -52,6 +52,16 @@ def gpu_names() -> str:
     """Every GPU of the machine with its driver, from the driver's own tool; empty where there is none."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     return _output(Path.cwd(), *command) or ""
+
+
+def processor() -> str:
+    """The name of the machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def code_diff() -> str | None:

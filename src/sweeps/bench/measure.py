@@ -20,7 +20,7 @@ from sweeps.errors import RunFailed
 from sweeps.lifecycle import DivergedError
 
 # Training images where no number is given, for inputs up to so many pixels: (pixels, images, images with --quick).
-_DEFAULT_IMAGES = ((32, None, 640), (128, 1024, 64), (math.inf, 256, 32))
+_DEFAULT_IMAGES = ((32, None, 640), (128, 1024, 64), (math.inf, 256, 64))
 _TRAIN_PER_TEST = 6  # training images for every test image, as in the full set
 _WARM_UP_BATCHES = 2
 

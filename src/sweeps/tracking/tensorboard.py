@@ -44,7 +44,7 @@ class TensorBoardTracker(NullTracker):
         # tensorboardX names files by the second, and would overwrite one of the same second.
         self._writer = SummaryWriter(
             str(run.tensorboard),
-            purge_step=epochs_done + 1 if again else None,
+            purge_step=(epochs_done and epochs_done + 1) if again else None,
             flush_secs=10,
             filename_suffix=f".{os.getpid()}-{time.time_ns()}",
         )
