@@ -11,7 +11,8 @@ from rich.console import Console
 
 from sweeps.analysis import print_summary
 from sweeps.errors import RunFailed
-from sweeps.launching.lock import LOCK_NAME, owned
+from sweeps.files import atomic_write
+from sweeps.launching.lock import owned
 from sweeps.records import find_runs
 
 if TYPE_CHECKING:
@@ -31,19 +32,21 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
     batches = sweeper.split_arguments(overrides, sweeper.max_batch_size)
-    folder = claim_folder(sweeper.config)
-    with owned(folder):
-        OmegaConf.save(sweeper.config, folder / "multirun.yaml")
-        results: list[list[JobReturn]] = []
-        try:
-            for batch in batches:
-                first = sum(len(done) for done in results)
-                results.append(list(sweeper.launcher.launch(batch, initial_job_idx=first)))
-        finally:
-            if not any(find_runs(folder)):
-                leave_nothing(folder)
-            elif not OmegaConf.select(sweeper.config, "plan", default=False):
-                print_summary(Console(), folder)
+    folder, plan = claim_folder(sweeper.config), bool(OmegaConf.select(sweeper.config, "plan", default=False))
+    results: list[list[JobReturn]] = []
+    try:
+        with owned(folder):
+            if not plan:
+                atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(sweeper.config).encode())
+            try:
+                for batch in batches:
+                    first = sum(len(done) for done in results)
+                    results.append(list(sweeper.launcher.launch(batch, initial_job_idx=first)))
+            finally:
+                if not plan and any(find_runs(folder)):
+                    print_summary(Console(), folder)
+    finally:
+        leave_nothing_empty(folder, OmegaConf.select(sweeper.config, "output", default=folder))
     jobs = [job for batch in results for job in batch]
     failed = sum(job.status != JobStatus.COMPLETED for job in jobs)
     if failed:
@@ -70,10 +73,12 @@ def claim_folder(config: DictConfig) -> Path:
             return folder
 
 
-def leave_nothing(folder: Path) -> None:
-    """A sweep that was only planned, or refused, leaves no folder."""
-    for name in ("multirun.yaml", LOCK_NAME):
-        (folder / name).unlink(missing_ok=True)
+def leave_nothing_empty(folder: Path, output: str | Path) -> None:
+    """A sweep that was only planned, or refused, leaves no folder at or below `output`."""
     with contextlib.suppress(OSError):  # something else lies there
-        folder.rmdir()
-        folder.parent.rmdir()
+        if [entry.name for entry in folder.iterdir()] == ["multirun.yaml"]:
+            (folder / "multirun.yaml").unlink()
+        for place in (folder, *folder.parents):
+            place.rmdir()
+            if place == Path(output):
+                break

@@ -21,7 +21,7 @@ from sweeps.launching.prepare import declare, prepare, say_what_is_left
 from sweeps.launching.scheduler import Policy, Scheduler
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
-from sweeps.launching.slots import Slot, make_slots
+from sweeps.launching.slots import Slot, check_count, make_slots
 from sweeps.launching.view import View
 from sweeps.provenance import note_invocation
 from sweeps.records import RunDir
@@ -50,6 +50,7 @@ def launch(
         run = RunDir(folder / run_name(overrides)) if ours else None
         cells.append(Cell(initial_job_idx + number, list(overrides), run_name(overrides), label, run))
     recycle_after = options.get("recycle_after")
+    check_count("recycle_after", recycle_after, 1)
     wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
     device = str(OmegaConf.select(config, "device", default="auto"))
     slots = make_slots(jobs=len(cells), device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
@@ -107,6 +108,7 @@ def _pinned(config: DictConfig, folder: Path, slots: Sequence[Slot]) -> dict[str
     pinned: dict[str, Any] = {"hydra.sweep.dir": str(folder)}
     if "sweep" in config:
         pinned["sweep"] = str(config.sweep)
-    if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and str(config.device).startswith("cuda:"):
+    device = str(OmegaConf.select(config, "device", default=""))
+    if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and device.startswith("cuda:"):
         pinned["device"] = "cuda"
     return pinned

@@ -1,8 +1,16 @@
-"""One sweep, one owner: a lock file that needs nothing which a network file system lacks."""
+"""One sweep, one owner: a lock that needs nothing which a network file system lacks.
 
+The lock is a folder with one file, named by chance, that tells who the owner is. A rename brings it about in one step,
+complete, and fails where there is a file in it. The file of a dead owner is taken away by its name, so that whoever
+comes late with that cannot hit the lock of the next owner.
+"""
+
+import contextlib
+import errno
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +21,8 @@ from sweeps.errors import ConfigError
 from sweeps.processes import STALE_SECONDS, Heartbeat, Process, this_process
 
 LOCK_NAME = ".lock"
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES if os.name == "nt" else errno.ENOTEMPTY)
 
 
 class LockedError(ConfigError):
@@ -27,68 +37,77 @@ def owned(folder: Path) -> Iterator[None]:
         LockedError: another process is at work in it.
     """
     path = folder / LOCK_NAME
-    _acquire(path)
+    ours = _acquire(path)
     try:
-        with Heartbeat(path):
+        with Heartbeat(ours):
             yield
     finally:
-        path.unlink(missing_ok=True)
+        ours.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another owner has come meanwhile
+            path.rmdir()
 
 
 def owner_of(folder: Path) -> Process | None:
     """Who owns the folder now; None where nobody living does."""
-    path = folder / LOCK_NAME
-    owner = _read(path)
-    return owner if owner is not None and _is_held(path, owner) else None
+    for file in _files(folder / LOCK_NAME):
+        owner = _read(file)
+        if owner is not None and _is_held(file, owner):
+            return owner
+    return None
 
 
-def _acquire(path: Path) -> None:
-    for _ in range(10):
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            owner = _read(path)
-            if owner is not None and _is_held(path, owner):
-                raise LockedError(
-                    f"{path.parent} is in use by {owner}; wait for it, end it, or name another sweep=NAME"
-                ) from None
-            _remove(path, owner)
-            continue
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(this_process()), file)
-        return
-    raise LockedError(f"{path} changes hands again and again; is the same command running several times?")
-
-
-def _read(path: Path) -> Process | None:
-    """The owner that a lock names; None where it is gone, or still being written."""
+def _acquire(path: Path) -> Path:
+    """The file that makes the lock ours."""
+    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    made.mkdir(parents=True)
+    ours = path / made.suffix[1:]
     try:
-        return Process(**json.loads(path.read_text(encoding="utf-8")))
+        (made / ours.name).write_text(json.dumps(asdict(this_process())), encoding="utf-8")
+        for _ in range(100):
+            try:
+                made.rename(path)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+            else:
+                return ours
+            _clear(path)
+        raise LockedError(f"{path} changes hands again and again; is the same command running several times?")
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _clear(path: Path) -> None:
+    """Take away what dead owners left."""
+    for file in _files(path):
+        owner = _read(file)
+        if owner is not None and _is_held(file, owner):
+            raise LockedError(f"{path.parent} is in use by {owner}; wait for it, end it, or name another sweep=NAME")
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # Windows renames nothing onto a folder, not even an empty one
+        path.rmdir()
+
+
+def _files(path: Path) -> list[Path]:
+    try:
+        return list(path.iterdir())
+    except OSError:
+        return []
+
+
+def _read(file: Path) -> Process | None:
+    """The owner that a lock names; None where it is gone or damaged."""
+    try:
+        return Process(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _is_held(path: Path, owner: Process) -> bool:
+def _is_held(file: Path, owner: Process) -> bool:
     if owner.is_local:
         return owner.is_alive
     try:
-        return abs(time.time() - path.stat().st_mtime) < STALE_SECONDS
+        return abs(time.time() - file.stat().st_mtime) < STALE_SECONDS
     except OSError:
         return False
-
-
-def _remove(path: Path, owner: Process | None) -> None:
-    """Take away a lock whose owner is gone; if it was replaced by a living one meanwhile, that one is put back."""
-    if owner is None:
-        time.sleep(0.2)  # perhaps it is being written this moment
-        if _read(path) is not None:
-            return
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != owner:
-        aside.rename(path)
-    else:
-        aside.unlink()

@@ -46,7 +46,7 @@ class Worker:
         self._recycle_after = recycle_after
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
-        self._tasks_done = 0
+        self._runs = 0
 
     def submit(self, task: Any, kind: str, content: Any) -> None:
         """Give an idle worker its next task."""
@@ -54,11 +54,13 @@ class Worker:
             self._start()
         assert self._connection is not None
         self.task, self.since = task, time.monotonic()
+        self._runs += kind == "run"
         try:
             self._connection.send((kind, content))
         except OSError:  # it died while it was idle
             self.kill()
             self._start()
+            self._runs += kind == "run"
             self._connection.send((kind, content))
 
     def send_stop(self) -> None:
@@ -84,7 +86,6 @@ class Worker:
                 kind, content = self._connection.recv()
                 if kind == "done":
                     content = pickle.loads(content)
-                    self._tasks_done += 1
                 events.append(Event(self, kind, content))
         except (EOFError, OSError, pickle.UnpicklingError):
             ended = True
@@ -98,7 +99,7 @@ class Worker:
     def finish(self) -> None:
         """Its task is dealt with; a worker that is due for it is replaced."""
         self.task = None
-        if self._recycle_after is not None and self._tasks_done >= self._recycle_after:
+        if self._recycle_after is not None and self._runs >= self._recycle_after:
             self.kill()
 
     def kill(self) -> None:
@@ -116,7 +117,7 @@ class Worker:
         with env_override(self.slot.environment):  # the child has it before it imports anything
             self._process.start()
         theirs.close()
-        self._connection, self._tasks_done = ours, 0
+        self._connection, self._runs = ours, 0
 
     def _forget(self) -> None:
         if self._connection is not None:

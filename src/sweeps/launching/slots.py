@@ -13,7 +13,7 @@ MEMORY_PER_WORKER = 1 << 30  # bytes: torch itself, the images, a small network
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one run at a time; `environment` is set before its worker process starts."""
+    """A place for one run at a time, by a name of its own; `environment` is set before its worker process starts."""
 
     name: str
     environment: dict[str, str]
@@ -37,19 +37,16 @@ def make_slots(
         ConfigError: a count that is negative, or more than the machine has.
     """
     cores = available_cores()
-    for key, value, least in (
-        ("workers", workers, 0),
-        ("gpus", gpus, 0),
-        ("runs_per_gpu", runs_per_gpu, 1),
-        ("threads", threads, 1),
-    ):
-        if value is not None and value < least:
-            raise ConfigError(f"hydra.launcher.{key}={value} is refused: at least {least}, or null for our choice")
+    check_count("workers", workers, 0)
+    check_count("gpus", gpus, 0)
+    check_count("runs_per_gpu", runs_per_gpu, 1)
+    check_count("threads", threads, 1)
     if threads is not None and threads > cores:
         raise ConfigError(f"hydra.launcher.threads={threads} is refused: there are {cores} cores for this process")
     if workers == 0:
         return []
-    names = [name for name in _choose_gpus(device, gpus) for _ in range(runs_per_gpu)]
+    chosen = _choose_gpus(device, gpus)
+    names = chosen * runs_per_gpu  # every GPU has one run before two share one
     if names:
         if workers is not None and workers > len(names):
             raise ConfigError(
@@ -58,13 +55,27 @@ def make_slots(
             )
         names = names[: jobs if workers is None else workers]
         share = str(threads or max(1, cores // len(names)))
-        return [Slot(f"gpu {name}", {"CUDA_VISIBLE_DEVICES": name, "OMP_NUM_THREADS": share}) for name in names]
+        numbers = [f".{index // len(chosen)}" if runs_per_gpu > 1 else "" for index in range(len(names))]
+        return [
+            Slot(f"gpu {name}{number}", {"CUDA_VISIBLE_DEVICES": name, "OMP_NUM_THREADS": share})
+            for name, number in zip(names, numbers, strict=True)
+        ]
     count = min(cores, jobs) if workers is None else workers
     share = str(threads or max(1, cores // count))
     if workers is None:
         count = max(1, min(count, cores // int(share), available_memory() // MEMORY_PER_WORKER))
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" or gpus == 0 else {}
     return [Slot(f"cpu {number}", {"OMP_NUM_THREADS": share, **hidden}) for number in range(count)]
+
+
+def check_count(key: str, value: int | None, least: int) -> None:
+    """Refuse an option of the launcher that is too small; None leaves the choice to us.
+
+    Raises:
+        ConfigError: names the option and the rule.
+    """
+    if value is not None and value < least:
+        raise ConfigError(f"hydra.launcher.{key}={value} is refused: at least {least}, or null for our choice")
 
 
 def available_cores() -> int:

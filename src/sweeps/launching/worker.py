@@ -86,7 +86,10 @@ def main(connection: Connection, setup: bytes) -> None:
     threading.Thread(target=_listen, args=(connection, inbox, stop), name="parent", daemon=True).start()
 
     def send(kind: str, content: Any) -> None:
-        connection.send((kind, content))
+        try:
+            connection.send((kind, content))
+        except OSError:  # the parent is gone; seen as an error of the run, it would stand in its record as a failure
+            os._exit(ORPHANED)
 
     tasks = Tasks(Setup.unpack(setup))
     with showing(PipeProgress(send, stop.is_set)):
@@ -113,5 +116,13 @@ def _pack(result: Any) -> bytes:
         pickle.loads(data)
         return data
     except Exception:
-        text = "".join(traceback.format_exception(result)) if isinstance(result, BaseException) else repr(result)
-        return bytes(cloudpickle.dumps(RuntimeError(text)))
+        if isinstance(result, JobReturn):
+            result._return_value = _as_text(result._return_value)
+            return bytes(cloudpickle.dumps(result))
+        return bytes(cloudpickle.dumps(_as_text(result)))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, BaseException):
+        return RuntimeError("".join(traceback.format_exception(value)))
+    return repr(value)

@@ -81,7 +81,7 @@ def run_epochs(
 
 
 class Pass:
-    """One pass over one split; the host waits for the device at most once a second and at the end."""
+    """One pass over one split; the host waits for the device at its end alone."""
 
     def __init__(self, new_totals: Callable[[], Totals], progress: Progress) -> None:
         self._new_totals = new_totals
@@ -100,8 +100,8 @@ class Pass:
         totals, began = self._new_totals(), time.perf_counter()
         for done, (images, labels) in enumerate(batches, start=1):
             work(images, labels, totals)
-            if self._ticker.due():
-                means = _finite(totals.read(), phase, epoch)
+            if self._ticker.due() and (means := totals.peek()) is not None:
+                _finite(means, phase, epoch)
                 rate = totals.examples / (time.perf_counter() - began)
                 self._progress.batch(phase, epoch, done, count, means.loss, means.acc, rate)
         _finite(totals.read(), phase, epoch)
@@ -134,7 +134,6 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _finite(means: Means, phase: str, epoch: int) -> Means:
+def _finite(means: Means, phase: str, epoch: int) -> None:
     if not math.isfinite(means.loss):
         raise DivergedError(f"the {phase} loss became {means.loss} in epoch {epoch}")
-    return means

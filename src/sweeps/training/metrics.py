@@ -16,7 +16,7 @@ class Means(NamedTuple):
 class Totals:
     """Loss and confusion counts of one pass over a split.
 
-    `add` only queues work on the device; `read` and `confusion` make the host wait for it.
+    `add` and `peek` never make the host wait for the device; `read` and `confusion` do.
     """
 
     def __init__(self, classes: int, device: torch.device) -> None:
@@ -24,6 +24,7 @@ class Totals:
         self._classes = classes
         self._loss = torch.zeros((), device=device)
         self._counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+        self._on_its_way: tuple[Tensor, torch.cuda.Event, int] | None = None
 
     def add(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
         """Add one batch: `logits` [B, classes], `labels` [B], `mean_loss` [] over the batch."""
@@ -34,11 +35,34 @@ class Totals:
 
     def read(self) -> Means:
         """The means so far. The host waits for the device here."""
-        right = self._counts.view(self._classes, self._classes).diagonal().sum()
-        loss, correct = torch.stack([self._loss, right.to(self._loss.dtype)]).tolist()
-        return Means(loss / self.examples, correct / self.examples)
+        return _means(self._sums().tolist(), self.examples)
+
+    def peek(self) -> Means | None:
+        """The means so far without waiting: on CUDA those of the last call, or None where there are none yet."""
+        if self._loss.device.type != "cuda":
+            return self.read()
+        before, means = self._on_its_way, None
+        if before is not None:
+            host, copied, examples = before
+            if not copied.query():
+                return None
+            means = _means(host.tolist(), examples)
+        host = torch.empty(2, pin_memory=True)
+        host.copy_(self._sums(), non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        self._on_its_way = host, copied, self.examples
+        return means
 
     def confusion(self) -> list[list[int]]:
         """Counts [true class][predicted class]. The host waits for the device here."""
         rows: list[list[int]] = self._counts.view(self._classes, self._classes).tolist()
         return rows
+
+    def _sums(self) -> Tensor:
+        right = self._counts.view(self._classes, self._classes).diagonal().sum()
+        return torch.stack([self._loss, right.to(self._loss.dtype)])
+
+
+def _means(sums: list[float], examples: int) -> Means:
+    return Means(sums[0] / examples, sums[1] / examples)

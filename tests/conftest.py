@@ -1,0 +1,85 @@
+"""What the tests share. Nothing here imports torch before a test asks for a run, so the light rooms stay fast."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, open_dict
+
+from sweeps.config import conf_dir, register_schema, resolve
+from sweeps.progress import Progress
+from sweeps.records import RunDir, RunRecord
+
+# A run of four steps an epoch, without curves; a test names what it wants otherwise.
+SMALL_RUN = (
+    "dataset=fashion_mnist_mini",
+    "dataset.limit=100",
+    "dataset.test_limit=50",
+    "trainer.batch_size=25",
+    "trainer.epochs=2",
+    "trainer.threads=1",
+    "tracker=none",
+    "device=cpu",
+    "sweep=test",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session")
+def compose_all() -> Callable[..., DictConfig]:
+    """Compose overrides as the command line does, Hydra's own node included; do not change what it returns."""
+    register_schema()
+
+    @functools.cache
+    def compose(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+
+    return compose
+
+
+@pytest.fixture(scope="session")
+def compose(compose_all: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
+    """Compose overrides and resolve them: the plain config of one run, a new one each time."""
+
+    def resolved(*overrides: str) -> dict[str, Any]:
+        own = compose_all(*overrides).copy()
+        with open_dict(own):
+            del own["hydra"]
+        return resolve(own)
+
+    return resolved
+
+
+@pytest.fixture(scope="session")
+def run_into(compose):
+    """Do a small run with these overrides into a folder, in this process; returns its record."""
+    from sweeps.run import run
+
+    def do(folder: RunDir, *overrides: str, progress: Progress | None = None) -> RunRecord:
+        given = {override.partition("=")[0] for override in overrides}
+        small = [override for override in SMALL_RUN if override.partition("=")[0] not in given]
+        config = compose(*small, *overrides)
+        return run(config, folder, name="cell", overrides=list(overrides), progress=progress or Progress())
+
+    return do
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunDir:
+    """Where `do_run` leaves its files."""
+    return RunDir(tmp_path / "run")
+
+
+@pytest.fixture
+def do_run(run_into, folder):
+    """Do a small run with these overrides into `folder`; returns its record."""
+    return functools.partial(run_into, folder)
