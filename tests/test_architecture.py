@@ -27,8 +27,8 @@ FLOORS = (
     {"training"},
     {"run"},
     {"analysis"},
-    {"launching", "search", "bench"},
-    {"help", "summarize", "watch"},
+    {"launching", "search"},
+    {"bench", "help", "reproduce", "summarize", "watch"},
     {"app"},
     {"__main__", "hydra_plugins"},
 )

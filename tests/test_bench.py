@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.bench import cli, measure
-from sweeps.bench.contenders import Outcome
+from sweeps.bench.contenders import Contender, Outcome
 from sweeps.bench.report import summarize
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bench.py"
@@ -84,11 +84,11 @@ def test_textbook_and_ours_do_the_same_arithmetic(quick_report: dict[str, Any]) 
 
 def test_every_contender_is_first_in_some_round(monkeypatch: pytest.MonkeyPatch) -> None:
     class NoCase:
-        def task(self) -> None:
+        def task(self, contender: Contender) -> None:
             return None
 
     outcome = Outcome(seconds=1.0, train_seconds=1.0, steps=20, train_loss=0.8, train_acc=0.7)
-    monkeypatch.setattr(measure, "CONTENDERS", dict.fromkeys(("a", "b", "c"), lambda task: outcome))
+    monkeypatch.setattr(measure, "CONTENDERS", dict.fromkeys(("a", "b", "c"), Contender(lambda task: outcome)))
     orders = ["".join(done["contender"] for done in measure.measure_round(NoCase(), number)) for number in (1, 2, 3, 4)]
     assert orders == ["abc", "bca", "cab", "abc"]
 

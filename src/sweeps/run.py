@@ -77,6 +77,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     record.environment = environment(describe_device(device))
     folder.write(record)
     step, data = build(config, device)
+    record.environment |= step.engine.describe()
     record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     rows = _restore(folder, record, step, device, len(data.train))

@@ -1,9 +1,8 @@
 """Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, and the command goes on from there."""
 
+import os
 import shutil
 import signal
-import sys
-import time
 
 import pytest
 
@@ -23,7 +22,7 @@ def rows(folder):
 
 
 def statuses(folder):
-    return sorted(str(run.read().status) for run in find_runs(folder))
+    return sorted(str(run.read().status) for run in find_runs(folder)) if folder.is_dir() else []
 
 
 def assert_goes_on_from_its_last_epoch(run):
@@ -101,15 +100,11 @@ def terminated(new_shell):
     shell = new_shell()
     folder = shell.folder / "multirun" / "study"
     started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000")
-    started.wait_for(lambda: statuses_of_running(folder) == 2, "two runs")
+    started.wait_for(lambda: statuses(folder).count("running") == 2, "two runs")
     workers = started.workers
     started.wait_for(lambda: rows(folder) >= 4, "four epochs")
     started.process.terminate()
     return started.end(), folder, workers
-
-
-def statuses_of_running(folder):
-    return sum(run.read().status is Status.RUNNING for run in find_runs(folder)) if folder.is_dir() else 0
 
 
 def test_a_notice_to_the_parent_acts_as_one_ctrl_c(terminated):
@@ -125,7 +120,7 @@ def test_a_notice_to_the_parent_acts_as_one_ctrl_c(terminated):
 def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell):
     folder = shell.folder / "multirun" / "study"
     started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000")
-    started.wait_for(lambda: statuses_of_running(folder) == 2 and rows(folder) >= 3, "two runs")
+    started.wait_for(lambda: statuses(folder).count("running") == 2 and rows(folder) >= 3, "two runs")
     runs = {run.path: run.read() for run in find_runs(folder) if run.read().status is Status.RUNNING}
     assert {record.process.pid for record in runs.values()} == set(started.workers)
     assert owner_of(folder).pid == started.pid
@@ -144,7 +139,7 @@ def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     started = shell.start(*arguments)
     started.wait_for(lambda: rows(folder) >= 2, "two epochs")
     (first,) = started.workers
-    chaos.os.kill(first, signal.SIGTERM)
+    os.kill(first, signal.SIGTERM)
     assert started.end().code == 0
     (run,) = find_runs(folder)
     record = run.read()
@@ -153,14 +148,26 @@ def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 41))
 
 
-def test_ctrl_c_while_the_workers_start(shell):
-    folder = shell.folder / "multirun" / "study"
+def test_ctrl_c_before_the_first_run(shell):
     started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL)
-    started.wait_for(lambda: len(started.workers) == 2, "two workers")  # they are far from ready for anything
+    started.wait_for(lambda: started.workers, "a worker")  # it is far from ready for anything
     started.send(signal.SIGINT)
     done = started.end()
     assert (done.code, "Traceback" in done.text) == (INTERRUPTED, False), done.text
-    assert not folder.exists(), "nothing was begun, so nothing is left"
+    assert not (shell.folder / "multirun").exists(), "nothing was begun, so nothing is left"
+
+
+def test_ctrl_c_while_a_worker_starts_again(shell):
+    folder = shell.folder / "multirun" / "study"
+    started = shell.start("-m", "sweep=study", "seed=0,1", "hydra.launcher.workers=2", "hydra.launcher.recycle_after=1",
+                          *SMALL, "trainer.epochs=1,10000")
+    started.wait_for(lambda: "completed" in statuses(folder), "a new worker")
+    ready = set(started.workers)
+    started.wait_for(lambda: set(started.workers) - ready, "its process")
+    started.send(signal.SIGINT)
+    done = started.end()
+    assert (done.code, "Traceback" in done.text) == (INTERRUPTED, False), done.text
+    assert set(statuses(folder)) == {"completed", "interrupted", "pending"}
 
 
 def test_one_run_stops_after_its_epoch_and_goes_on(shell):

@@ -5,8 +5,8 @@ arrive at the same figures; `measure.problems` holds them to it.
 """
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
@@ -22,6 +22,10 @@ from sweeps.training.loop import epoch_seed
 
 LOADER_WORKERS = 2  # of the textbook's DataLoader
 _EPOCH = 1
+
+# What torch does unless it is told otherwise; read before any run sets it for the process.
+_MATMUL_PRECISION = torch.backends.cuda.matmul.fp32_precision
+_CONV_PRECISION = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class Outcome:
 
 def textbook(task: Task) -> Outcome:
     """The loop that one writes after a tutorial: an image at a time through PIL, `.item()` at every step."""
-    device, network, optimizer = task.device, task.step.network, task.step.optimizer
+    _leave_torch_as_it_comes()
+    device, network = task.device, task.step.network
+    optimizer = torch.optim.SGD(network.parameters(), lr=task.step.lr)  # as all recipes have it
     # shuffle=True with the order fixed: the sampler draws the same permutation beforehand, at the same cost.
     order = task.data.train.order(_EPOCH).tolist()
     train_loader = _tutorial_loader(task.splits.train, task, sampler=order)
@@ -124,30 +130,40 @@ def ours(task: Task) -> Outcome:
 
 
 def floor(task: Task) -> Outcome:
-    """As many steps on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
-    network, optimizer = task.step.network, task.step.optimizer
+    """The steps of ours on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
+    step, optimizer = task.step, task.step.optimizer
     images, labels = next(task.data.train.shuffled(_EPOCH))
-    steps = len(task.data.train)
-    last = task.data.train.num_images - (steps - 1) * task.batch_size
-    batches = [(images, labels)] * (steps - 1) + [(images[:last], labels[:last])]
+    images = step.engine.images(images)
+    last = task.data.train.num_images - (len(task.data.train) - 1) * task.batch_size
+    batches = [(images, labels)] * (len(task.data.train) - 1) + [(images[:last], labels[:last])]
     logits, loss = torch.empty(0), torch.empty(0)
     torch.manual_seed(epoch_seed(task.seed, _EPOCH))
     began = now(task.device)
 
-    network.train()
+    step.network.train()
     for images, labels in batches:
         optimizer.zero_grad(set_to_none=True)
-        logits = network(images)
+        logits = step.forward(images)
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         optimizer.step()
     seconds = now(task.device) - began
     correct = (logits.argmax(dim=1) == labels).float().mean()
-    return Outcome(seconds, seconds, steps, train_loss=loss.item(), train_acc=correct.item())
+    return Outcome(seconds, seconds, len(batches), train_loss=loss.item(), train_acc=correct.item())
 
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to train. `settings` are those of the `trainer` group that it needs whatever the run's own are."""
+
+    run: Callable[[Task], Outcome]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+_PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
 
 # In the order of the table. A further contender is a function and a line here.
-CONTENDERS: dict[str, Callable[[Task], Outcome]] = {"textbook": textbook, "ours": ours, "floor": floor}
+CONTENDERS = {"textbook": Contender(textbook, _PLAIN), "ours": Contender(ours), "floor": Contender(floor)}
 
 
 def now(device: torch.device) -> float:
@@ -157,6 +173,14 @@ def now(device: torch.device) -> float:
     elif device.type == "mps":
         torch.mps.synchronize()
     return time.perf_counter()
+
+
+def _leave_torch_as_it_comes() -> None:
+    """Take back what the engine of an earlier run has set for the whole process."""
+    torch.backends.cuda.matmul.fp32_precision = _MATMUL_PRECISION
+    torch.backends.cudnn.conv.fp32_precision = _CONV_PRECISION  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.set_flush_denormal(False)
 
 
 class _TutorialDataset(Dataset[tuple[Tensor, int]]):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, JobStatus
 
+from sweeps.errors import RecordError
 from sweeps.records import RunDir, RunRecord
 
 
@@ -55,6 +56,15 @@ class Cell:
     not_before: float = 0.0  # monotonic clock
     result: JobReturn | None = None
     same_as: "Cell | None" = None
+
+    def read(self) -> RunRecord | None:
+        """What the run says of itself now; None where it says nothing, or nothing readable."""
+        if self.folder is None:
+            return None
+        try:
+            return self.folder.read()
+        except RecordError:
+            return None
 
     def complete(self, record: RunRecord) -> None:
         """The run has its result, from now or from before."""

@@ -9,6 +9,7 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, Self
 from hydra.core.utils import env_override
 
 from sweeps.launching import worker as worker_process
+from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import Slot
 
 POLL_SECONDS = 0.5  # a waiting parent wakes up so often to look at the clock and at signals
@@ -114,7 +116,8 @@ class Worker:
         ours, theirs = context.Pipe()
         arguments = (theirs, self._setup)
         self._process = context.Process(target=worker_process.main, args=arguments, name=f"sweeps {self.slot.name}")
-        with env_override(self.slot.environment):  # the child has it before it imports anything
+        resource_tracker.ensure_running()  # which would let signals through again
+        with env_override(self.slot.environment), hold_back_signals():  # the child has both before it imports anything
             self._process.start()
         theirs.close()
         self._connection, self._runs = ours, 0

@@ -12,7 +12,7 @@ from sweeps.launching.pool import POLL_SECONDS, Pool
 from sweeps.launching.signals import StopRequest
 from sweeps.launching.view import View
 
-CHUNK = 8  # cells that a worker inspects before it answers
+CHUNK = 8  # cells that a worker inspects before it answers, at most
 
 
 def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool: Pool, stop: StopRequest) -> list[Cell]:
@@ -108,7 +108,8 @@ def _is_finished(cell: Cell) -> bool:
 def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest) -> list[Report]:
     """Every cell's report, from all workers side by side."""
     questions = []
-    for start in range(0, len(cells), CHUNK):
-        chunk = [(cell.name, cell.overrides, cell.composition) for cell in cells[start : start + CHUNK]]
+    size = min(CHUNK, max(1, len(cells) // len(pool.workers)))  # a small grid starts all workers as well
+    for start in range(0, len(cells), size):
+        chunk = [(cell.name, cell.overrides, cell.composition) for cell in cells[start : start + size]]
         questions.append(("inspect", {"folder": folder, "cells": chunk}))
     return [report for answer in ask(pool, questions, stop) for report in answer]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from sweeps.errors import ConfigError, DataError, RecordError, RunFailed
+from sweeps.errors import ConfigError, DataError, RunFailed
 from sweeps.launching.cells import Cell
 from sweeps.launching.pool import POLL_SECONDS, Event, Pool, Worker
 from sweeps.launching.signals import STOPPING, StopRequest
 from sweeps.launching.view import View
 from sweeps.lifecycle import now, smaller_batch
-from sweeps.records import Failure, RunRecord, Status
+from sweeps.records import Failure, Status
 
 LONGEST_PAUSE = 60.0  # seconds before a further try
 WITHOUT_RETRY = (ConfigError.kind, DataError.kind)  # what fails the same way every time
@@ -100,7 +100,7 @@ class Scheduler:
 
     def _failed(self, worker: Worker, cell: Cell, error: BaseException) -> None:
         self._view.end(worker.slot.name, cell, error)
-        record = record_of(cell)
+        record = cell.read()
         kind = record.error.kind if record is not None and record.error is not None else "error"
         if cell.tries <= self._policy.retries and kind not in WITHOUT_RETRY:
             pause = min(LONGEST_PAUSE, 2.0 ** (cell.tries - 1))
@@ -123,7 +123,7 @@ class Scheduler:
 
     def _ended(self, worker: Worker, cell: Cell, kind: str, text: str, advice: str) -> None:
         """The process of a run is gone; perhaps it had just finished and could not say so any more."""
-        record = record_of(cell)
+        record = cell.read()
         if record is not None and record.status.is_finished:
             cell.complete(record)
             self._view.end(worker.slot.name, cell)
@@ -146,7 +146,7 @@ def describe_exit(exit_code: int) -> tuple[str, str, str]:
 
 def record_end(cell: Cell, kind: str, text: str, advice: str) -> RunFailed:
     """Write into a run's record how its process ended, since it could not do so itself."""
-    record = record_of(cell)
+    record = cell.read()
     if cell.folder is not None and record is not None:
         size = record.config["trainer"]["batch_size"]
         peak = f", peak memory {record.peak_memory / 2**20:,.0f} MiB" if record.peak_memory else ""
@@ -157,12 +157,3 @@ def record_end(cell: Cell, kind: str, text: str, advice: str) -> RunFailed:
         record.ended = now()
         cell.folder.write(record)
     return RunFailed(f"{cell.name}: {text}")
-
-
-def record_of(cell: Cell) -> RunRecord | None:
-    if cell.folder is None:
-        return None
-    try:
-        return cell.folder.read()
-    except RecordError:
-        return None

@@ -11,6 +11,8 @@ from typing import Any
 
 STOPPING = "stopping after this epoch; Ctrl-C once more stops at once"
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopRequest:
     """Whether somebody has asked to stop, and how often. `answer` is written to standard error at the first time."""
@@ -39,10 +41,32 @@ def stop_on_signals(answer: str = "") -> Iterator[StopRequest]:
         yield request
         return
     before: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         before[number] = signal.signal(number, request.handle)
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hold_back_signals() -> Iterator[None]:
+    """Let no request to stop through inside the block, nor into a process started there before `let_signals_through`.
+
+    Ctrl-C reaches the whole process group: it would end a worker that has not got to its own handlers yet.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_signals_through() -> None:
+    """In a process that was started while signals were held back: its handlers are in place."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

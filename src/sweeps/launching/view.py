@@ -12,10 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.errors import RecordError
 from sweeps.launching.cells import Cell
 from sweeps.launching.progress import STYLES, figures_of, verdict
-from sweeps.records import RunRecord, Status
+from sweeps.records import Status
 
 
 @dataclass
@@ -130,7 +129,7 @@ class View:
     def end(self, slot: str, cell: Cell, error: BaseException | None = None) -> None:
         """A run is over; where `error` is why, it may be tried again."""
         del self._activities[slot]
-        record = _read(cell)
+        record = cell.read()
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
         self._counts[Status.RUNNING] -= 1
         self._counts[status] += 1
@@ -169,12 +168,3 @@ class View:
 
     def _print(self, text: Text) -> None:
         self.console.print(text, soft_wrap=True)
-
-
-def _read(cell: Cell) -> RunRecord | None:
-    if cell.folder is None:
-        return None
-    try:
-        return cell.folder.read()
-    except RecordError:
-        return None

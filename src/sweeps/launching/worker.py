@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn
 
 from sweeps.launching.progress import showing
 from sweeps.launching.setup import Setup
+from sweeps.launching.signals import let_signals_through
 from sweeps.progress import Progress
 from sweeps.records import RunRecord
 
@@ -82,6 +83,7 @@ def main(connection: Connection, setup: bytes) -> None:
     # Ctrl-C reaches the whole process group: only the parent acts on it. SIGTERM to one worker stops its run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    let_signals_through()
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox, stop), name="parent", daemon=True).start()
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ from sweeps.config import conf_dir
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.files import atomic_write
 from sweeps.identity import sweep_folder
+from sweeps.records import RunRecord
 from sweeps.reproduce.grid import Sweep, arguments, finished_runs, refuse_other_device
 from sweeps.reproduce.page import MARK, page
 from sweeps.reproduce.published import published
@@ -61,19 +63,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _reproduce(args: argparse.Namespace) -> int:
     models = _models(args.models)
     _check_overrides(args.overrides)
+    began = time.monotonic()
     runs = args.runs.absolute()
     folder = Path(sweep_folder(str(runs), args.sweep))
     _check_output(args.output)
     results = Results.read(args.output / "results.json")  # a file that cannot be added to is refused now, not in hours
     code = 0
     if not args.report_only:
+        _make_folder(runs, "--runs")
         refuse_other_device(folder, args.sweep, args.device)
         options = {"device": args.device, "sweep": args.sweep, "output": runs.name}
         sweep = Sweep([*arguments(models, args.seeds, args.epochs, **options), *args.overrides], runs.parent)
-        runs.parent.mkdir(parents=True, exist_ok=True)
-        code = _exit_code(sweep, sweep.run(args.time_limit, args.grace))
+        left = None if args.time_limit is None else args.time_limit - (time.monotonic() - began)
+        code = _exit_code(sweep, sweep.run(left, args.grace))
+        if code == EXIT_OUT_OF_TIME:
+            print("reproduce: out of time; the same command goes on from here")
         results = Results.read(args.output / "results.json")  # somebody may have added to it meanwhile
-    added = results.add_records(finished_runs(folder))
+    added = _add(results, finished_runs(folder))
     if not results.runs:
         if args.report_only:
             raise RecordError(f"there is nothing to report: no finished run in {folder}, and none in {args.output}")
@@ -83,6 +89,16 @@ def _reproduce(args: argparse.Namespace) -> int:
         _write(args.output / name, text)
     print(f"reproduce: {args.output / 'results.json'} has {len(results.runs)} runs, {added} of them new; results.md")
     return code
+
+
+def _add(results: Results, records: Sequence[RunRecord]) -> int:
+    added = 0
+    for record in records:
+        try:
+            added += results.add_record(record)
+        except RecordError as error:
+            print(f"reproduce: left out: {error}", file=sys.stderr)
+    return added
 
 
 def _exit_code(sweep: Sweep, code: int) -> int:
@@ -166,7 +182,7 @@ def _seconds(text: str) -> float:
 
 def _check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, _ = override.lstrip("+~").partition("=")
         if not equals or key.startswith("-"):
             raise ConfigError(f"{override} after -- is no override; they look like trainer.compile=default")
         if key in _OPTIONS:
@@ -175,15 +191,23 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 def _check_output(folder: Path) -> None:
     """See that the results can be written, and that no page is lost that somebody wrote by hand."""
+    _make_folder(folder, "--output")
+    page_file = folder / "results.md"
+    try:
+        text = page_file.read_text(encoding="utf-8") if page_file.exists() else MARK
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"cannot read {page_file}: {error}; name another folder: --output DIR") from error
+    if not text.startswith(MARK):
+        raise RecordError(f"{page_file} was not made by this command and was left as it is; move it away")
+
+
+def _make_folder(folder: Path, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        first = (folder / "results.md").open(encoding="utf-8").readline() if (folder / "results.md").exists() else MARK
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"--output={folder} cannot be used: {error}; name another folder") from error
+    except OSError as error:
+        raise RecordError(f"{option}={folder} is no folder and cannot be made one ({error.strerror})") from error
     if not os.access(folder, os.W_OK):
-        raise RecordError(f"--output={folder} cannot be written; name another folder")
-    if not first.startswith(MARK):
-        raise RecordError(f"{folder / 'results.md'} was not made by this command and was left as it is; move it away")
+        raise RecordError(f"{option}={folder} cannot be written; name another folder")
 
 
 def _write(path: Path, text: str) -> None:

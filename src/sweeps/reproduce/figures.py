@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from sweeps.analysis.text import setting
 from sweeps.reproduce.published import Published, published
-from sweeps.reproduce.results import Measured, Results
+from sweeps.reproduce.results import UNKNOWN_DEVICE, Measured, Results
 
 COLLAPSED_BELOW = 0.5  # train accuracy in the last epoch
-MANY = 10  # from so many runs on a spread is [p5, p95], below it is [min, max]
+MANY = 11  # from so many runs on a spread is [p5, p95], below it is [min, max]
 SEEDS_WANTED = 3
 
 
@@ -105,7 +105,7 @@ def devices_of(results: Results) -> list[str]:
 def is_cuda(device: str) -> bool:
     """Whether a device that a record names (`sweeps.devices.describe_device`) is a CUDA device."""
     is_cpu = re.search(r", \d+ threads$", device)
-    return not is_cpu and not device.startswith(("Apple GPU", "unknown"))
+    return not is_cpu and not device.startswith(("Apple GPU", UNKNOWN_DEVICE))
 
 
 def missing(groups: Sequence[Group]) -> list[str]:

@@ -8,17 +8,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import sweeps
 from sweeps.errors import ConfigError, RecordError
 from sweeps.launching.slots import available_cores, visible_gpus
-from sweeps.records import RunRecord, find_runs
+from sweeps.records import RunRecord, Status, find_runs
 from sweeps.reproduce.published import published
 from sweeps.reproduce.results import network_of
 
 BN_REESTIMATE = 50  # batches; does nothing to a network without BatchNorm
-THREADS_FROM = 21  # runs of the whole table: 7 networks x 3 seeds
+TABLE_RUNS = 21  # 7 networks x 3 seeds
+
+# Which device a name means; torch, which it takes, is seconds and a gigabyte that this process does without.
+_PROBE = """\
+import sys
+from sweeps.devices import choose_device, describe_device
+print(describe_device(choose_device(sys.argv[1])))
+"""
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -42,7 +48,7 @@ def arguments(
         f"output={_quoted(output)}",
     ]
     if device == "cpu" or (device == "auto" and not visible_gpus()):
-        words.append(f"hydra.launcher.threads={max(1, available_cores() // THREADS_FROM)}")
+        words.append(f"hydra.launcher.threads={max(1, available_cores() // TABLE_RUNS)}")
     return words
 
 
@@ -66,10 +72,13 @@ class Sweep:
         """
         steps = [] if time_limit is None else [time_limit, time_limit + grace, time_limit + 2 * grace]
         began = time.monotonic()
-        before = {number: signal.signal(number, self._pass_on) for number in _SIGNALS}
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        before = {number: signal.signal(number, self._pass_on) for number in heard}
         try:
             # In a group of its own: Ctrl-C in a terminal would reach it twice otherwise.
             self._process = subprocess.Popen(self._command, cwd=self._folder, env=_environment(), process_group=0)
+            if self.was_asked:
+                self._process.send_signal(signal.SIGINT)
             for number, step in enumerate(steps):
                 try:
                     return self._process.wait(max(0.0, began + step - time.monotonic()))
@@ -89,7 +98,9 @@ class Sweep:
 
 def finished_runs(folder: Path) -> list[RunRecord]:
     """The finished runs of the book's networks in a sweep's folder; none where there is no folder."""
-    return [record for record in _records(folder) if record.status.is_finished and network_of(record) in published()]
+    done = (Status.COMPLETED, Status.DIVERGED)
+    records = _records(folder, complain=True)
+    return [record for record in records if record.status in done and network_of(record) in published()]
 
 
 def refuse_other_device(folder: Path, name: str, device: str) -> None:
@@ -100,13 +111,11 @@ def refuse_other_device(folder: Path, name: str, device: str) -> None:
     Raises:
         ConfigError: one was.
     """
-    there = {_without_threads(record) for record in _records(folder)} - {""}
+    there = {_without_threads(str(record.environment.get("device") or "")) for record in _records(folder)} - {""}
     if not there:
         return
-    code = "import sys; from sweeps.devices import *; print(describe_device(choose_device(sys.argv[1])))"
-    probe = [sys.executable, "-c", code, device]  # torch, which this process does without
-    done = subprocess.run(probe, env=_environment(), capture_output=True, text=True)
-    here = done.stdout.strip().rpartition(", ")[0] or done.stdout.strip()
+    done = subprocess.run([sys.executable, "-c", _PROBE, device], env=_environment(), capture_output=True, text=True)
+    here = _without_threads(done.stdout.strip())
     if done.returncode == 0 and there - {here}:
         raise ConfigError(
             f"{folder} holds runs measured on {', '.join(sorted(there - {here}))}, and this is {here}: they must not "
@@ -114,22 +123,22 @@ def refuse_other_device(folder: Path, name: str, device: str) -> None:
         )
 
 
-def _without_threads(record: RunRecord) -> str:
-    device = str(record.environment.get("device") or "")
+def _without_threads(device: str) -> str:
     return device.rpartition(", ")[0] or device
 
 
-def _records(folder: Path) -> list[RunRecord]:
+def _records(folder: Path, *, complain: bool = False) -> list[RunRecord]:
     records = []
     for run in find_runs(folder) if folder.is_dir() else ():
         try:
             records.append(run.read())
         except RecordError as error:
-            print(f"reproduce: left out: {error}", file=sys.stderr)
+            if complain:
+                print(f"reproduce: left out: {error}", file=sys.stderr)
     return records
 
 
-def _environment() -> dict[str, Any]:
+def _environment() -> dict[str, str]:
     """The sweep runs the same code as this process, installed or not."""
     source = str(Path(sweeps.__file__).resolve().parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]

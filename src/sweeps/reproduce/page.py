@@ -26,18 +26,19 @@ _HEAD = f"""\
 
 # The book's table, measured anew
 
-Seven networks, their textbook recipes, Fashion-MNIST, 10 epochs. `scripts/reproduce.py` trains them and makes this page;
-every figure comes from the record of a run. The published figures are derived from the outputs that d2l-ai committed
-with its course notebooks from 2021-05 to 2023-08 ({{runs}} runs of these networks).
+Seven networks, their textbook recipes, Fashion-MNIST, 10 epochs. `scripts/reproduce.py` trains them and makes this
+page; every figure comes from the record of a run. The published figures are derived from the outputs that d2l-ai
+committed with its course notebooks from 2021-05 to 2023-08 ({{runs}} runs of these networks).
 
 How to read it:
 
-* Ours are a median over seeds with [min, max], from {MANY} runs on with [p5, p95]; published ones are a median with [p5, p95].
+* Ours are a median over seeds with [min, max], from {MANY} runs on with [p5, p95]. Published: median [p5, p95].
 * Losses and train accuracies are running averages over the last epoch; test accuracies are measured after it.
-* Diverged: a loss became NaN or infinite; such a run counts here and in no other column. Collapsed: train accuracy below
-  {COLLAPSED_BELOW} in the last epoch; its figures are in all columns.
-* Seconds are training and evaluation without start-up. Examples/s count the training part alone, resizing included; the
-  published ones leave out data loading and name no GPU.
+* Diverged: a loss became NaN or infinite; such a run counts here and in no other column.
+* Collapsed: train accuracy below {COLLAPSED_BELOW} in the last epoch; its figures are in all columns.
+* Seconds are training and evaluation, a second one with re-estimated BatchNorm included, without start-up; several runs
+  may have shared the machine. Examples/s count the training part alone, resizing included; the published ones leave
+  out data loading and name no GPU.
 """
 
 
@@ -95,8 +96,9 @@ def _part(label: str, group: Group, part: Published) -> str:
     if loss is not None:
         verdict = f"; our median is {'inside' if loss.median in part.train_loss else 'outside'}"
     return (
-        f"{label}: until {part.since} some published runs pooled by maxima, where ours average. The {part.runs} since then: "
-        f"train loss {_range(part.train_loss)}{verdict}; test accuracy {_range(part.test_acc)}."
+        f"{label}: until {part.since} some published runs pooled by maxima, where ours average. "
+        f"The {part.runs} since then: train loss {_range(part.train_loss)}{verdict}; "
+        f"test accuracy {_range(part.test_acc)}."
     )
 
 
@@ -142,7 +144,8 @@ def _facts(runs: Sequence[Measured], groups: Sequence[Group]) -> Iterator[str]:
     for group in groups:
         networks.setdefault(" ".join(f"{key}={group.settings.get(key)}" for key in keys), []).append(group.network)
     for chosen, those in networks.items():
-        yield f"* Settings: `{chosen}`{f' ({", ".join(those)})' if len(networks) > 1 else ''}."
+        names = f" ({', '.join(_unique(those))})" if len(networks) > 1 else ""
+        yield f"* Settings: `{chosen}`{names}."
     for command in _unique(run.command for run in runs):
         yield f"* Command: `{command.replace('`', '?')}`"
 

@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self, get_type_hints
+from typing import Any, NamedTuple, Self, get_origin, get_type_hints
 
 from sweeps.analysis.text import clean, number
 from sweeps.config import lookup
@@ -17,6 +17,7 @@ from sweeps.records import RunRecord, Status
 from sweeps.reproduce.published import SHARED_SETTINGS
 
 SCHEMA_VERSION = 1
+UNKNOWN_DEVICE = "unknown device"
 
 # The settings that the page shows and compares; the hash beside them is of all that can change a result.
 SETTINGS = (
@@ -80,18 +81,22 @@ class Measured:
 
     @classmethod
     def from_record(cls, record: RunRecord) -> Self:
-        """The entry of a finished run."""
+        """The entry of a finished run.
+
+        Raises:
+            RecordError: the record lacks something.
+        """
         has_diverged = record.status is Status.DIVERGED
         last = {} if has_diverged else record.metrics.get("last", {})
         environment = record.environment
         git = environment.get("git") or {}
-        packages = environment.get("packages") or {}
+        seed: Any = record.config.get("seed")
         names = ("train_loss", "train_acc", "test_loss", "test_acc", "test_bn_loss", "test_bn_acc")
-        return cls(
-            device=clean(environment.get("device") or "unknown device"),
+        entry = cls(
+            device=clean(environment.get("device") or UNKNOWN_DEVICE),
             network=network_of(record),
             settings=settings_hash(record),
-            seed=int(record.config["seed"]),
+            seed=seed,
             status=record.status.value,
             epochs=record.epochs,
             **{name: number(last.get(name)) for name in names},
@@ -101,28 +106,30 @@ class Measured:
             commit=clean(git.get("commit") or ""),
             dirty=bool(git.get("dirty")),
             command=_command(environment.get("command") or []),
-            versions={"python": clean(environment.get("python")), **packages},
+            versions={"python": clean(environment.get("python")), **(environment.get("packages") or {})},
         )
+        try:
+            entry.check()
+        except ValueError as error:
+            raise RecordError(f"the record of {record.name} cannot be reported: {error}") from error
+        return entry
 
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Self:
-        """The entry that `row` holds.
+    def check(self) -> None:
+        """Every field holds what belongs there.
 
         Raises:
-            ValueError, TypeError: it is none.
+            ValueError: one does not.
         """
-        entry = cls(**row)
-        hints = get_type_hints(cls)
-        for field in fields(cls):
-            value, hint = getattr(entry, field.name), hints[field.name]
-            wanted = dict if field.name == "versions" else hint
-            is_right = isinstance(value, int if wanted is float else wanted)
-            if wanted == float | None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if hint == float | None:
                 is_right = value is None or number(value) is not None
-            if not is_right or (wanted is int and isinstance(value, bool)):
-                raise ValueError(f"{field.name}={value!r} is not what belongs there")
-        datetime.fromisoformat(entry.ended)
-        return entry
+            else:
+                is_right = type(value) is (get_origin(hint) or hint)
+            if not is_right:
+                raise ValueError(f"{name}={value!r} is not what belongs there")
+        if datetime.fromisoformat(self.ended).tzinfo is None:
+            raise ValueError(f"ended={self.ended!r} has no offset to UTC")
 
 
 def network_of(record: RunRecord) -> str:
@@ -152,12 +159,13 @@ class Results:
         self.settings[entry.settings] = dict(settings)
         return True
 
-    def add_records(self, records: Iterable[RunRecord]) -> int:
-        """Take up finished runs; returns how many of them are new, or newer than what was there."""
-        return sum(
-            self.add(Measured.from_record(record), {key: lookup(record.config, key) for key in SETTINGS})
-            for record in records
-        )
+    def add_record(self, record: RunRecord) -> bool:
+        """Take up a finished run; returns whether it is new, or newer than what was there.
+
+        Raises:
+            RecordError: the record lacks something.
+        """
+        return self.add(Measured.from_record(record), {key: lookup(record.config, key) for key in SETTINGS})
 
     def to_json(self) -> str:
         """The content of `results.json`: sorted, a line per run, so that a difference can be read."""
@@ -191,7 +199,8 @@ class Results:
             _refuse(path, version)
         try:
             for row in data["runs"]:
-                entry = Measured.from_json(row)
+                entry = Measured(**row)
+                entry.check()
                 results.add(entry, {key: data["settings"][entry.settings].get(key) for key in SETTINGS})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(path, error) from error
@@ -213,7 +222,7 @@ def _refuse(path: Path, version: object) -> None:
 
 
 def _ended(entry: Measured) -> datetime:
-    return datetime.fromisoformat(entry.ended).astimezone()
+    return datetime.fromisoformat(entry.ended)
 
 
 def _command(words: list[str]) -> str:

@@ -49,6 +49,11 @@ class Engine:
             _require_compiler(device)
         return cls(device, precision, torch.channels_last if last else torch.contiguous_format, compile)
 
+    def describe(self) -> dict[str, str]:
+        """What was chosen, for the record."""
+        layout = str(self.memory_format).removeprefix("torch.")
+        return {"precision": self.precision, "memory_format": layout, "compile": self.compile}
+
     def configure(self) -> None:
         """Set what torch keeps for the whole process."""
         fp32 = "tf32" if self.precision == "tf32" else "ieee"

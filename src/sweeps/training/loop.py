@@ -69,15 +69,27 @@ def run_epochs(
                 measured = run_pass(split, epoch, step.evaluate, batches.in_order(), len(batches))
                 row[f"{split}_loss"], row[f"{split}_acc"] = measured.read()
                 tested = measured if split == "test" else tested
-        if bn_reestimate and has_batch_norm(step.network):
-            with reestimated(step, data.train.shuffled(epoch), bn_reestimate), torch.inference_mode():
-                for split in ("test", "val"):
-                    if (batches := splits[split]) is not None:
-                        measured = run_pass(f"{split}_bn", epoch, step.evaluate, batches.in_order(), len(batches))
-                        row[f"{split}_bn_loss"], row[f"{split}_bn_acc"] = measured.read()
+        if bn_reestimate:
+            row |= _reestimated_figures(step, data, epoch, bn_reestimate, row, run_pass)
 
         row["seconds"] = time.perf_counter() - began
         yield row, tested
+
+
+def _reestimated_figures(
+    step: Step, data: Loaders, epoch: int, count: int, row: dict[str, Any], run_pass: "Pass"
+) -> dict[str, float]:
+    """Loss and accuracy with new BatchNorm statistics; a network without BatchNorm has the same figures as before."""
+    splits = {split: batches for split, batches in (("test", data.test), ("val", data.val)) if batches is not None}
+    figures: dict[str, float] = {}
+    with reestimated(step, data.train.shuffled(epoch), count), torch.inference_mode():
+        for split, batches in splits.items():
+            if has_batch_norm(step.network):
+                measured = run_pass(f"{split}_bn", epoch, step.evaluate, batches.in_order(), len(batches)).read()
+            else:
+                measured = Means(row[f"{split}_loss"], row[f"{split}_acc"])
+            figures[f"{split}_bn_loss"], figures[f"{split}_bn_acc"] = measured
+    return figures
 
 
 class Pass:

@@ -32,7 +32,7 @@ def reestimated(step: Step, batches: Iterable[tuple[Tensor, Tensor]], count: int
         layer.train()
     try:
         with torch.no_grad():
-            for images, _ in islice(batches, count):
+            for images, _ in islice(batches, count if layers else 0):
                 step.forward(images)
         for layer in layers:
             layer.eval()

@@ -26,7 +26,7 @@ class Step:
         self.optimizer = optimizer
         self.steps = 0  # done so far, over all epochs
         self.total_steps = total_steps
-        self._engine = engine
+        self.engine = engine
         self._forward = engine.forward_of(network)
         self._schedule = schedule
         self._clip_norm = clip_norm
@@ -58,6 +58,6 @@ class Step:
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits [B, classes] of `images` [B, C, H, W], in single precision whatever they were computed in."""
-        with self._engine.autocast():
-            logits: Tensor = self._forward(self._engine.images(images))
+        with self.engine.autocast():
+            logits: Tensor = self._forward(self.engine.images(images))
         return logits.float()

@@ -1,0 +1,345 @@
+"""The same command again does what is left: what is finished is recognised, what is new is added, nothing moves."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from sweeps.identity import run_name
+from sweeps.launching import local
+from sweeps.launching.inspection import Inspector
+from sweeps.launching.setup import Setup
+from sweeps.records import RunDir, Status, find_runs
+
+from .conftest import SMALL, contents, runs_by, untimed
+
+SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *SMALL)
+COLLAPSE = "1e38"  # a learning rate that no network survives
+
+
+@pytest.fixture
+def study(tmp_path):
+    """The folder of the sweep."""
+    return tmp_path / "multirun" / "study"
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """What was done since it was last cleared: how often a config was composed, a cell inspected, a job run."""
+    done = {"composed": 0, "inspected": 0, "run": []}
+    compose, inspect, run = Setup.compose, Inspector._inspect, Setup.run
+
+    def counting_compose(self, *arguments, **options):
+        done["composed"] += 1
+        return compose(self, *arguments, **options)
+
+    def counting_inspect(self, *arguments):
+        done["inspected"] += 1
+        return inspect(self, *arguments)
+
+    def counting_run(self, overrides, number):
+        done["run"].append([override for override in overrides if override.startswith(("seed", "optim", "+model"))])
+        return run(self, overrides, number)
+
+    monkeypatch.setattr(Setup, "compose", counting_compose)
+    monkeypatch.setattr(Inspector, "_inspect", counting_inspect)
+    monkeypatch.setattr(Setup, "run", counting_run)
+    return done
+
+
+def forget(work):
+    work.update(composed=0, inspected=0, run=[])
+
+
+def test_finished_cells_are_skipped_without_composing_them(sweeps, study, work):
+    done = sweeps(*SWEEP, f"optim.lr=0.1,{COLLAPSE}", "seed=0,1")
+    assert done.code == 0, "a run that diverged has its result"
+    assert len(work["run"]) == 4
+    before = contents(study)
+    forget(work)
+
+    done = sweeps(*SWEEP, f"optim.lr=0.1,{COLLAPSE}", "seed=0,1")
+    assert done.code == 0
+    assert work == {"composed": 0, "inspected": 0, "run": []}
+    assert "study: 4 cells, 4 finished before and skipped, 0 to do" in done.text
+    assert contents(study) == before, "nothing moved and nothing was written again"
+
+
+def test_a_repeat_of_nothing_starts_no_process_and_no_torch(shell, study):
+    for number in range(3):
+        done = shell("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=1")
+        assert done.code == 0
+        if number == 0:
+            before = contents(study)
+    started = shell.start("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=1")
+    seen = set()
+    while started.process.poll() is None:
+        seen.update(started.workers)
+    assert (started.end().code, seen) == (0, set())
+    assert contents(study) == before
+
+
+def test_results_of_a_repeat_are_those_of_the_first_time(sweeps, study, monkeypatch):
+    results, real = [], local.launch
+
+    def remembering(*arguments):
+        results.append(real(*arguments))
+        return results[-1]
+
+    monkeypatch.setattr(local, "launch", remembering)
+    for _ in range(2):
+        assert sweeps(*SWEEP, f"optim.lr=0.1,{COLLAPSE}", "seed=0").code == 0
+    first, second = ([job.return_value for job in jobs] for jobs in results)
+    assert first[0] == second[0] == runs_by(study, "optim.lr")[0.1].read().objective.value
+    assert math.isnan(first[1])
+    assert math.isnan(second[1])
+
+
+def test_new_cells_are_added_and_old_ones_stay(sweeps, study, work):
+    sweeps(*SWEEP, "optim.lr=0.1", "seed=0,1")
+    before = contents(study)
+    forget(work)
+
+    done = sweeps(*SWEEP, "optim.lr=0.1,0.2", "seed=2,1,0")  # another order, too
+    assert done.code == 0
+    assert work["run"] == [
+        ["optim.lr=0.1", "seed=2"],
+        ["optim.lr=0.2", "seed=2"],
+        ["optim.lr=0.2", "seed=1"],
+        ["optim.lr=0.2", "seed=0"],
+    ]
+    assert work["inspected"] == 4
+    assert "6 cells, 2 finished before and skipped, 4 to do" in done.text
+    after = contents(study)
+    assert {name: after[name] for name in before} == before
+    assert len(list(find_runs(study))) == 6
+
+
+def test_a_smaller_grid_leaves_the_other_cells_alone(sweeps, study):
+    sweeps(*SWEEP, "seed=0,1")
+    before = contents(study)
+    assert sweeps(*SWEEP, "seed=1").code == 0
+    assert contents(study) == before
+
+
+def test_a_cell_of_a_sweep_is_known_to_a_single_run_as_well(sweeps, study, work):
+    sweeps(*SWEEP, "seed=0,1")
+    before = contents(study)
+    forget(work)
+    done = sweeps("sweep=study", *SMALL, "seed=1")
+    assert done.code == 0
+    assert "finished before" in done.text
+    assert contents(study) == before
+
+
+def test_a_changed_file_of_the_configuration_makes_cells_be_looked_at_again(sweeps, study, work, monkeypatch, tmp_path):
+    import shutil
+
+    from sweeps.config import conf_dir
+
+    conf = tmp_path / "conf"
+    shutil.copytree(conf_dir(), conf)
+    monkeypatch.setattr("sweeps.app.conf_dir", lambda: conf)
+    sweeps(*SWEEP, "seed=0,1")
+    before = {name: state for name, state in contents(study).items() if not name.endswith("run.json")}
+    with (conf / "optim" / "adam.yaml").open("a") as file:
+        file.write("# a comment, of another optimizer\n")
+    forget(work)
+    done = sweeps(*SWEEP, "seed=0,1")
+    assert (done.code, work["inspected"], work["run"]) == (0, 2, []), "the settings are the same"
+    assert {name: state for name, state in contents(study).items() if not name.endswith("run.json")} == before
+    forget(work)
+    sweeps(*SWEEP, "seed=0,1")
+    assert work["inspected"] == 0, "and are known now"
+
+
+@pytest.mark.parametrize(
+    ("swept", "note"),
+    [
+        ("seed=0,1,0", "seed=0: given twice, done once"),
+        ("optim.lr=1,1.0", "optim.lr=1.0: with the settings of optim.lr=1, done once"),
+        ("optim.lr=0.1,0.10,1e-1", "optim.lr=1e-1: with the settings of optim.lr=0.1, done once"),
+    ],
+)
+def test_cells_with_the_same_settings_are_merged_and_named(sweeps, study, work, swept, note):
+    done = sweeps(*SWEEP, swept)
+    cells = swept.count(",") + 1
+    assert done.code == 0
+    assert note in done.text
+    different = len({float(value) for value in swept.partition("=")[2].split(",")})
+    assert f"{cells} cells, {different} to do" in done.text
+    assert len(work["run"]) == different == len(list(find_runs(study)))
+    before = contents(study)
+    assert sweeps(*SWEEP, swept).code == 0
+    assert contents(study) == before
+
+
+def test_a_merged_cell_has_the_result_of_the_one_that_was_done(sweeps, monkeypatch):
+    results, real = [], local.launch
+    monkeypatch.setattr(local, "launch", lambda *arguments: results.extend(real(*arguments)) or results)
+    sweeps(*SWEEP, "seed=0,1,0")
+    assert len(results) == 3
+    assert results[0].return_value == results[2].return_value
+
+
+@pytest.fixture
+def foreign(sweeps, study, monkeypatch):
+    """A finished run whose folder another cell wants: its settings came from a file that has changed since."""
+    assert sweeps(*SWEEP, "seed=0,1").code == 0
+    run = runs_by(study, "seed")[1]
+    record = run.read()
+    record.config["trainer"]["batch_size"] = 20
+    record.run_id, record.composition = "0123456789ab", "0123456789abcdef"
+    run.write(record)
+    return run
+
+
+def test_another_runs_folder_is_refused_with_the_difference_and_the_way_out(sweeps, study, foreign, work):
+    before = contents(study)
+    done = sweeps(*SWEEP, "seed=0,1,2")
+    assert done.code == 1
+    assert "holds a run with other settings (trainer.batch_size: 20 -> 25) and was left as it is" in done.text
+    for way_out in ("sweep=NAME", "on_mismatch=rerun", "on_mismatch=keep", "No run was started"):
+        assert way_out in done.text
+    assert work["run"] == []
+    assert contents(study) == before
+
+
+def test_another_run_can_be_kept(sweeps, study, foreign, work):
+    before = contents(study)
+    done = sweeps(*SWEEP, "seed=0,1,2", "on_mismatch=keep")
+    assert (done.code, work["run"]) == (0, [["seed=2"]])
+    after = contents(study)
+    assert {name: after[name] for name in before} == before
+
+
+def test_another_run_can_be_replaced(sweeps, study, foreign, work):
+    done = sweeps(*SWEEP, "seed=0,1,2", "on_mismatch=rerun")
+    assert (done.code, work["run"]) == (0, [["seed=1"], ["seed=2"]])
+    record = runs_by(study, "seed")[1].read()
+    assert (record.status, record.attempts, record.config["trainer"]["batch_size"]) == (Status.COMPLETED, 1, 25)
+
+
+@pytest.mark.parametrize("arguments", [("plan=true",), ("+model.nonsense=1",)], ids=["only planned", "refused"])
+def test_another_run_is_not_deleted_before_the_sweep_begins(sweeps, study, foreign, work, arguments):
+    before = contents(foreign.path)
+    sweeps(*SWEEP, "seed=0,1", "on_mismatch=rerun", *arguments)
+    assert contents(foreign.path) == before
+
+
+def test_a_run_that_somebody_else_is_at_work_on_is_left_to_him(sweeps, study, work):
+    sweeps(*SWEEP, "seed=0,1")
+    run = runs_by(study, "seed")[1]
+    record = run.read()
+    record.status = Status.RUNNING
+    import os
+
+    from sweeps.processes import Process, start_of
+
+    record.process = Process(record.process.host, os.getppid(), start_of(os.getppid()))
+    run.write(record)
+    before = contents(study)
+    done = sweeps(*SWEEP, "seed=0,1,2")
+    assert (done.code, work["run"]) == (1, [["seed=0"], ["seed=1"]])
+    assert f"is being run by process {os.getppid()} on" in done.text
+    assert contents(study) == before
+
+
+FAULTY = ("model._target_=networks.faulty", "+model.fault=exception,none")
+
+
+@pytest.mark.parametrize("policy", ["on_failure=stop", "stop_after=1"])
+def test_a_sweep_can_stop_at_the_first_failure_and_be_resumed(sweeps, study, work, policy, monkeypatch, tmp_path):
+    done = sweeps(*SWEEP, *FAULTY, "seed=0,1", policy)
+    assert done.code == 1
+    assert work["run"] == [["+model.fault=exception", "seed=0"]]
+    assert "error: 4 of 4 runs failed" in done.text or "1 failed, 3 pending" in done.text
+    statuses = [str(run.read().status) for run in find_runs(study)]
+    assert sorted(statuses) == ["failed", "pending", "pending", "pending"]
+    forget(work)
+
+    monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
+    (tmp_path / "exception").touch()
+    done = sweeps(*SWEEP, *FAULTY, "seed=0,1", policy)
+    assert (done.code, len(work["run"])) == (0, 4)
+    assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
+
+
+def test_a_sweep_can_stop_after_so_many_failures(sweeps, study, work):
+    done = sweeps(*SWEEP, *FAULTY, "seed=0,1,2,3", "stop_after=2")
+    assert (done.code, len(work["run"])) == (1, 2)
+    assert "enough failures: stopping" in done.text
+
+
+def test_without_a_policy_every_cell_is_done(sweeps, study, work):
+    done = sweeps(*SWEEP, *FAULTY, "seed=0,1")
+    assert (done.code, len(work["run"])) == (1, 4)
+    assert "error: 2 of 4 runs failed" in done.text
+
+
+def test_retries_happen_here_too(sweeps, study, work, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
+    done = sweeps(*SWEEP, *FAULTY, "+model.after=6", "retries=2", "seed=0")
+    assert done.code == 0
+    assert [overrides[1] for overrides in work["run"]] == ["+model.fault=exception", "+model.fault=none"] + [
+        "+model.fault=exception"
+    ]
+    runs = runs_by(study, "model.fault")
+    assert runs["exception"].read().attempts == 2
+    assert untimed(runs["exception"]) == untimed(runs["none"])
+
+
+def test_in_batches_the_result_is_the_same(sweeps, study, work):
+    done = sweeps(*SWEEP, "seed=0,1,2", "hydra.sweeper.max_batch_size=2")
+    assert (done.code, len(work["run"])) == (0, 3)
+    assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
+    before = contents(study)
+    forget(work)
+    assert sweeps(*SWEEP, "seed=0,1,2").code == 0
+    assert (work["composed"], contents(study)) == (0, before)
+
+
+def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, study, work):
+    assert sweeps(*SWEEP, "seed=0").code == 0
+    (run,) = find_runs(study)
+    record = json.loads(run.record.read_text())
+    overrides = record["overrides"]
+    multiply(run, overrides, record, sweeps, 1000)
+    before = contents(study)
+    forget(work)
+    done = sweeps(*SWEEP, f"seed={','.join(map(str, range(1000)))}")
+    assert done.code == 0
+    assert "1000 cells, 1000 finished before and skipped, 0 to do" in done.text
+    assert work == {"composed": 0, "inspected": 0, "run": []}
+    assert contents(study) == before
+
+
+def multiply(run, overrides, record, sweeps, count):
+    """Copies of a finished run's record for other seeds, with the hashes that the launcher will look for."""
+    from unittest import mock
+
+    from sweeps.launching.composition import Composition
+
+    hashes = {}
+    real = Composition.of
+
+    def remembering(self, cell):
+        hashes[tuple(cell)] = real(self, cell)
+        return hashes[tuple(cell)]
+
+    seeds = ",".join(map(str, range(count)))
+    with mock.patch.object(Composition, "of", remembering), mock.patch("sweeps.launching.local.prepare", finish):
+        sweeps(*SWEEP, f"seed={seeds}", "plan=true")
+    assert len(hashes) == count
+    for cell, composition in hashes.items():
+        folder = RunDir(run.path.parent / run_name(cell))
+        folder.path.mkdir(exist_ok=True)
+        copy = record | {"name": folder.path.name, "overrides": list(cell), "composition": composition}
+        folder.record.write_text(json.dumps(copy))
+
+
+def finish(cells, composition, *rest):
+    for cell in cells:
+        composition.of(cell.overrides)
+    return []
