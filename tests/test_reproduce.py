@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.identity import run_id
 from sweeps.records import Objective, RunDir, RunRecord, Status, find_runs
 from sweeps.reproduce import cli, grid
 from sweeps.reproduce.figures import Spread, groups_of, is_cuda
@@ -50,14 +51,15 @@ def record_of(
 ) -> RunRecord:
     figures = {"epoch": 10, "train_loss": loss, "train_acc": train_acc, "test_loss": 0.4, "test_acc": acc}
     if bn_acc is not None:
-        figures |= {"test_bn_loss": 0.3, "test_bn_acc": bn_acc}
+        figures |= {"test_bn_loss": 0.4 if bn_acc == acc else 0.3, "test_bn_acc": bn_acc}
+    config = config_of(network, seed, **changed)
     return RunRecord(
-        run_id="0" * 12,
+        run_id=run_id(config),
         name=f"model={network},seed={seed}",
         sweep="reproduce",
         status=status,
         objective=Objective("test_acc", "max", "last", "test", acc),
-        config=config_of(network, seed, **changed),
+        config=config,
         epochs=10,
         metrics={"last": figures, "best": figures},
         seconds=seconds,
@@ -70,6 +72,9 @@ def record_of(
             "command": ["__main__.py", "-m", f"model={network}", "seed=0,1,2"],
             "packages": {"torch": "2.14.1"},
             "git": {"commit": "ab" * 20, "dirty": False},
+            "precision": "fp32",
+            "memory_format": "contiguous_format",
+            "compile": "none",
         },
     )
 
@@ -148,6 +153,7 @@ def test_the_published_table_is_what_it_says():
 def test_our_recipes_are_the_published_settings(network, compose):
     record = record_of(network)
     record.config = compose(f"model={network}")
+    record.run_id = run_id(record.config)
     results = results_of(record)
     (settings,) = results.settings.values()
     assert None not in {settings[key] for key in settings if key.startswith(("optim", "trainer.b", "resize"))}
@@ -210,8 +216,13 @@ def test_a_table_of_three_seeds():
 
 def test_collapse_and_divergence_among_ten_seeds():
     results = results_of(
-        *(record_of("nin", seed, loss=0.35 + seed / 100, train_acc=0.87, acc=0.80 + seed / 100) for seed in range(9)),
-        record_of("nin", 9, loss=2.303, train_acc=0.1, acc=0.1),
+        *(
+            record_of(
+                "nin", seed, loss=0.35 + seed / 100, train_acc=0.87, acc=0.8 + seed / 100, bn_acc=0.8 + seed / 100
+            )
+            for seed in range(9)
+        ),
+        record_of("nin", 9, loss=2.303, train_acc=0.1, acc=0.1, bn_acc=0.1),
         record_of("nin", 10, status=Status.DIVERGED, loss=0.9, acc=0.3, seconds=1.0, rate=1.0),
     )
     text = page(results)
@@ -234,6 +245,27 @@ def test_one_run_is_called_a_single_run():
         "0.8500 (single run)", "-", "0.9100 (single run)", "-",
     ]  # fmt: skip
     assert "1 run, measured 2026-01-02." in text
+
+
+def test_the_median_decides_and_not_the_interval():
+    losses = {"alexnet": (0.33, 0.34, 0.35), "vgg11": (0.1, 0.171, 0.3), "densenet": (0.138, 0.1404, 0.15)}
+    records = (record_of(name, seed, loss=loss) for name, of in losses.items() for seed, loss in enumerate(of))
+    text = page(results_of(*records))
+    found = rows_of(text, CPU, "Train loss")
+    assert {name: cells[3] for name, cells in found.items()} == {"alexnet": "no", "vgg11": "yes", "densenet": "no"}
+    assert "densenet: until 2022-03" in text
+    assert "train loss 0.1405 [0.1390, 0.1430]; our median is inside" in text
+
+
+def test_what_was_chosen_is_said_for_each_network():
+    first, second = record_of(device=GPU), record_of("nin", device=GPU)
+    second.environment |= {"precision": "bf16", "memory_format": "channels_last"}
+    text = page(results_of(first, second))
+    assert (
+        "* Computed with `precision=bf16 memory_format=channels_last compile=none trainer.bn_reestimate=50` (nin)."
+        in text
+    )
+    assert "compile=none trainer.bn_reestimate=50` (lenet_bn)." in text
 
 
 def test_only_divergence():
@@ -263,7 +295,6 @@ def test_settings_do_not_mix():
     found = rows_of(page(results), CPU, "Train loss")
     assert sorted(cells[:2] for cells in found.values()) == [["1", "0.2000 (single run)"], ["1", "0.3000 (single run)"]]
     assert sorted(found) == sorted(f"lenet_bn, settings {name}" for name in results.settings)
-    assert "trainer.precision=bf16 trainer.memory_format=auto" in page(results)
 
 
 def test_what_is_needed_to_get_the_figures_again():
@@ -275,6 +306,10 @@ def test_what_is_needed_to_get_the_figures_again():
     assert "* 2 runs, measured 2026-01-02 to 2026-01-05." in text
     assert "* Versions: python 3.11.7, torch 2.14.1." in text
     assert "* Commit: abababababab, cdcdcdcdcdcd with uncommitted changes." in text
+    assert (
+        "* Computed with `precision=fp32 memory_format=contiguous_format compile=none trainer.bn_reestimate=50`.\n"
+        in text
+    )
     assert "* Command: `python -m sweeps -m model=lenet_bn seed=0,1,2`" in text
     assert "* Command: `python -m sweeps -m model=nin seed=0,1,2`" in text
     assert "somewhere" not in text, "whose machine it was is nobody's business"
@@ -340,8 +375,7 @@ def test_what_was_measured_elsewhere_stays(reproduce, put, multirun, tmp_path):
     put(record_of(seed=2, status=Status.INTERRUPTED))
     put(record_of(seed=3, status=Status.FAILED))
     put(record_of(seed=4), sweep="other")
-    other = put(record_of(seed=5))
-    other.record.write_text(other.record.read_text().replace("sweeps.models.lenet_bn", "torchvision.models.resnet18"))
+    put(record_of(seed=5, model___target_="torchvision.models.resnet18"))
     assert reproduce("--report-only")[0] == 0
     runs = json.loads((tmp_path / "docs/results.json").read_text())["runs"]
     assert [(run["device"], run["seed"]) for run in runs] == [(CPU, 1), (GPU, 0)]
@@ -360,9 +394,13 @@ def test_damaged_records_are_left_out_and_named(reproduce, put):
     put(record_of(seed=1)).record.write_text("{ half")
     put(record_of(seed=2, ended="yesterday"))
     put(record_of(seed="two"))
+    other_release = record_of(seed=3)
+    other_release.run_id = "0" * 12
+    put(other_release)
     code, out, err = reproduce("--report-only")
     assert (code, "has 1 runs" in out) == (0, True)
-    assert err.count("left out") == 3
+    assert err.count("left out") == 4
+    assert "was measured by a release that gave its settings another meaning" in err
     assert "is not a run record" in err
     assert "yesterday" in err
     assert "seed='two' is not what belongs there" in err

@@ -14,7 +14,8 @@ from sweeps.records import RunDir, Status, find_runs
 
 from .conftest import SMALL, contents, runs_by, untimed
 
-SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *SMALL)
+TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=1")  # of equal keys the last one counts
+SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *TINY)
 COLLAPSE = "1e38"  # a learning rate that no network survives
 
 
@@ -68,11 +69,11 @@ def test_finished_cells_are_skipped_without_composing_them(sweeps, study, work):
 
 def test_a_repeat_of_nothing_starts_no_process_and_no_torch(shell, study):
     for number in range(3):
-        done = shell("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=1")
+        done = shell("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *TINY)
         assert done.code == 0
         if number == 0:
             before = contents(study)
-    started = shell.start("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=1")
+    started = shell.start("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *TINY)
     seen = set()
     while started.process.poll() is None:
         seen.update(started.workers)
@@ -127,7 +128,7 @@ def test_a_cell_of_a_sweep_is_known_to_a_single_run_as_well(sweeps, study, work)
     sweeps(*SWEEP, "seed=0,1")
     before = contents(study)
     forget(work)
-    done = sweeps("sweep=study", *SMALL, "seed=1")
+    done = sweeps("sweep=study", *TINY, "seed=1")
     assert done.code == 0
     assert "finished before" in done.text
     assert contents(study) == before
@@ -158,8 +159,8 @@ def test_a_changed_file_of_the_configuration_makes_cells_be_looked_at_again(swee
     ("swept", "note"),
     [
         ("seed=0,1,0", "seed=0: given twice, done once"),
-        ("optim.lr=1,1.0", "optim.lr=1.0: with the settings of optim.lr=1, done once"),
-        ("optim.lr=0.1,0.10,1e-1", "optim.lr=1e-1: with the settings of optim.lr=0.1, done once"),
+        ("optim.lr=0.1,0.2,0.10", "optim.lr=0.1: given twice, done once"),
+        ("optim.lr=1,1.0,2", "optim.lr=1.0: with the settings of optim.lr=1, done once"),
     ],
 )
 def test_cells_with_the_same_settings_are_merged_and_named(sweeps, study, work, swept, note):
@@ -193,6 +194,26 @@ def foreign(sweeps, study, monkeypatch):
     record.run_id, record.composition = "0123456789ab", "0123456789abcdef"
     run.write(record)
     return run
+
+
+def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps, study, work, monkeypatch):
+    sweeps(*SWEEP, "seed=0")
+    before = contents(study)
+    monkeypatch.setattr("sweeps.identity.RESULT_VERSION", 1_000_000)
+    done = sweeps(*SWEEP, "seed=0")
+    assert (done.code, len(work["run"])) == (1, 1)
+    assert "the settings are the same, but the release gives them another meaning" in done.text
+    assert contents(study) == before
+
+
+@pytest.mark.parametrize("how", ["retries=2", "timeout=1000", "on_failure=stop", "on_mismatch=keep", "plan=true"])
+def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, work, how):
+    sweeps(*SWEEP, "seed=0")
+    before = contents(study)
+    forget(work)
+    assert sweeps(*SWEEP, "seed=0", how).code == 0
+    assert (work["composed"], work["run"]) == (0, [])
+    assert contents(study) == before
 
 
 def test_another_runs_folder_is_refused_with_the_difference_and_the_way_out(sweeps, study, foreign, work):
@@ -280,11 +301,10 @@ def test_without_a_policy_every_cell_is_done(sweeps, study, work):
 
 def test_retries_happen_here_too(sweeps, study, work, monkeypatch, tmp_path):
     monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
-    done = sweeps(*SWEEP, *FAULTY, "+model.after=6", "retries=2", "seed=0")
+    done = sweeps(*SWEEP, *FAULTY, "+model.after=3", "retries=2", "seed=0", "trainer.epochs=2")
     assert done.code == 0
-    assert [overrides[1] for overrides in work["run"]] == ["+model.fault=exception", "+model.fault=none"] + [
-        "+model.fault=exception"
-    ]
+    faults = [overrides[0].partition("=")[2] for overrides in work["run"]]
+    assert faults == ["exception", "none", "exception"], "after a pause, in which others are done"
     runs = runs_by(study, "model.fault")
     assert runs["exception"].read().attempts == 2
     assert untimed(runs["exception"]) == untimed(runs["none"])

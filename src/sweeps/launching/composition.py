@@ -11,18 +11,21 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 
 from sweeps import config as schema
+from sweeps import identity
+
+_HOW_IT_IS_DONE = ("sweep", "output", "plan", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
 
 
 class Composition:
     """The hash of a cell's overrides together with every file and version that their meaning rests on.
 
+    Overrides that only say how a sweep is done are left out: another number of retries makes no cell unknown.
     Always empty, and so never equal, where a config reads the environment (`oc.env`): that is no part of the hash.
     """
 
-    def __init__(self, loader: ConfigLoader, config_name: str | None, pinned: Sequence[str] = ()) -> None:
-        digest = hashlib.sha256(
-            repr((config_name, [metadata.version(name) for name in ("hydra-core", "omegaconf")])).encode()
-        )
+    def __init__(self, loader: ConfigLoader, config_name: str | None) -> None:
+        versions = [identity.RESULT_VERSION, *map(metadata.version, ("hydra-core", "omegaconf"))]
+        digest = hashlib.sha256(repr((config_name, versions)).encode())
         self._readable = True
         sources = [Path(str(schema.__file__))]
         for source in loader.get_search_path().get_path():
@@ -34,7 +37,7 @@ class Composition:
         for path in sources:
             content = path.read_bytes()
             self._readable &= b"oc.env" not in content or path.suffix == ".py"
-            digest.update(content)
+            digest.update(path.name.encode() + content)
         self._digest = digest
 
     def of(self, overrides: Sequence[str]) -> str:
@@ -42,5 +45,6 @@ class Composition:
         if not self._readable or any("oc.env" in override for override in overrides):
             return ""
         digest = self._digest.copy()
-        digest.update("\0".join(overrides).encode())
+        kept = [override for override in overrides if override.partition("=")[0].lstrip("+") not in _HOW_IT_IS_DONE]
+        digest.update("\0".join(kept).encode())
         return digest.hexdigest()[:16]

@@ -33,12 +33,13 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
     if errors:
         more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
         raise ConfigError(f"{errors[0].name}: {errors[0].report.error}{more}. No run was started")
-    by_settings: dict[str, Cell] = {}
     for cell in unknown:
-        cell.same_as = by_settings.get(cell.report.run_id)
-        by_settings.setdefault(cell.report.run_id, cell)
         if cell.report.finished and cell.folder is not None:
             cell.complete(cell.folder.read())
+    by_settings: dict[str, Cell] = {}
+    for cell in sorted(by_name.values(), key=lambda cell: cell.result is None):  # what is finished counts for the others
+        cell.same_as = by_settings.get(cell.report.run_id)
+        by_settings.setdefault(cell.report.run_id, cell)
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
 
 
@@ -101,6 +102,7 @@ def _is_finished(cell: Cell) -> bool:
         return False  # the inspection says what is wrong with it
     if not record.status.is_finished or record.composition != cell.composition:
         return False
+    cell.report.run_id = record.run_id
     cell.complete(record)
     return True
 

@@ -15,7 +15,7 @@ from sweeps.reproduce.published import Published, published
 from sweeps.reproduce.results import UNKNOWN_DEVICE, Measured, Results
 
 COLLAPSED_BELOW = 0.5  # train accuracy in the last epoch
-MANY = 11  # from so many runs on a spread is [p5, p95], below it is [min, max]
+MANY = 10  # from so many runs on a spread is [p5, p95], below it is [min, max]
 SEEDS_WANTED = 3
 
 

@@ -72,7 +72,7 @@ class Sweep:
         """
         steps = [] if time_limit is None else [time_limit, time_limit + grace, time_limit + 2 * grace]
         began = time.monotonic()
-        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+        heard = _SIGNALS if signal.getsignal(_SIGNALS[-1]) is not signal.SIG_IGN else _SIGNALS[:-1]  # after nohup
         before = {number: signal.signal(number, self._pass_on) for number in heard}
         try:
             # In a group of its own: Ctrl-C in a terminal would reach it twice otherwise.

@@ -115,11 +115,10 @@ def _accuracy_cells(group: Group) -> Iterator[str]:
     plain, again = group.spread("test_acc"), group.spread("test_bn_acc")
     yield _spread(plain)
     yield _lowest(plain)
-    if again is None and plain is not None and group.settings.get("trainer.bn_reestimate"):
-        yield "no BatchNorm"
-    else:
-        yield _spread(again)
-    yield _lowest(again)
+    # Without BatchNorm there is nothing to estimate, and the figures are the same to the last bit.
+    is_same = again is not None and all(run.test_bn_loss == run.test_loss for run in group.runs)
+    yield "no BatchNorm" if is_same else _spread(again)
+    yield BLANK if is_same else _lowest(again)
     yield _range(group.published.test_acc)
 
 
@@ -139,13 +138,14 @@ def _facts(runs: Sequence[Measured], groups: Sequence[Group]) -> Iterator[str]:
     changed = " with uncommitted changes"
     commits = _unique(f"{run.commit[:12] or 'unknown'}{changed if run.dirty else ''}" for run in runs)
     yield f"* Commit: {', '.join(commits)}."
-    keys = ("trainer.precision", "trainer.memory_format", "trainer.compile", "trainer.bn_reestimate")
     networks: dict[str, list[str]] = {}
     for group in groups:
-        networks.setdefault(" ".join(f"{key}={group.settings.get(key)}" for key in keys), []).append(group.network)
-    for chosen, those in networks.items():
+        again = f"trainer.bn_reestimate={group.settings.get('trainer.bn_reestimate')}"
+        for run in group.runs:
+            networks.setdefault(f"{run.arithmetic} {again}".strip(), []).append(group.network)
+    for chosen, those in sorted(networks.items()):
         names = f" ({', '.join(_unique(those))})" if len(networks) > 1 else ""
-        yield f"* Settings: `{chosen}`{names}."
+        yield f"* Computed with `{chosen}`{names}."
     for command in _unique(run.command for run in runs):
         yield f"* Command: `{command.replace('`', '?')}`"
 

@@ -31,6 +31,8 @@ SETTINGS = (
     "trainer.compile",
 )
 
+_ARITHMETIC = ("precision", "memory_format", "compile")
+
 
 class Key(NamedTuple):
     """What tells entries apart. `settings` is a hash of everything but the seed that can change the result."""
@@ -46,7 +48,7 @@ class Measured:
     """One finished run: the figures of its last epoch, None where it has none (a diverged run has no losses).
 
     `test_acc` is measured with BatchNorm's running statistics, `test_bn_acc` with re-estimated ones. `seconds` is
-    training and evaluation without start-up. `ended` is ISO 8601.
+    training and evaluation without start-up. `ended` is ISO 8601. `arithmetic` is what the `auto`s came to.
     """
 
     device: str
@@ -67,6 +69,7 @@ class Measured:
     commit: str
     dirty: bool
     command: str
+    arithmetic: str
     versions: dict[str, str]
 
     @property
@@ -84,8 +87,13 @@ class Measured:
         """The entry of a finished run.
 
         Raises:
-            RecordError: the record lacks something.
+            RecordError: the record lacks something, or a release wrote it that gave its settings another meaning.
         """
+        if run_id(record.config) != record.run_id:
+            raise RecordError(
+                f"{record.name} was measured by a release that gave its settings another meaning; "
+                "do it again in another sweep"
+            )
         has_diverged = record.status is Status.DIVERGED
         last = {} if has_diverged else record.metrics.get("last", {})
         environment = record.environment
@@ -106,6 +114,7 @@ class Measured:
             commit=clean(git.get("commit") or ""),
             dirty=bool(git.get("dirty")),
             command=_command(environment.get("command") or []),
+            arithmetic=clean(" ".join(f"{key}={environment[key]}" for key in _ARITHMETIC if key in environment)),
             versions={"python": clean(environment.get("python")), **(environment.get("packages") or {})},
         )
         try:
@@ -163,7 +172,7 @@ class Results:
         """Take up a finished run; returns whether it is new, or newer than what was there.
 
         Raises:
-            RecordError: the record lacks something.
+            RecordError: it cannot be reported.
         """
         return self.add(Measured.from_record(record), {key: lookup(record.config, key) for key in SETTINGS})
 
