@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,10 +65,7 @@ def previous_record(folder: RunDir, config: Mapping[str, Any]) -> RunRecord | No
     if config["on_mismatch"] == "keep":
         return previous
     if config["on_mismatch"] == "rerun":
-        shutil.rmtree(folder.tensorboard, ignore_errors=True)
-        for path in (folder.record, folder.metrics, folder.checkpoint, folder.weights):
-            path.unlink(missing_ok=True)
-        return None
+        return None  # whoever starts the new run clears the folder
     raise ConfigError(
         f"{folder.path} holds a run with other settings ({differences(previous.config, config)}) and was left as it "
         "is. Name another sweep=NAME, or choose on_mismatch=rerun (the old run is deleted) or on_mismatch=keep"

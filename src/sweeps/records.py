@@ -7,6 +7,7 @@ after a crash, or on a machine without torch. This module never imports torch.
 import dataclasses
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -188,6 +189,12 @@ class RunDir:
     def write(self, record: RunRecord, *, durable: bool = True) -> None:
         """Replace the record: readers see the old one or the new one, never a part."""
         atomic_write(self.record, record.to_json().encode(), durable=durable)
+
+    def clear(self) -> None:
+        """Delete what a run has left here."""
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        for path in (self.record, self.metrics, self.checkpoint, self.weights):
+            path.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one epoch's line to `metrics.jsonl` and see it on the disk."""

@@ -57,6 +57,8 @@ def run(
     if previous is not None and (previous.status.is_finished or previous.run_id != run_id(config)):
         progress.end(previous, skipped=True)
         return previous
+    if previous is None and config["on_mismatch"] == "rerun":
+        folder.clear()
     record = new_record(config, name=name, overrides=overrides)
     record.attempts = previous.attempts if previous is not None else 0
     record.composition = previous.composition if previous is not None else ""

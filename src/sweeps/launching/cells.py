@@ -13,7 +13,7 @@ class Report:
     """What an inspection found out about one cell.
 
     `error` tells why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
-    says less. Cells of equal `kind` cost the same per epoch. `forward_macs` are per image.
+    says less, after what is there is deleted if it `replaces` another run. Cells of equal `kind` cost the same per epoch. `forward_macs` are per image.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Report:
     error: str = ""
     finished: bool = False
     record: RunRecord | None = None
+    replaces: bool = False
     kind: str = ""
     epochs_left: int = 0
     parameters: int = 0

@@ -58,6 +58,7 @@ class Inspector:
             run_id=run_id(config),
             finished=finished,
             record=record if declare else None,
+            replaces=previous is None and config["on_mismatch"] == "rerun",
             kind=kind,
             epochs_left=0 if finished else config["trainer"]["epochs"] - record.epochs,
             parameters=profile.parameters,

@@ -37,7 +37,9 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
         if cell.report.finished and cell.folder is not None:
             cell.complete(cell.folder.read())
     by_settings: dict[str, Cell] = {}
-    for cell in sorted(by_name.values(), key=lambda cell: cell.result is None):  # what is finished counts for the others
+    for cell in sorted(
+        by_name.values(), key=lambda cell: cell.result is None
+    ):  # what is finished counts for the others
         cell.same_as = by_settings.get(cell.report.run_id)
         by_settings.setdefault(cell.report.run_id, cell)
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
@@ -48,6 +50,8 @@ def declare(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
+                if cell.report.replaces:
+                    cell.folder.clear()
                 cell.folder.path.mkdir(parents=True, exist_ok=True)
                 cell.folder.write(cell.report.record, durable=False)  # cheap to write again
         cell.report.record = None  # thousands of configs need not stay in memory
