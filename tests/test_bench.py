@@ -37,6 +37,7 @@ def measurement(contender: str, number: int = 1, **figures: Any) -> dict[str, An
         "test_acc": 0.7 if evaluated else None,
         "load_before": 0.0,
         "load_after": 0.0,
+        "foreign_cores": None,
         **figures,
     }
 
@@ -72,7 +73,7 @@ def test_quick_measures_everything_and_writes_every_figure(quick_report: dict[st
     for done in model["measurements"]:
         assert done["seconds"] >= done["train_seconds"] > 0
         assert done["steps"] == model["case"]["steps"] == 20
-        assert {"load_before", "load_after"} <= set(done)
+        assert {"load_before", "load_after", "foreign_cores"} <= set(done)
 
 
 @pytest.mark.slow

@@ -34,6 +34,8 @@ See also:
   python -m sweeps --hydra-help               Hydra's own options
 """
 
+NOT_FOR_PEOPLE = ("hydra", "recipe", "budget")  # chosen by other choices
+
 
 def help_text() -> str:
     """The page, with the groups and options that stand in `conf/` now."""

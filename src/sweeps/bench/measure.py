@@ -5,6 +5,7 @@ import gc
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -111,14 +112,21 @@ def measure_round(case: Case, number: int) -> Iterator[dict[str, Any]]:
         contender = CONTENDERS[name]
         task = case.task(contender)
         gc.collect()  # not in the middle of a measurement
-        before = _load_average()
+        load_before, cpu_before = _load_average(), _cpu_seconds()
         try:
             figures = dataclasses.asdict(contender.run(task))
         except DivergedError as error:
             raise RunFailed(f"{name} diverged: {error}") from error
         if not all(math.isfinite(figure) for figure in figures.values() if figure is not None):
             raise RunFailed(f"{name} diverged: {figures}")
-        yield {"round": number, "contender": name, **figures, "load_before": before, "load_after": _load_average()}
+        yield {
+            "round": number,
+            "contender": name,
+            **figures,
+            "load_before": load_before,
+            "load_after": _load_average(),
+            "foreign_cores": _foreign_cores(cpu_before, _cpu_seconds()),
+        }
 
 
 def problems(case: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -161,3 +169,26 @@ def _default_images(size: int, quick: bool) -> int | None:
 def _load_average() -> float | None:
     """Processes that wanted to run during the last minute; None where the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _cpu_seconds() -> tuple[float, float, float] | None:
+    """The clock, what all processes of the machine have worked, and what this one and its children have.
+
+    None where the system does not tell. The load average is slow to notice a neighbour; this is not.
+    """
+    try:
+        ticks = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]]
+    except (OSError, ValueError):
+        return None
+    _, _, _, idle, waiting, *_ = ticks
+    own = os.times()
+    own_seconds = own.user + own.system + own.children_user + own.children_system
+    return own.elapsed, (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK"), own_seconds
+
+
+def _foreign_cores(before: tuple[float, float, float] | None, after: tuple[float, float, float] | None) -> float | None:
+    """How many cores were at work for other processes, or taken away by the machine's own host, on average."""
+    if before is None or after is None:
+        return None
+    elapsed, everybody, own = (later - earlier for earlier, later in zip(before, after, strict=True))
+    return round(max(everybody - own, 0.0) / elapsed, 2)

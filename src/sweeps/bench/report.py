@@ -17,6 +17,12 @@ RATIOS = (
     ("ours_over_floor", "ours", "floor", "train_seconds", "training part, ours / floor"),
 )
 
+# What tells how quiet the machine was: (in words, keys of a measurement).
+_NOISE = (
+    ("load average", ("load_before", "load_after")),
+    ("cores that other processes kept busy", ("foreign_cores",)),
+)
+
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and greatest."""
@@ -51,9 +57,10 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
         f"{model['model']}: {case['train_images']:,} + {case['test_images']:,} images of {case['dataset']} at "
         f"{case['image_size']} px, {case['steps']} steps of {case['batch_size']}; seconds are median [min, max]"
     ]
-    loads = [done[key] for done in measurements for key in ("load_before", "load_after") if done[key] is not None]
-    if loads:
-        lines.append(f"load average from {min(loads):.1f} to {max(loads):.1f}")
+    for words, keys in _NOISE:
+        values = [done[key] for done in measurements for key in keys if done[key] is not None]
+        if values:
+            lines.append(f"{words}: {min(values):.1f} to {max(values):.1f}")
     _print(console, "", *lines)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)

@@ -13,7 +13,8 @@ class Report:
     """What an inspection found out about one cell.
 
     `error` tells why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
-    says less, after what is there is deleted if it `replaces` another run. Cells of equal `kind` cost the same per epoch. `forward_macs` are per image.
+    says less, after what is there is deleted if it `replaces` another run. Cells of equal `kind` cost the same per
+    epoch. `forward_macs` are per image.
     """
 
     name: str

@@ -32,7 +32,7 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
     errors = [cell for cell in unknown if cell.report.error]
     if errors:
         more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
-        raise ConfigError(f"{errors[0].name}: {errors[0].report.error}{more}. No run was started")
+        raise ConfigError(f"{errors[0].label}: {errors[0].report.error}{more}. No run was started")
     for cell in unknown:
         if cell.report.finished and cell.folder is not None:
             cell.complete(cell.folder.read())

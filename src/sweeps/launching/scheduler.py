@@ -107,7 +107,7 @@ class Scheduler:
             cell.not_before = time.monotonic() + pause
             self._waiting.append(cell)
             self._view.again(cell)
-            self._view.note(f"{cell.name}: try {cell.tries + 1} of {self._policy.retries + 1} in {pause:.0f} s")
+            self._view.note(f"{cell.label}: try {cell.tries + 1} of {self._policy.retries + 1} in {pause:.0f} s")
             return
         cell.fail(error)
         self._failures += 1
