@@ -28,6 +28,12 @@ def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) 
         _fsync_folder(path.parent)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed `atomic_write` has left in `folder`; nobody else may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` durable; Windows has no such call and needs none."""
     if os.name == "nt":

@@ -10,6 +10,7 @@ from typing import Any
 
 from sweeps.config import objective_of
 from sweeps.errors import ConfigError, NewerRecordError, RecordError, SweepsError
+from sweeps.files import remove_leftovers
 from sweeps.identity import differences, run_id
 from sweeps.processes import Heartbeat, peak_rss, this_process
 from sweeps.progress import Progress
@@ -80,6 +81,7 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
     record.started, record.ended = now(), ""
     record.attempts += 1
     folder.path.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.path)
     folder.write(record)
     try:
         with Heartbeat(folder.record):

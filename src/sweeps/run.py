@@ -55,6 +55,8 @@ def run(
     """
     previous = previous_record(folder, config)
     if previous is not None and (previous.status.is_finished or previous.run_id != run_id(config)):
+        if previous.run_id == run_id(config):
+            folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)
         return previous
     if previous is None and config["on_mismatch"] == "rerun":

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.progress import Progress
+from sweeps.provenance import code_state
 from sweeps.records import RunDir, RunRecord, Status
-from sweeps.run import load, run
+from sweeps.run import check_parts, load, run
 
 CRASHED = 42
 OVERRIDES = (
@@ -28,7 +29,7 @@ OVERRIDES = (
     "dataset.limit=20",
     "dataset.test_limit=10",
     "trainer.batch_size=10",
-    "trainer.epochs=3",
+    "trainer.epochs=2",
     "trainer.threads=1",
     "optim.momentum=0.9",
     "tracker=none",
@@ -151,7 +152,7 @@ def damage(folder):
     status = folder.read().status
     if status not in (Status.INTERRUPTED, Status.COMPLETED):
         found.append(f"the state {status}")
-    if status is Status.COMPLETED and not (folder.weights.exists() and len(rows) == record.epochs == 3):
+    if status is Status.COMPLETED and not (folder.weights.exists() and len(rows) == record.epochs == 2):
         found.append("completed, and yet not")
     return found
 
@@ -178,7 +179,9 @@ def main():
     register_schema()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = resolve(hydra.compose("config", overrides=list(OVERRIDES)))
-    load(config)  # once for all forks
+    load(config)  # once for all forks, as what they would import
+    check_parts(config)
+    code_state()
     reference = RunDir(root / "reference")
     assert in_a_fork(lambda: do(config, reference)) == 0
     for number in range(1, 10_000):

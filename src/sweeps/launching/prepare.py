@@ -48,6 +48,11 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
 def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
+        if cell.result is not None and cell.folder is not None and cell.folder.checkpoint.exists():
+            if (
+                cell.folder.read().status.is_finished
+            ):  # killed before it could tidy up; a run that is kept may be half done
+                cell.folder.checkpoint.unlink()
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
                 if cell.report.replaces:
