@@ -4,6 +4,7 @@ A worker is a spawned process with a pipe. Whatever happens in it, a segfault as
 as an event; the caller decides what follows.
 """
 
+import contextlib
 import multiprocessing
 import pickle
 import time
@@ -21,6 +22,7 @@ from sweeps.launching import worker as worker_process
 from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import Slot
 
+LAST_SECONDS = 3.0  # in which an idle worker ends by itself
 POLL_SECONDS = 0.5  # a waiting parent wakes up so often to look at the clock and at signals
 
 
@@ -104,6 +106,17 @@ class Worker:
         if self._recycle_after is not None and self._runs >= self._recycle_after:
             self.kill()
 
+    def quit(self) -> None:
+        """Let an idle worker end by itself, which leaves nothing behind; `kill` ends one that does not."""
+        if self._connection is not None and self.task is None:
+            with contextlib.suppress(OSError):
+                self._connection.send((worker_process.QUIT, None))
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until the process has ended, but no longer than so many seconds."""
+        if self._process is not None and self.task is None:
+            self._process.join(seconds)
+
     def kill(self) -> None:
         """End the process at once."""
         if self._process is not None:
@@ -141,6 +154,9 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self.workers:
+            worker.quit()
+        for worker in self.workers:
+            worker.wait_for_end(LAST_SECONDS)
             worker.kill()
 
     @property

@@ -48,11 +48,9 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
 def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
-        if cell.result is not None and cell.folder is not None and cell.folder.checkpoint.exists():
-            if (
-                cell.folder.read().status.is_finished
-            ):  # killed before it could tidy up; a run that is kept may be half done
-                cell.folder.checkpoint.unlink()
+        done = cell.read() if cell.result is not None else None
+        if cell.folder is not None and done is not None and done.status.is_finished:
+            cell.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
                 if cell.report.replaces:

@@ -127,8 +127,12 @@ class Scheduler:
         if record is not None and record.status.is_finished:
             cell.complete(record)
             self._view.end(worker.slot.name, cell)
-        else:
-            self._failed(worker, cell, record_end(cell, kind, text, advice))
+            return
+        try:
+            record_end(cell, kind, text, advice)
+        except OSError as error:  # a disk that is full, a folder that has become read-only
+            self._view.note(f"{cell.label}: {text}; its record cannot be written: {error}")
+        self._failed(worker, cell, RunFailed(f"{cell.name}: {text}"))
 
 
 def describe_exit(exit_code: int) -> tuple[str, str, str]:
@@ -144,8 +148,8 @@ def describe_exit(exit_code: int) -> tuple[str, str, str]:
     return "killed", f"ended by {name}", ""
 
 
-def record_end(cell: Cell, kind: str, text: str, advice: str) -> RunFailed:
-    """Write into a run's record how its process ended, since it could not do so itself."""
+def record_end(cell: Cell, kind: str, text: str, advice: str) -> None:
+    """Write into a run's record, if there is one, how its process ended, since it could not do so itself."""
     record = cell.read()
     if cell.folder is not None and record is not None:
         size = record.config["trainer"]["batch_size"]
@@ -156,4 +160,3 @@ def record_end(cell: Cell, kind: str, text: str, advice: str) -> RunFailed:
         record.error = Failure(kind, f"{text} (batch size {size}{peak})", advice=advice)
         record.ended = now()
         cell.folder.write(record)
-    return RunFailed(f"{cell.name}: {text}")

@@ -23,6 +23,7 @@ from sweeps.launching.signals import let_signals_through
 from sweeps.progress import Progress
 from sweeps.records import RunRecord
 
+QUIT = "quit"
 ORPHANED = 70  # exit code of a worker whose parent is gone
 
 
@@ -78,7 +79,7 @@ class Tasks:
 
 
 def main(connection: Connection, setup: bytes) -> None:
-    """Do the tasks that come over `connection` until it closes."""
+    """Do the tasks that come over `connection` until it says so, or closes."""
     stop = threading.Event()
     # Ctrl-C reaches the whole process group: only the parent acts on it. SIGTERM to one worker stops its run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -95,8 +96,8 @@ def main(connection: Connection, setup: bytes) -> None:
 
     tasks = Tasks(Setup.unpack(setup))
     with showing(PipeProgress(send, stop.is_set)):
-        while True:
-            send("done", _pack(tasks(*inbox.get())))
+        while (task := inbox.get())[0] != QUIT:
+            send("done", _pack(tasks(*task)))
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[tuple[str, Any]]", stop: threading.Event) -> None:
