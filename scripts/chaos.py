@@ -335,8 +335,9 @@ def main() -> int:
     faults = [f"{folder.parents[1].name}: {text}" for folder in report.rounds for text in compare(folder, reference)]
     faults += [f"{name}: written again after it was finished" for name in report.meddled]
     faults += [f"process {kin.pid} is left: {kin.command}" for kin in report.survivors]
-    by_victim = ", ".join(f"{count} of {'a' if victim == 'worker' else 'the'} {victim}" for victim, count in
-                          sorted(report.kills.items()))
+    by_victim = ", ".join(
+        f"{count} of {'a' if victim == 'worker' else 'the'} {victim}" for victim, count in sorted(report.kills.items())
+    )
     print(f"{report.kills.total()} kills ({by_victim}), {report.starts} starts, {len(report.rounds)} sweeps completed")
     print("\n".join(faults) or "all equal to the undisturbed sweep, to the last bit")
     return 1 if faults else 0

@@ -1,5 +1,6 @@
 """The Hydra application: a composed config in, the objective out; and the last word on errors and exit codes."""
 
+import errno
 import os
 import sys
 import traceback
@@ -18,6 +19,7 @@ from sweeps.records import RunDir
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails knows no file name
 
 
 def task(cfg: DictConfig) -> float:
@@ -97,8 +99,9 @@ def explain(error: BaseException) -> str | None:
         return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
         return f"error: {error}: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"error: cannot write {error.filename}: {error.strerror}; choose another folder: output=FOLDER"
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
+        what = f" {error.filename}" if error.filename is not None else ""
+        return f"error: cannot write{what}: {error.strerror}; choose another folder: output=FOLDER"
     return None
 
 

@@ -104,7 +104,9 @@ class Shell:
     def start(self, *arguments, **options):
         """Begin a command."""
         output = self.folder / f"output-{len(self._started)}.txt"
-        path = os.pathsep.join(filter(None, (str(HERE), str(HERE.parents[1] / "scripts"), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(
+            filter(None, (str(HERE), str(HERE.parents[1] / "scripts"), os.environ.get("PYTHONPATH")))
+        )
         environment = {**os.environ, "PYTHONPATH": path, "SWEEPS_ALLOW_TARGETS": "networks,chaos", "COLUMNS": "300"}
         environment.pop("HYDRA_FULL_ERROR", None)
         environment.pop("OMP_NUM_THREADS", None)

@@ -59,7 +59,10 @@ def test_one_bad_cell_refuses_the_grid_and_leaves_no_folder(sweeps, tmp_path, na
     cells = ("model._target_=networks.refused", "+model.bad=false,true", "seed=0,1")
     done = sweeps("-m", *name, *SWEEP[2:], *cells)
     assert done.code == 1
-    assert "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false (1 more cells cannot work either)" in done.text
+    assert (
+        "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false (1 more cells cannot work either)"
+        in done.text
+    )
     assert "No run was started" in done.text
     assert "Traceback" not in done.text
     assert list(tmp_path.iterdir()) == []

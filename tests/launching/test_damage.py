@@ -94,10 +94,22 @@ def repaired(new_shell, compose, tmp_path_factory):
             DAMAGES[damage][0](folder)
     complete = RunDir(study / run_name([*CELL, f"seed={FINISHED}"])).path
     before = {name: state for name, state in contents(complete).items() if name != "run.json"}
-    command = ("-m", "sweep=study", "hydra.launcher.workers=2", *CELL, f"seed={','.join(map(str, range(FINISHED + 1)))}")
+    command = (
+        "-m",
+        "sweep=study",
+        "hydra.launcher.workers=2",
+        *CELL,
+        f"seed={','.join(map(str, range(FINISHED + 1)))}",
+    )
     done = shell(*command)
     after = {name: state for name, state in contents(complete).items() if name != "run.json"}
-    return done, runs_by(study, "seed"), {seed: RunDir(others / str(seed)) for seed in range(FINISHED + 1)}, before, after
+    return (
+        done,
+        runs_by(study, "seed"),
+        {seed: RunDir(others / str(seed)) for seed in range(FINISHED + 1)},
+        before,
+        after,
+    )
 
 
 def test_one_command_repairs_everything(repaired):
@@ -145,7 +157,9 @@ def small_disk(tmp_path):
     """A file system of its own with room for little; give it more by calling it."""
     place = tmp_path / "multirun"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", place], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", place], capture_output=True, text=True
+    )
     if mounted.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     yield lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
@@ -185,75 +199,71 @@ def test_a_disk_without_room_for_the_first_byte(sweeps, tmp_path, small_disk):
 @pytest.fixture
 def read_only():
     """Make a folder one that nobody can write to, not even root; it can be written to again after the test."""
-    frozen = []
+    frozen = set()
 
     def freeze(folder):
         if os.geteuid() != 0:
             folder.chmod(0o555)
         elif subprocess.run(["chattr", "+i", folder], capture_output=True).returncode != 0:
             pytest.skip("root can write everywhere, and this file system knows no immutable folders")
-        frozen.append(folder)
-        return lambda: thaw(frozen.pop())
+        frozen.add(folder)
+        return lambda: thaw(folder)
 
     def thaw(folder):
+        frozen.remove(folder)
         if os.geteuid() != 0:
             folder.chmod(0o755)
         else:
             subprocess.run(["chattr", "-i", folder], check=True)
 
     yield freeze
-    for folder in frozen:
+    for folder in list(frozen):
         thaw(folder)
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["", "and its worker is killed"])
-def test_a_folder_that_becomes_read_only_costs_one_run(shell, read_only, killed):
-    study = shell.folder / "multirun" / "study"
-    command = ("-m", "sweep=study", "hydra.launcher.workers=1", "seed=0,1", *SMALL, "trainer.epochs=30")
+def test_what_happens_to_a_folder_in_mid_sweep_costs_that_run_alone(shell, read_only):
+    study, away = shell.folder / "multirun" / "study", shell.folder / "away"
+    command = ("-m", "sweep=study", "hydra.launcher.workers=1", "seed=0,1,2,3", *SMALL, "trainer.epochs=30")
     started = shell.start(*command)
 
-    def running():
-        runs = runs_by(study, "seed") if study.is_dir() else {}
-        return runs[0] if 0 in runs and len(runs[0].read_metrics()) >= 2 else None
+    def at_work(seed):
+        def look():
+            run = runs_by(study, "seed").get(seed) if study.is_dir() else None
+            return run if run is not None and len(run.read_metrics()) >= 2 else None
 
-    run = started.wait_for(running, "two epochs")
-    writable = read_only(run.path)
-    if killed:
-        os.kill(started.workers[0], signal.SIGKILL)
+        return started.wait_for(look, f"two epochs of seed {seed}")
+
+    writable = [read_only(at_work(0).path)]
+
+    run = at_work(1)
+    (worker,) = started.workers
+    os.kill(worker, signal.SIGSTOP)
+    writable.append(read_only(run.path))
+    os.kill(worker, signal.SIGKILL)
+
+    run = at_work(2)
+    run.path.rename(away)
+    run.path.write_text("a file in its place")
+
     done = started.end()
     assert (done.code, "Traceback" in done.text) == (1, False), done.text
-    if killed:
-        assert "seed=0: ended by SIGKILL" in done.text
-        assert "its record cannot be written: " in done.text
+    assert "error: 3 of 4 runs failed" in done.text
+    assert "seed=1: ended by SIGKILL" in done.text
+    assert "its record cannot be written: " in done.text
     runs = runs_by(study, "seed")
-    assert runs[0].read().status is Status.INTERRUPTED, "it could not be told that it failed"
-    assert runs[1].read().status is Status.COMPLETED
-    complete = contents(runs[1].path)
+    assert runs.keys() == {0, 1, 3}
+    assert runs[0].read().status is Status.INTERRUPTED, "nobody could write that it failed"
+    assert runs[1].read().status is Status.INTERRUPTED
+    assert runs[3].read().status is Status.COMPLETED
+    complete = contents(runs[3].path)
 
-    writable()
+    for make in writable:
+        make()
+    run.path.unlink()
+    away.rename(run.path)
     done = shell(*command)
     assert done.code == 0, done.text
-    assert contents(runs[1].path) == complete
-    assert [row["epoch"] for row in runs[0].read_metrics()] == list(range(1, 31))
-    assert runs[0].read().status is Status.COMPLETED
-
-
-def test_a_run_whose_folder_vanishes_costs_one_run(shell):
-    study = shell.folder / "multirun" / "study"
-    command = ("-m", "sweep=study", "hydra.launcher.workers=1", "seed=0,1", *SMALL, "trainer.epochs=30")
-    started = shell.start(*command)
-
-    def running():
-        runs = runs_by(study, "seed") if study.is_dir() else {}
-        return runs[0] if 0 in runs and len(runs[0].read_metrics()) >= 2 else None
-
-    run = started.wait_for(running, "two epochs")
-    run.path.rename(shell.folder / "away")
-    run.path.write_text("a file in its place")
-    done = started.end()
-    assert (done.code, "Traceback" in done.text) == (1, False), done.text
-    assert runs_by(study, "seed")[1].read().status is Status.COMPLETED
-    run.path.unlink()
-    (shell.folder / "away").rename(run.path)
-    assert shell(*command).code == 0
-    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 31))
+    for seed, run in runs_by(study, "seed").items():
+        assert run.read().status is Status.COMPLETED
+        assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 31)), f"seed {seed}"
+    assert contents(runs[3].path) == complete

@@ -82,7 +82,9 @@ def test_an_owner_from_before_the_machines_last_start_counts_as_one_elsewhere(tm
     assert owner_of(tmp_path) is None
 
 
-@pytest.mark.parametrize("age", [0, STALE_SECONDS - 30, -STALE_SECONDS + 30], ids=["now", "recent", "its clock is ahead"])
+@pytest.mark.parametrize(
+    "age", [0, STALE_SECONDS - 30, -STALE_SECONDS + 30], ids=["now", "recent", "its clock is ahead"]
+)
 def test_an_owner_elsewhere_that_was_heard_of_is_respected_and_named(tmp_path, age):
     write_lock(tmp_path, ELSEWHERE, age)
     assert owner_of(tmp_path) == ELSEWHERE

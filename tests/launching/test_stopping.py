@@ -159,8 +159,15 @@ def test_ctrl_c_before_the_first_run(shell):
 
 def test_ctrl_c_while_a_worker_starts_again(shell):
     folder = shell.folder / "multirun" / "study"
-    started = shell.start("-m", "sweep=study", "seed=0,1", "hydra.launcher.workers=2", "hydra.launcher.recycle_after=1",
-                          *SMALL, "trainer.epochs=1,10000")
+    started = shell.start(
+        "-m",
+        "sweep=study",
+        "seed=0,1",
+        "hydra.launcher.workers=2",
+        "hydra.launcher.recycle_after=1",
+        *SMALL,
+        "trainer.epochs=1,10000",
+    )
     started.wait_for(lambda: "completed" in statuses(folder), "a new worker")
     ready = set(started.workers)
     started.wait_for(lambda: set(started.workers) - ready, "its process")

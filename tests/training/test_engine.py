@@ -18,7 +18,9 @@ CPU = torch.device("cpu")
 
 def losses(steps: int = 20, **choices: str) -> list[float]:
     """The loss of each of the first `steps` of a small ResNet on one batch of noise."""
-    engine = Engine.choose(CPU, **{"precision": "fp32", "memory_format": "auto", "compile": "none", "size": 64, **choices})
+    engine = Engine.choose(
+        CPU, **{"precision": "fp32", "memory_format": "auto", "compile": "none", "size": 64, **choices}
+    )
     torch.manual_seed(0)
     network = models.resnet18(image_size=64, stages=[[1, 8], [1, 16]])
     models.initialize(network, "xavier")
@@ -56,7 +58,9 @@ def test_auto_is_fp32_and_channels_last_from_64_pixels_on_a_cpu() -> None:
     assert auto(28).describe() == {"precision": "fp32", "memory_format": "contiguous_format", "compile": "none"}
 
 
-@pytest.mark.parametrize(("choice", "message"), [({"precision": "tf32"}, "NVIDIA"), ({"compile": "default"}, "compiler")])
+@pytest.mark.parametrize(
+    ("choice", "message"), [({"precision": "tf32"}, "NVIDIA"), ({"compile": "default"}, "compiler")]
+)
 def test_what_the_machine_cannot_do_is_refused(choice, message, monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=message):

@@ -4,6 +4,7 @@ All of them start from the same weights. Those that evaluate also see the same i
 arrive at the same figures; `measure.problems` holds them to it.
 """
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from sweeps.training import Loaders, Step, Totals, run_epochs
 from sweeps.training.loop import epoch_seed
 
 LOADER_WORKERS = 2  # of the textbook's DataLoader
-_EPOCH = 1
+EPOCH = 1
 
 # What torch does unless it is told otherwise; read before any run sets it for the process.
 _MATMUL_PRECISION = torch.backends.cuda.matmul.fp32_precision
@@ -63,14 +64,14 @@ class Outcome:
 
 def textbook(task: Task) -> Outcome:
     """The loop that one writes after a tutorial: an image at a time through PIL, `.item()` at every step."""
-    _leave_torch_as_it_comes()
+    leave_torch_as_it_comes()
     device, network = task.device, task.step.network
     optimizer = torch.optim.SGD(network.parameters(), lr=task.step.lr)  # as all recipes have it
     # shuffle=True with the order fixed: the sampler draws the same permutation beforehand, at the same cost.
-    order = task.data.train.order(_EPOCH).tolist()
-    train_loader = _tutorial_loader(task.splits.train, task, sampler=order)
-    test_loader = _tutorial_loader(task.splits.test, task)
-    torch.manual_seed(epoch_seed(task.seed, _EPOCH))  # the dropout of `run_epochs`
+    order = task.data.train.order(EPOCH).tolist()
+    train_loader = tutorial_loader(task.splits.train, task, sampler=order)
+    test_loader = tutorial_loader(task.splits.test, task)
+    torch.manual_seed(epoch_seed(task.seed, EPOCH))  # the dropout of `run_epochs`
     began = now(device)
 
     network.train()
@@ -104,14 +105,23 @@ def textbook(task: Task) -> Outcome:
 
 
 def ours(task: Task) -> Outcome:
-    """The package's own loop, measuring the same figures."""
+    """The package's own loop, measuring the figures of the textbook."""
+    return _our_epoch(task, evaluate_train=True)
+
+
+def ours_as_it_comes(task: Task) -> Outcome:
+    """The package's own loop without the second pass over the training images, as it is by default."""
+    return _our_epoch(task, evaluate_train=False)
+
+
+def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
     began = now(task.device)
     [(row, _)] = run_epochs(
         task.step,
         task.data,
-        epochs=range(_EPOCH, _EPOCH + 1),
+        epochs=range(EPOCH, EPOCH + 1),
         seed=task.seed,
-        evaluate_train=True,
+        evaluate_train=evaluate_train,
         new_totals=lambda: Totals(task.classes, task.device),
         progress=Progress(),
     )
@@ -122,8 +132,8 @@ def ours(task: Task) -> Outcome:
         steps=task.step.steps,
         train_loss=row["train_loss"],
         train_acc=row["train_acc"],
-        train_eval_loss=row["train_eval_loss"],
-        train_eval_acc=row["train_eval_acc"],
+        train_eval_loss=row.get("train_eval_loss"),
+        train_eval_acc=row.get("train_eval_acc"),
         test_loss=row["test_loss"],
         test_acc=row["test_acc"],
     )
@@ -132,12 +142,12 @@ def ours(task: Task) -> Outcome:
 def floor(task: Task) -> Outcome:
     """The steps of ours on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
     step, optimizer = task.step, task.step.optimizer
-    images, labels = next(task.data.train.shuffled(_EPOCH))
+    images, labels = next(task.data.train.shuffled(EPOCH))
     images = step.engine.images(images)
     last = task.data.train.num_images - (len(task.data.train) - 1) * task.batch_size
     batches = [(images, labels)] * (len(task.data.train) - 1) + [(images[:last], labels[:last])]
     logits, loss = torch.empty(0), torch.empty(0)
-    torch.manual_seed(epoch_seed(task.seed, _EPOCH))
+    torch.manual_seed(epoch_seed(task.seed, EPOCH))
     began = now(task.device)
 
     step.network.train()
@@ -162,8 +172,23 @@ class Contender:
 
 _PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
 
+
+def _lightning(task: Task) -> Outcome:
+    from sweeps.bench.lightning import lightning  # an optional package
+
+    return lightning(task)
+
+
 # In the order of the table. A further contender is a function and a line here.
-CONTENDERS = {"textbook": Contender(textbook, _PLAIN), "ours": Contender(ours), "floor": Contender(floor)}
+CONTENDERS = {
+    "textbook": Contender(textbook, _PLAIN),
+    "lightning": Contender(_lightning, _PLAIN),
+    "ours": Contender(ours),
+    "default": Contender(ours_as_it_comes),
+    "floor": Contender(floor),
+}
+if importlib.util.find_spec("lightning") is None:
+    del CONTENDERS["lightning"]
 
 
 def now(device: torch.device) -> float:
@@ -175,7 +200,7 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _leave_torch_as_it_comes() -> None:
+def leave_torch_as_it_comes() -> None:
     """Take back what the engine of an earlier run has set for the whole process."""
     torch.backends.cuda.matmul.fp32_precision = _MATMUL_PRECISION
     torch.backends.cudnn.conv.fp32_precision = _CONV_PRECISION  # type: ignore[attr-defined]
@@ -198,7 +223,7 @@ class _TutorialDataset(Dataset[tuple[Tensor, int]]):
         return self._transform(image), int(self._targets[index])
 
 
-def _tutorial_loader(
+def tutorial_loader(
     images: ImageSet, task: Task, sampler: Iterable[int] | None = None
 ) -> DataLoader[tuple[Tensor, int]]:
     return DataLoader(

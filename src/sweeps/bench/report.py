@@ -14,6 +14,8 @@ Measurements = Sequence[Mapping[str, Any]]
 # What is divided by what: (name in the report, contender above, contender below, which time, in words).
 RATIOS = (
     ("textbook_over_ours", "textbook", "ours", "seconds", "epoch, textbook / ours"),
+    ("lightning_over_default", "lightning", "default", "seconds", "epoch, lightning / default"),
+    ("textbook_over_default", "textbook", "default", "seconds", "epoch as written, textbook / default"),
     ("ours_over_floor", "ours", "floor", "train_seconds", "training part, ours / floor"),
 )
 
