@@ -75,7 +75,7 @@ class Tripwire:
             unlinking(path, *arguments, **options)
 
         def watched_sync(descriptor):
-            tripwire.step("before syncing", Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+            tripwire.step("before syncing", Path(f"/proc/self/fd/{descriptor}").readlink())
             syncing(descriptor)
 
         Path.open, Path.replace, Path.unlink, os.fsync = watched_open, watched_replace, watched_unlink, watched_sync

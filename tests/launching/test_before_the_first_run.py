@@ -1,4 +1,4 @@
-"""Before the first epoch: the whole grid is checked, a plan costs nothing, and what a sweep rests on is written down."""
+"""Before the first epoch: the grid is checked, a plan costs nothing, and what a sweep rests on is written down."""
 
 import contextlib
 import json
@@ -59,10 +59,8 @@ def test_one_bad_cell_refuses_the_grid_and_leaves_no_folder(sweeps, tmp_path, na
     cells = ("model._target_=networks.refused", "+model.bad=false,true", "seed=0,1")
     done = sweeps("-m", *name, *SWEEP[2:], *cells)
     assert done.code == 1
-    assert (
-        "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false (1 more cells cannot work either)"
-        in done.text
-    )
+    assert "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false" in done.text
+    assert "(1 more cells cannot work either)" in done.text
     assert "No run was started" in done.text
     assert "Traceback" not in done.text
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, and the command goes on from there."""
+"""Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, the command goes on."""
 
 import os
 import shutil
