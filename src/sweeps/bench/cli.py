@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sweeps.bench.report import print_model, print_startup, summarize
 from sweeps.bench.startup import measure_startup
+from sweeps.bench.sweeping import measure_sweeps, print_sweeps
 from sweeps.config import conf_dir
 from sweeps.errors import RecordError, RunFailed, SweepsError
 from sweeps.files import atomic_write
@@ -29,7 +30,9 @@ _DESCRIPTION = """\
 Time an epoch of training, contenders side by side in one process, a different one first in every round:
 
   textbook  the loop that one writes after a tutorial: PIL, a DataLoader, .item() at every step
-  ours      the loop of this package, measuring the same figures
+  lightning PyTorch Lightning with the same DataLoader, measuring the test images alone
+  ours      the loop of this package, measuring the figures of the textbook
+  default   the same without the second pass over the training images, as it comes
   floor     the same steps on one batch that lies ready; compared with the training part of ours
 
 textbook and ours must arrive at the same figures. Process start, reading files and building networks are not timed."""
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; returns the exit code."""
     parser = _parser()
     args = parser.parse_args(argv)
-    models = args.models or ([] if args.memory else ["lenet_bn"])
+    models = args.models or ([] if args.memory or args.sweep else ["lenet_bn"])
     known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     if unknown := [model for model in models if model not in known]:
         parser.error(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
@@ -78,6 +81,7 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
         "threads": torch.get_num_threads(),
         "rounds": rounds,
         "startup": None,
+        "sweeps": None,
         "models": [],
     }
     _write(args.output, report)  # what cannot work is refused now: the file here, networks and images below
@@ -86,6 +90,10 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
         report["startup"] = measure_startup(starts=1 if args.quick else _STARTS, quick=args.quick)
         _write(args.output, report)
         print_startup(console, report["startup"])
+    if args.sweep:
+        report["sweeps"] = measure_sweeps(rounds=rounds, quick=args.quick)
+        _write(args.output, report)
+        print_sweeps(console, report["sweeps"])
     for model, case in cases.items():
         entry: dict[str, Any] = {"model": model, "case": case.describe(), "measurements": []}
         report["models"].append(entry)
@@ -117,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--models", metavar="NAME[,NAME]", type=_names, help="networks (lenet_bn; none with --memory)")
+    parser.add_argument(
+        "--models", metavar="NAME[,NAME]", type=_names, help="networks (lenet_bn; none with --memory or --sweep)"
+    )
     parser.add_argument(
         "--images",
         metavar="N",
@@ -130,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one round with few images: does it work here?")
     parser.add_argument(
         "--memory", action="store_true", help="the peak memory of a run, and how long python -m sweeps --help takes"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="eight cells one after another and side by side, and the cost of a cell"
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="every figure as JSON, written after every round")
     return parser
