@@ -44,9 +44,9 @@ def task(cfg: DictConfig) -> float:
                 progress=progress,
                 sources=hydra_files(cfg, overrides),
             )
-    except SweepsError:
-        raise
     except Exception as error:
+        if explain(error) is not None:
+            raise
         raise RunFailed(
             f"{folder.path.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}"
         ) from error
