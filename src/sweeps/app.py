@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import env_override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -73,10 +74,10 @@ def main() -> None:
         return
     register_schema()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints every error its own way and exits
     entry = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)
     try:
-        entry()
+        with env_override({"HYDRA_FULL_ERROR": "1"}):  # without it Hydra prints every error its own way and exits
+            entry()
     except KeyboardInterrupt:
         print("interrupted; the same command with the same sweep=NAME goes on from here", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)

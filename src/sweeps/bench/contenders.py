@@ -4,7 +4,6 @@ All of them start from the same weights. Those that evaluate also see the same i
 arrive at the same figures; `measure.problems` holds them to it.
 """
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -170,25 +169,16 @@ class Contender:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-_PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
+PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
 
 
-def _lightning(task: Task) -> Outcome:
-    from sweeps.bench.lightning import lightning  # an optional package
-
-    return lightning(task)
-
-
-# In the order of the table. A further contender is a function and a line here.
+# A further contender is a function and a line here; `lightning.py` adds its own, where that package is installed.
 CONTENDERS = {
-    "textbook": Contender(textbook, _PLAIN),
-    "lightning": Contender(_lightning, _PLAIN),
+    "textbook": Contender(textbook, PLAIN),
     "ours": Contender(ours),
     "default": Contender(ours_as_it_comes),
     "floor": Contender(floor),
 }
-if importlib.util.find_spec("lightning") is None:
-    del CONTENDERS["lightning"]
 
 
 def now(device: torch.device) -> float:

@@ -9,7 +9,16 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional as F
 
-from sweeps.bench.contenders import EPOCH, Outcome, Task, leave_torch_as_it_comes, now, tutorial_loader
+from sweeps.bench.contenders import (
+    EPOCH,
+    PLAIN,
+    Contender,
+    Outcome,
+    Task,
+    leave_torch_as_it_comes,
+    now,
+    tutorial_loader,
+)
 from sweeps.training.loop import epoch_seed
 
 
@@ -82,3 +91,6 @@ def lightning(task: Task) -> Outcome:
         test_loss=figures["test_loss"],
         test_acc=figures["test_acc"],
     )
+
+
+LIGHTNING = Contender(lightning, PLAIN)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import importlib.util
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +13,20 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from sweeps import run
-from sweeps.bench.contenders import CONTENDERS, Contender, Task
+from sweeps.bench import contenders
+from sweeps.bench.contenders import Contender, Task
 from sweeps.checks import check
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.data import Splits
 from sweeps.devices import choose_device
 from sweeps.errors import RunFailed
 from sweeps.lifecycle import DivergedError
+
+CONTENDERS = dict(contenders.CONTENDERS)
+if importlib.util.find_spec("lightning") is not None:
+    from sweeps.bench.lightning import LIGHTNING
+
+    CONTENDERS["lightning"] = LIGHTNING
 
 # Training images where no number is given, for inputs up to so many pixels: (pixels, images, images with --quick).
 _DEFAULT_IMAGES = ((32, None, 640), (128, 1024, 64), (math.inf, 256, 64))
@@ -193,4 +201,4 @@ def _foreign_cores(before: tuple[float, float, float] | None, after: tuple[float
     if before is None or after is None:
         return None
     elapsed, everybody, own = (later - earlier for earlier, later in zip(before, after, strict=True))
-    return round(max(everybody - own, 0.0) / elapsed, 2)
+    return round(max(everybody - own, 0.0) / elapsed, 2) if elapsed > 0 else None

@@ -58,7 +58,8 @@ class Engine:
         """Set what torch keeps for the whole process."""
         fp32 = "tf32" if self.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = fp32
-        torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
+        for part in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
+            part.fp32_precision = fp32  # torch refuses to be asked where the two differ
         torch.backends.cudnn.benchmark = self.device.type == "cuda"  # input sizes do not change within a run
         torch.set_flush_denormal(True)  # numbers below 1e-38 cost a CPU a hundred times the others
 
