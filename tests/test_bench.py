@@ -68,8 +68,9 @@ def test_quick_measures_everything_and_writes_every_figure(quick_report: dict[st
 
     [model] = quick_report["models"]
     assert model["problems"] == []
-    assert set(model["summary"]["ratios"]) == {"textbook_over_ours", "ours_over_floor"}
-    assert [done["contender"] for done in model["measurements"]] == ["textbook", "ours", "floor"]
+    assert {"textbook_over_ours", "textbook_over_default", "ours_over_floor"} <= set(model["summary"]["ratios"])
+    names = ["textbook", "ours", "default", "floor", "lightning"]
+    assert [done["contender"] for done in model["measurements"]] == names
     for done in model["measurements"]:
         assert done["seconds"] >= done["train_seconds"] > 0
         assert done["steps"] == model["case"]["steps"] == 20
@@ -78,7 +79,9 @@ def test_quick_measures_everything_and_writes_every_figure(quick_report: dict[st
 
 @pytest.mark.slow
 def test_textbook_and_ours_do_the_same_arithmetic(quick_report: dict[str, Any]) -> None:
-    theirs, own, _ = quick_report["models"][0]["measurements"]
+    by_name = {done["contender"]: done for done in quick_report["models"][0]["measurements"]}
+    theirs, own, lightning = by_name["textbook"], by_name["ours"], by_name["lightning"]
+    assert lightning["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-4)
     for key in ("train_loss", "train_acc", "train_eval_loss", "train_eval_acc", "test_loss", "test_acc"):
         assert own[key] == pytest.approx(theirs[key], rel=1e-4), key
 

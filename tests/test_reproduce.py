@@ -543,7 +543,9 @@ def test_out_of_time_is_asked_then_told_then_killed(waits, told, monkeypatch, tm
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_reaches_the_sweep_as_ctrl_c(number, monkeypatch, tmp_path):
+def test_every_signal_reaches_the_sweep_as_ctrl_c(number, monkeypatch, tmp_path, request):
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP, and that is respected
+    request.addfinalizer(lambda: signal.signal(number, before))
     process = FakeProcess(0, code=130)
     waited = process.wait
     monkeypatch.setattr(grid.subprocess, "Popen", lambda *words, **options: process)

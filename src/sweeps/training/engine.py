@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +59,9 @@ class Engine:
         """Set what torch keeps for the whole process."""
         fp32 = "tf32" if self.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = fp32
-        for part in (torch.backends.cudnn.conv, torch.backends.cudnn.rnn):  # type: ignore[attr-defined]
-            part.fp32_precision = fp32  # torch refuses to be asked where the two differ
-        torch.backends.cudnn.benchmark = self.device.type == "cuda"  # input sizes do not change within a run
+        cudnn: Any = torch.backends.cudnn
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = fp32  # torch.export refuses two that differ
+        cudnn.benchmark = self.device.type == "cuda"  # input sizes do not change within a run
         torch.set_flush_denormal(True)  # numbers below 1e-38 cost a CPU a hundred times the others
 
     def place(self, network: nn.Module) -> nn.Module:
