@@ -57,11 +57,12 @@ class Engine:
 
     def configure(self) -> None:
         """Set what torch keeps for the whole process."""
-        fp32 = "tf32" if self.precision == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = fp32
-        cudnn: Any = torch.backends.cudnn
-        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = fp32  # torch.export refuses two that differ
-        cudnn.benchmark = self.device.type == "cuda"  # input sizes do not change within a run
+        if self.device.type == "cuda":
+            fp32 = "tf32" if self.precision == "tf32" else "ieee"
+            cudnn: Any = torch.backends.cudnn
+            torch.backends.cuda.matmul.fp32_precision = fp32
+            cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = fp32  # torch.export refuses two that differ
+            cudnn.benchmark = True  # input sizes do not change within a run
         torch.set_flush_denormal(True)  # numbers below 1e-38 cost a CPU a hundred times the others
 
     def place(self, network: nn.Module) -> nn.Module:
