@@ -1,7 +1,9 @@
 """Hydra's own conformance suites for launchers, and what any Hydra application gets from this one."""
 
 import pytest
+from hydra.core.singleton import Singleton
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
+from hydra.version import VersionBase
 
 LOCAL = "hydra/launcher=local"
 
@@ -9,6 +11,13 @@ LOCAL = "hydra/launcher=local"
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Future Hydra versions will no longer change working directory:UserWarning"
 )
+
+
+@pytest.fixture(autouse=True)
+def version_of_the_suites(monkeypatch):
+    """Our own application asks for Hydra 1.3's defaults, and Hydra remembers that for the whole process."""
+    kept = {kind: instance for kind, instance in Singleton._instances.items() if kind is not VersionBase}
+    monkeypatch.setattr(Singleton, "_instances", kept)
 
 
 @pytest.mark.slow
