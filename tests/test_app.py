@@ -224,6 +224,13 @@ def test_one_bad_cell_refuses_the_grid_before_the_first_run(sweeps, tmp_path, ar
     assert list(tmp_path.rglob("run.json")) == []
 
 
+def test_a_plan_of_a_single_run_is_refused_and_trains_nothing(sweeps, tmp_path):
+    done = sweeps("plan=true", "experiment=smoke")
+    assert done.code == 1
+    assert "plan=true plans a sweep and needs -m" in done.err
+    assert list(tmp_path.rglob("run.json")) == []
+
+
 def test_the_refusal_of_a_grid_names_the_cell(sweeps):
     done = sweeps(*SWEEP, "seed=0,1", "optim.lr=0.1,-1")
     assert "optim.lr=-1,seed=0" in done.err

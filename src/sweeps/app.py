@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import conf_dir, register_schema, resolve
-from sweeps.errors import RunFailed, SweepsError
+from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.help import help_text
 from sweeps.records import RunDir
 
@@ -33,6 +33,8 @@ def task(cfg: DictConfig) -> float:
     from sweeps.run import run
 
     hydra_config = HydraConfig.get()
+    if cfg.plan:  # a sweep is planned by its launcher, which runs no task
+        raise ConfigError("plan=true plans a sweep and needs -m: python -m sweeps -m plan=true ...; no run was started")
     folder = RunDir(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     try:

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 # "Scalars". add_scalars would draw them together too, but as a run of its own for every curve.
 LAYOUT = {
     "train and test": {
-        figure: ["Multiline", [f"{figure}/(train|train_eval|val|test)$"]] for figure in ("loss", "accuracy")
+        figure: ["Multiline", [f"{figure}/(train|train_eval|val|val_bn|test|test_bn)$"]]
+        for figure in ("loss", "accuracy")
     }
 }
 FIGURES = {"loss": "loss", "acc": "accuracy"}
