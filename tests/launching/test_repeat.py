@@ -2,14 +2,17 @@
 
 import json
 import math
+import os
+import shutil
 
 import pytest
 
-from sweeps.identity import run_name
+from sweeps.config import conf_dir
 from sweeps.launching import local
 from sweeps.launching.inspection import Inspector
 from sweeps.launching.setup import Setup
-from sweeps.records import RunDir, Status, find_runs
+from sweeps.processes import Process, start_of
+from sweeps.records import Status, find_runs
 
 from .conftest import SMALL, contents, runs_by, untimed
 
@@ -146,7 +149,6 @@ def test_a_changed_file_of_the_configuration_makes_cells_be_looked_at_again(
 @pytest.mark.parametrize(
     ("swept", "note"),
     [
-        ("seed=0,1,0", "seed=0: given twice, done once"),
         ("optim.lr=0.1,0.2,0.10", "optim.lr=0.1: given twice, done once"),
         ("optim.lr=1,1.0,2", "optim.lr=1.0: with the settings of optim.lr=1, done once"),
     ],
@@ -164,44 +166,38 @@ def test_cells_with_the_same_settings_are_merged_and_named(sweeps, study, work, 
     assert contents(study) == before
 
 
-def test_a_merged_cell_has_the_result_of_the_one_that_was_done(sweeps, monkeypatch):
+def test_a_merged_cell_has_the_result_of_the_one_that_was_done(sweeps, begun, monkeypatch):
     results, real = [], local.launch
     monkeypatch.setattr(local, "launch", lambda *arguments: results.extend(real(*arguments)) or results)
-    sweeps(*SWEEP, "seed=0,1,0")
-    assert len(results) == 3
-    assert results[0].return_value == results[2].return_value
+    sweeps(*SWEEP, "seed=0,1,0,00")
+    assert len(results) == 4
+    assert results[0].return_value == results[2].return_value == results[3].return_value
+
+
+def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps, study, begun, work, monkeypatch):
+    monkeypatch.setattr("sweeps.identity.RESULT_VERSION", 1_000_000)
+    done = sweeps(*SWEEP, "seed=0,1")
+    assert (done.code, work["run"]) == (1, [])
+    assert "the settings are the same, but the release gives them another meaning" in done.text
+    assert contents(study) == begun
+
+
+def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, begun, work):
+    for how in ("retries=2", "timeout=1000", "on_failure=stop", "stop_after=3", "on_mismatch=keep", "plan=true"):
+        assert sweeps(*SWEEP, "seed=0,1", how).code == 0
+        assert work == {"composed": 0, "inspected": 0, "run": []}, how
+        assert contents(study) == begun, how
 
 
 @pytest.fixture
-def foreign(sweeps, study, monkeypatch):
+def foreign(study, begun):
     """A finished run whose folder another cell wants: its settings came from a file that has changed since."""
-    assert sweeps(*SWEEP, "seed=0,1").code == 0
     run = runs_by(study, "seed")[1]
     record = run.read()
     record.config["trainer"]["batch_size"] = 20
     record.run_id, record.composition = "0123456789ab", "0123456789abcdef"
     run.write(record)
     return run
-
-
-def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps, study, work, monkeypatch):
-    sweeps(*SWEEP, "seed=0")
-    before = contents(study)
-    monkeypatch.setattr("sweeps.identity.RESULT_VERSION", 1_000_000)
-    done = sweeps(*SWEEP, "seed=0")
-    assert (done.code, len(work["run"])) == (1, 1)
-    assert "the settings are the same, but the release gives them another meaning" in done.text
-    assert contents(study) == before
-
-
-@pytest.mark.parametrize("how", ["retries=2", "timeout=1000", "on_failure=stop", "on_mismatch=keep", "plan=true"])
-def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, work, how):
-    sweeps(*SWEEP, "seed=0")
-    before = contents(study)
-    forget(work)
-    assert sweeps(*SWEEP, "seed=0", how).code == 0
-    assert (work["composed"], work["run"]) == (0, [])
-    assert contents(study) == before
 
 
 def test_another_runs_folder_is_refused_with_the_difference_and_the_way_out(sweeps, study, foreign, work):
@@ -237,35 +233,31 @@ def test_another_run_is_not_deleted_before_the_sweep_begins(sweeps, study, forei
     assert contents(foreign.path) == before
 
 
-def test_a_run_that_somebody_else_is_at_work_on_is_left_to_him(sweeps, study, work):
-    sweeps(*SWEEP, "seed=0,1")
+def test_a_run_that_somebody_else_is_at_work_on_is_left_to_him(sweeps, study, begun, work):
     run = runs_by(study, "seed")[1]
     record = run.read()
     record.status = Status.RUNNING
-    import os
-
-    from sweeps.processes import Process, start_of
-
     record.process = Process(record.process.host, os.getppid(), start_of(os.getppid()))
     run.write(record)
     before = contents(study)
     done = sweeps(*SWEEP, "seed=0,1,2")
-    assert (done.code, work["run"]) == (1, [["seed=0"], ["seed=1"]])
+    assert (done.code, work["run"]) == (1, [])
     assert f"is being run by process {os.getppid()} on" in done.text
     assert contents(study) == before
 
 
+# The first and the second of four cells fail.
 FAULTY = ("model._target_=networks.faulty", "+model.fault=exception,none")
 
 
-@pytest.mark.parametrize("policy", ["on_failure=stop", "stop_after=1"])
-def test_a_sweep_can_stop_at_the_first_failure_and_be_resumed(sweeps, study, work, policy, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("policy", "done_first"), [("on_failure=stop", 1), ("stop_after=2", 2)])
+def test_a_sweep_can_stop_after_failures_and_be_resumed(sweeps, study, work, monkeypatch, tmp_path, policy, done_first):
     done = sweeps(*SWEEP, *FAULTY, "seed=0,1", policy)
-    assert done.code == 1
-    assert work["run"] == [["+model.fault=exception", "seed=0"]]
-    assert "error: 4 of 4 runs failed" in done.text or "1 failed, 3 pending" in done.text
-    statuses = [str(run.read().status) for run in find_runs(study)]
-    assert sorted(statuses) == ["failed", "pending", "pending", "pending"]
+    assert (done.code, len(work["run"])) == (1, done_first)
+    assert "enough failures: stopping" in done.text
+    assert f"error: {done_first} of 4 runs failed and {4 - done_first} were not done" in done.text
+    statuses = sorted(str(run.read().status) for run in find_runs(study))
+    assert statuses == ["failed"] * done_first + ["pending"] * (4 - done_first)
     forget(work)
 
     monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
@@ -275,16 +267,10 @@ def test_a_sweep_can_stop_at_the_first_failure_and_be_resumed(sweeps, study, wor
     assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
 
 
-def test_a_sweep_can_stop_after_so_many_failures(sweeps, study, work):
-    done = sweeps(*SWEEP, *FAULTY, "seed=0,1,2,3", "stop_after=2")
-    assert (done.code, len(work["run"])) == (1, 2)
-    assert "enough failures: stopping" in done.text
-
-
-def test_without_a_policy_every_cell_is_done(sweeps, study, work):
+def test_without_a_policy_every_cell_is_done(sweeps, work):
     done = sweeps(*SWEEP, *FAULTY, "seed=0,1")
     assert (done.code, len(work["run"])) == (1, 4)
-    assert "error: 2 of 4 runs failed" in done.text
+    assert "error: 2 of 4 runs failed; the run.json of each" in done.text
 
 
 def test_retries_happen_here_too(sweeps, study, work, monkeypatch, tmp_path):
@@ -298,56 +284,43 @@ def test_retries_happen_here_too(sweeps, study, work, monkeypatch, tmp_path):
     assert untimed(runs["exception"]) == untimed(runs["none"])
 
 
-def test_in_batches_the_result_is_the_same(sweeps, study, work):
-    done = sweeps(*SWEEP, "seed=0,1,2", "hydra.sweeper.max_batch_size=2")
-    assert (done.code, len(work["run"])) == (0, 3)
+def test_in_batches_the_result_is_the_same(sweeps, study, begun, work):
+    batches = "hydra.sweeper.max_batch_size=2"
+    done = sweeps(*SWEEP, "seed=2,0,1,3", batches)
+    assert (done.code, work["run"]) == (0, [["seed=2"], ["seed=3"]])
     assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
-    before = contents(study)
+    after = contents(study)
+    assert {name: after[name] for name in begun} == begun
     forget(work)
-    assert sweeps(*SWEEP, "seed=0,1,2").code == 0
-    assert (work["composed"], contents(study)) == (0, before)
+    assert sweeps(*SWEEP, "seed=0,1,2,3").code == 0
+    assert (work["composed"], contents(study)) == (0, after)
 
 
-def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, study, work):
-    assert sweeps(*SWEEP, "seed=0").code == 0
-    (run,) = find_runs(study)
-    record = json.loads(run.record.read_text())
-    overrides = record["overrides"]
-    multiply(run, overrides, record, sweeps, 1000)
+def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, study, begun, work, monkeypatch):
+    grid = f"seed={','.join(map(str, range(1000)))}"
+    multiply(runs_by(study, "seed")[0], lambda: sweeps(*SWEEP, grid, "plan=true"), monkeypatch)
     before = contents(study)
+    assert len(list(find_runs(study))) == 1000
     forget(work)
-    done = sweeps(*SWEEP, f"seed={','.join(map(str, range(1000)))}")
+    done = sweeps(*SWEEP, grid)
     assert done.code == 0
     assert "1000 cells, 1000 finished before and skipped, 0 to do" in done.text
     assert work == {"composed": 0, "inspected": 0, "run": []}
     assert contents(study) == before
 
 
-def multiply(run, overrides, record, sweeps, count):
-    """Copies of a finished run's record for other seeds, with the hashes that the launcher will look for."""
-    from unittest import mock
+def multiply(run, launch, monkeypatch):
+    """Copy a finished run's record for every cell that `launch` launches, with the hash that it will be known by."""
+    record = json.loads(run.record.read_text())
 
-    from sweeps.launching.composition import Composition
+    def write(cells, composition, *rest):
+        for cell in cells:
+            name = cell.folder.path.name
+            copy = record | {"name": name, "overrides": cell.overrides, "composition": composition.of(cell.overrides)}
+            cell.folder.path.mkdir(exist_ok=True)
+            cell.folder.record.write_text(json.dumps(copy))
+        return []
 
-    hashes = {}
-    real = Composition.of
-
-    def remembering(self, cell):
-        hashes[tuple(cell)] = real(self, cell)
-        return hashes[tuple(cell)]
-
-    seeds = ",".join(map(str, range(count)))
-    with mock.patch.object(Composition, "of", remembering), mock.patch("sweeps.launching.local.prepare", finish):
-        sweeps(*SWEEP, f"seed={seeds}", "plan=true")
-    assert len(hashes) == count
-    for cell, composition in hashes.items():
-        folder = RunDir(run.path.parent / run_name(cell))
-        folder.path.mkdir(exist_ok=True)
-        copy = record | {"name": folder.path.name, "overrides": list(cell), "composition": composition}
-        folder.record.write_text(json.dumps(copy))
-
-
-def finish(cells, composition, *rest):
-    for cell in cells:
-        composition.of(cell.overrides)
-    return []
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "prepare", write)
+        launch()

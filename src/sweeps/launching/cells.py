@@ -4,8 +4,12 @@ from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from sweeps.errors import RecordError
+from sweeps.errors import RecordError, RunFailed
 from sweeps.records import RunDir, RunRecord
+
+
+class NotDone(RunFailed):
+    """A cell that its sweep did not get to, because it stopped after a failure."""
 
 
 @dataclass

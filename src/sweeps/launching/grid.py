@@ -12,6 +12,7 @@ from rich.console import Console
 from sweeps.analysis import print_summary
 from sweeps.errors import RunFailed
 from sweeps.files import atomic_write
+from sweeps.launching.cells import NotDone
 from sweeps.launching.lock import owned
 from sweeps.records import find_runs
 
@@ -48,9 +49,12 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     finally:
         leave_nothing_empty(folder, OmegaConf.select(sweeper.config, "output", default=folder))
     jobs = [job for batch in results for job in batch]
-    failed = sum(job.status != JobStatus.COMPLETED for job in jobs)
-    if failed:
-        raise RunFailed(f"{failed} of {len(jobs)} runs failed; the run.json of each, in {folder}, has the traceback")
+    errors = [job._return_value for job in jobs if job.status != JobStatus.COMPLETED]
+    left = sum(isinstance(error, NotDone) for error in errors)
+    if errors:
+        rest = f" and {left} were not done" if left else ""
+        failed = f"{len(errors) - left} of {len(jobs)} runs failed{rest}"
+        raise RunFailed(f"{failed}; the run.json of each, in {folder}, has the traceback")
     return results
 
 

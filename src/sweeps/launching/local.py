@@ -10,9 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.config import SweepsConfig
-from sweeps.errors import RunFailed
 from sweeps.identity import labels, run_name
-from sweeps.launching.cells import Cell
+from sweeps.launching.cells import Cell, NotDone
 from sweeps.launching.composition import Composition
 from sweeps.launching.inline import InlinePool
 from sweeps.launching.plan import show_plan
@@ -94,7 +93,7 @@ def _run(
         if cell.same_as is not None:
             cell.result = cell.same_as.result
         elif cell.result is None and not stop:
-            cell.fail(RunFailed(f"{cell.name} was not done: the sweep stopped after a failure"))
+            cell.fail(NotDone(f"{cell.name} was not done: the sweep stopped after a failure"))
 
 
 def _pool(slots: Sequence[Slot], setup: Setup, recycle_after: int | None, view: View, stop: StopRequest) -> Pool:
