@@ -27,6 +27,7 @@ WITHOUT_EFFECT = {
     "dataset.source.folders",
     "dataset.source.remedies",  # what is printed when files are missing
     "dataset.source.torchvision",  # where they would be downloaded from
+    "trainer.capture",
     "trainer.threads",
     "trainer.checkpoint_every",
     "trainer.save_weights",

@@ -106,6 +106,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("trainer.precision", *_one_of("auto", "fp32", "tf32", "bf16")),
     ("trainer.memory_format", *_one_of("auto", "contiguous", "channels_last")),
     ("trainer.compile", *_one_of("none", "default", "reduce-overhead", "max-autotune")),
+    ("trainer.capture", *_one_of("auto", "always", "never")),
     ("trainer.checkpoint_every", "a number of epochs; 0 never writes a checkpoint", _not_negative),
     ("dataset.limit", "at least one image; null takes all", _positive),
     ("dataset.test_limit", "at least one image; null takes all", _positive),

@@ -65,6 +65,7 @@ class TrainerConfig:
     precision: str = "auto"
     memory_format: str = "auto"
     compile: str = "none"
+    capture: str = "auto"
     threads: int | None = None
     checkpoint_every: int = 1
     save_weights: bool = True

@@ -29,6 +29,7 @@ _WITHOUT_EFFECT = (
     "dataset.source.folders",
     "dataset.source.remedies",
     "dataset.source.torchvision",
+    "trainer.capture",
     "trainer.threads",
     "trainer.checkpoint_every",
     "trainer.save_weights",

@@ -128,7 +128,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
     trainer = config["trainer"]
-    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile")}
+    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile", "capture")}
     engine = Engine.choose(device, size=config["resize"]["size"], **choices)
     engine.configure()
     splits = load(config)

@@ -19,7 +19,8 @@ CPU = torch.device("cpu")
 def losses(steps: int = 20, **choices: str) -> list[float]:
     """The loss of each of the first `steps` of a small ResNet on one batch of noise."""
     engine = Engine.choose(
-        CPU, **{"precision": "fp32", "memory_format": "auto", "compile": "none", "size": 64, **choices}
+        CPU,
+        **{"precision": "fp32", "memory_format": "auto", "compile": "none", "capture": "auto", "size": 64, **choices},
     )
     torch.manual_seed(0)
     network = models.resnet18(image_size=64, stages=[[1, 8], [1, 16]])
@@ -52,7 +53,7 @@ def test_compiled_is_eager_within_rounding() -> None:
 
 def test_auto_is_fp32_and_channels_last_from_64_pixels_on_a_cpu() -> None:
     def auto(size: int) -> Engine:
-        return Engine.choose(CPU, precision="auto", memory_format="auto", compile="none", size=size)
+        return Engine.choose(CPU, precision="auto", memory_format="auto", compile="none", capture="auto", size=size)
 
     assert auto(96).describe() == {"precision": "fp32", "memory_format": "channels_last", "compile": "none"}
     assert auto(28).describe() == {"precision": "fp32", "memory_format": "contiguous_format", "compile": "none"}
@@ -68,7 +69,7 @@ def test_what_the_machine_cannot_do_is_refused(choice, message, monkeypatch) -> 
 
 
 def test_denormals_are_flushed() -> None:
-    Engine.choose(CPU, precision="fp32", memory_format="auto", compile="none", size=28).configure()
+    Engine.choose(CPU, precision="fp32", memory_format="auto", compile="none", capture="auto", size=28).configure()
     assert (torch.tensor([1e-39]) * 1.0).item() == 0.0
     assert not math.isclose((torch.tensor([1e-37]) * 1.0).item(), 0.0, abs_tol=1e-38)
 
@@ -77,7 +78,7 @@ def test_denormals_are_flushed() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_an_epoch_never_waits_for_the_device() -> None:
     device = torch.device("cuda")
-    engine = Engine.choose(device, precision="auto", memory_format="auto", compile="none", size=64)
+    engine = Engine.choose(device, precision="auto", memory_format="auto", compile="none", capture="auto", size=64)
     engine.configure()
     network = engine.place(models.resnet18(image_size=64))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, fused=True)

@@ -14,7 +14,9 @@ from sweeps.training.step import Step
 def step() -> Step:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(108, 2))
-    engine = Engine.choose(torch.device("cpu"), precision="fp32", memory_format="auto", compile="none", size=8)
+    engine = Engine.choose(
+        torch.device("cpu"), precision="fp32", memory_format="auto", compile="none", capture="auto", size=8
+    )
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     return Step(network, optimizer, engine=engine, schedule=constant(), total_steps=1)
 

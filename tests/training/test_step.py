@@ -21,7 +21,7 @@ def linear():
 
 def step_of(network, *, lr=1.0, schedule=None, **options):
     optimizer = torch.optim.SGD(network.parameters(), lr=lr)
-    plain = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
+    plain = {"precision": "fp32", "memory_format": "contiguous", "compile": "none", "capture": "auto"}
     engine = Engine.choose(torch.device("cpu"), size=4, **plain)
     return Step(network, optimizer, engine=engine, schedule=schedule or constant(), **{"total_steps": 10} | options)
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
+from sweeps.bench.engines import ENGINES
 from sweeps.bench.report import print_model, print_startup, summarize
 from sweeps.bench.startup import measure_startup
 from sweeps.bench.sweeping import measure_sweeps, print_sweeps
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     if unknown := [model for model in models if model not in known]:
         parser.error(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
+    if unknown := [name for name in args.engines or () if name not in ENGINES]:
+        parser.error(f"--engines: {', '.join(unknown)} is not known; known are {', '.join(ENGINES)}")
     try:
         return EXIT_FAILED if _bench(args, models, Console()) else 0
     except KeyboardInterrupt:
@@ -67,6 +70,7 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
     import torch  # seconds that a refusal must not cost
 
     from sweeps.bench import measure
+    from sweeps.bench.compare import measure_engines, print_engines
     from sweeps.devices import choose_device, describe_device
 
     if args.threads is not None:
@@ -97,6 +101,12 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
     for model, case in cases.items():
         entry: dict[str, Any] = {"model": model, "case": case.describe(), "measurements": []}
         report["models"].append(entry)
+        if args.engines:
+            entry["engines"] = measure_engines(case, args.engines, rounds, console)
+            _write(args.output, report)
+            console.print(model)
+            print_engines(console, entry["engines"])
+            continue
         measure.warm_up(case)
         for number in range(1, rounds + 1):
             for done in measure.measure_round(case, number):
@@ -110,7 +120,7 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
         print_model(console, entry)
     report["ended"] = _now()
     _write(args.output, report)
-    return [problem for entry in report["models"] for problem in entry["problems"]]
+    return [problem for entry in report["models"] for problem in entry.get("problems", ())]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,6 +153,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sweep", action="store_true", help="eight cells one after another and side by side, and the cost of a cell"
+    )
+    parser.add_argument(
+        "--engines",
+        metavar="NAME[,NAME]",
+        type=_names,
+        nargs="?",
+        const=list(ENGINES),
+        help="two epochs with each choice of precision, layout, CUDA graph and compiler, instead of the contenders: "
+        + ", ".join(ENGINES),
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="every figure as JSON, written after every round")
     return parser

@@ -4,6 +4,7 @@ All of them start from the same weights. Those that evaluate also see the same i
 arrive at the same figures; `measure.problems` holds them to it.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sweeps.progress import Progress
 from sweeps.training import Loaders, Step, Totals, run_epochs
 from sweeps.training.loop import epoch_seed
 
-LOADER_WORKERS = 2  # of the textbook's DataLoader
+LOADER_WORKERS = min(4, os.cpu_count() or 1)  # of the textbook's DataLoader
 EPOCH = 1
 
 # What torch does unless it is told otherwise; read before any run sets it for the process.
@@ -140,7 +141,7 @@ def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
 
 def floor(task: Task) -> Outcome:
     """The steps of ours on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
-    step, optimizer = task.step, task.step.optimizer
+    step = task.step
     images, labels = next(task.data.train.shuffled(EPOCH))
     images = step.engine.images(images)
     last = task.data.train.num_images - (len(task.data.train) - 1) * task.batch_size
@@ -151,11 +152,7 @@ def floor(task: Task) -> Outcome:
 
     step.network.train()
     for images, labels in batches:
-        optimizer.zero_grad(set_to_none=True)
-        logits = step.forward(images)
-        loss = F.cross_entropy(logits, labels)
-        loss.backward()
-        optimizer.step()
+        logits, loss = step.move(images, labels)
     seconds = now(task.device) - began
     correct = (logits.argmax(dim=1) == labels).float().mean()
     return Outcome(seconds, seconds, len(batches), train_loss=loss.item(), train_acc=correct.item())
@@ -169,7 +166,7 @@ class Contender:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none"}
+PLAIN = {"precision": "fp32", "memory_format": "contiguous", "compile": "none", "capture": "never"}
 
 
 # A further contender is a function and a line here; `lightning.py` adds its own, where that package is installed.

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from sweeps.errors import ConfigError
+from sweeps.training.capture import Captured, Work, can_be_captured
 
 # From this image size on channels_last pays: 1.07 (alexnet) to 1.33 (googlenet) times faster on a CPU core at 96 and
 # 224 pixels, nothing at 28 (lenet_bn).
 CHANNELS_LAST_FROM = 64
+
+_CAPTURING = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record graphs themselves
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,12 @@ class Engine:
     precision: str  # "fp32", "tf32" or "bf16"
     memory_format: torch.memory_format
     compile: str  # "none" or a mode of torch.compile
+    capture: str  # "auto", "always" or "never"
 
     @classmethod
-    def choose(cls, device: torch.device, *, precision: str, memory_format: str, compile: str, size: int) -> "Engine":
+    def choose(
+        cls, device: torch.device, *, precision: str, memory_format: str, compile: str, capture: str, size: int
+    ) -> "Engine":
         """What the `auto`s mean here, for images of `size` pixels.
 
         Raises:
@@ -48,7 +54,9 @@ class Engine:
         last = memory_format == "channels_last" or (memory_format == "auto" and size >= CHANNELS_LAST_FROM)
         if compile != "none":
             _require_compiler(device)
-        return cls(device, precision, torch.channels_last if last else torch.contiguous_format, compile)
+        if device.type != "cuda" or compile in _CAPTURING:
+            capture = "never"
+        return cls(device, precision, torch.channels_last if last else torch.contiguous_format, compile, capture)
 
     def describe(self) -> dict[str, str]:
         """What was chosen, for the record."""
@@ -72,6 +80,12 @@ class Engine:
     def forward_of(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         """What to call for logits: the network itself, or its compiled form, which shares its weights."""
         return network if self.compile == "none" else torch.compile(network, mode=self.compile)
+
+    def captured(self, network: nn.Module, work: Work) -> Work:
+        """`work` with `network`, replayed as a CUDA graph where the engine does so."""
+        if self.capture == "always" or (self.capture == "auto" and can_be_captured(network)):
+            return Captured(work, self.memory_format)
+        return work
 
     def images(self, images: Tensor) -> Tensor:
         """`images` [B, C, H, W] in the memory format."""

@@ -28,11 +28,12 @@ def reestimated(step: Step, batches: Iterable[tuple[Tensor, Tensor]], count: int
     step.network.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a cumulative average
         layer.train()
     try:
         with torch.no_grad():
-            for images, _ in islice(batches, count if layers else 0):
+            for seen, (images, _) in enumerate(islice(batches, count if layers else 0), start=1):
+                for layer in layers:
+                    layer.momentum = 1 / seen  # a mean; None means one too, but makes the host wait for a count
                 step.forward(images)
         for layer in layers:
             layer.eval()

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from sweeps.training.capture import Captured
 from sweeps.training.engine import Engine
 from sweeps.training.metrics import Totals
 from sweeps.training.schedules import Schedule
@@ -31,6 +32,8 @@ class Step:
         self._schedule = schedule
         self._clip_norm = clip_norm
         self._base_lr: float = optimizer.defaults["lr"]
+        self._gradients = engine.captured(network, self._backward)
+        self._measurement = engine.captured(network, self._measure)
 
     @property
     def lr(self) -> float:
@@ -38,26 +41,41 @@ class Step:
         return self._base_lr * self._schedule(self.steps / self.total_steps)
 
     def train(self, images: Tensor, labels: Tensor, totals: Totals) -> None:
-        """Move the weights once: `images` [B, C, H, W], `labels` [B]."""
+        """Move the weights once and count: `images` [B, C, H, W], `labels` [B]."""
+        logits, loss = self.move(images, labels)
+        totals.add(logits, labels, loss)
+
+    def move(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the weights once; returns the logits [B, classes] and the mean loss [], good until the next step."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
-        logits = self.forward(images)
-        loss = F.cross_entropy(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self._clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self._clip_norm)
+        logits, loss = self._gradients(images, labels)
         self.optimizer.step()
         self.steps += 1
-        totals.add(logits, labels, loss)
+        return logits, loss
 
     def evaluate(self, images: Tensor, labels: Tensor, totals: Totals) -> None:
         """Measure only; call it in evaluation and inference mode."""
-        logits = self.forward(images)
-        totals.add(logits, labels, F.cross_entropy(logits, labels))
+        logits, loss = self._measurement(images, labels)
+        totals.add(logits, labels, loss)
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits [B, classes] of `images` [B, C, H, W], in single precision whatever they were computed in."""
         with self.engine.autocast():
             logits: Tensor = self._forward(self.engine.images(images))
         return logits.float()
+
+    def _backward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and mean loss of a batch; leaves the gradients in the parameters."""
+        logits, loss = self._measure(images, labels)
+        # A graph writes gradients where they were when it was recorded.
+        is_recorded = isinstance(self._gradients, Captured) and self._gradients.is_recorded
+        self.optimizer.zero_grad(set_to_none=not is_recorded)
+        loss.backward()
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._clip_norm)
+        return logits, loss
+
+    def _measure(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.forward(images)
+        return logits, F.cross_entropy(logits, labels)
