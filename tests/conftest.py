@@ -8,7 +8,7 @@ from typing import Any
 import hydra
 import pytest
 from hydra import initialize_config_dir
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.progress import Progress
@@ -83,3 +83,13 @@ def folder(tmp_path: Path) -> RunDir:
 def do_run(run_into, folder):
     """Do a small run with these overrides into `folder`; returns its record."""
     return functools.partial(run_into, folder)
+
+
+@pytest.fixture(scope="session")
+def mini():
+    """The images that come with the package, as `Splits`."""
+    from sweeps.data import IdxFiles, load_splits
+
+    file = OmegaConf.load(conf_dir() / "dataset" / "fashion_mnist_mini.yaml")
+    source = {key: value for key, value in file.source.items() if key != "_target_"}
+    return load_splits(IdxFiles(**source), root=None, name="fashion_mnist_mini", classes=10, channels=1, size=28)

@@ -7,9 +7,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from sweeps.data import ImageSet, Splits, load_splits
+from sweeps.data import ImageSet
 from sweeps.data.idx import write_idx
-from sweeps.data.sources import IdxFiles
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -19,12 +18,6 @@ def source_arguments(name):
     """What the YAML of a data set says about its source, without the target."""
     source = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"), resolve=True)["source"]
     return {key: value for key, value in source.items() if key != "_target_"}
-
-
-@pytest.fixture(scope="session")
-def mini() -> Splits:
-    source = IdxFiles(**source_arguments("fashion_mnist_mini"))
-    return load_splits(source, root=None, name="fashion_mnist_mini", classes=10, channels=1, size=28)
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """A captured step does what an eager one does."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import nn
 
 from sweeps import models
+from sweeps.data import Batches
 from sweeps.progress import Progress
 from sweeps.training import Engine, Loaders, Step, Totals, constant, run_epochs
 from sweeps.training.capture import Captured, can_be_captured
@@ -101,49 +103,76 @@ def test_dropout_is_drawn_anew_for_every_replay_and_follows_the_seed() -> None:
     assert losses[6:] == pytest.approx(losses[:6], rel=1e-5)
 
 
+class Stubborn(nn.Module):
+    """A layer that asks the device for a number, which no graph can do."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * (1.0 if images.sum().item() > -1 else 0.0)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_what_cannot_be_recorded_goes_on_without_a_graph(caplog) -> None:
+    def step_with(capture: str, *layers: nn.Module) -> Step:
+        engine = Engine.choose(
+            torch.device("cuda"), precision="fp32", memory_format="auto", compile="none", capture=capture, size=28
+        )
+        torch.manual_seed(0)
+        network = engine.place(nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10)))
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+        return Step(network, optimizer, engine=engine, schedule=constant(), total_steps=100)
+
+    stubborn = trained(step_with("always", Stubborn()))
+    assert "trainer.capture=never" in caplog.text
+    assert stubborn == trained(step_with("never"))
+    assert trained(step_with("always"))[0] == pytest.approx(stubborn[0], rel=1e-3)  # the next run is recorded again
+
+
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("capture", ["auto", "never"])
-def test_an_epoch_never_waits_for_the_device(mini, capture: str) -> None:
-    from sweeps.data import Batches
+def test_an_epoch_waits_for_the_device_only_between_its_passes(mini, capture: str) -> None:
+    step, mode = step_of("lenet_bn", "cuda", capture), "default"
 
-    device = torch.device("cuda")
-    step = step_of("lenet_bn", "cuda", capture)
+    @contextmanager
+    def waiting_is_allowed():
+        torch.cuda.set_sync_debug_mode("default")
+        yield
+        torch.cuda.set_sync_debug_mode(mode)
+
+    class WatchedTotals(Totals):
+        def read(self):
+            with waiting_is_allowed():
+                return super().read()
+
+    class WatchedBatches(Batches):
+        def order(self, epoch):
+            with waiting_is_allowed():
+                return super().order(epoch)
 
     def batches(images):
-        return Batches(images.to(device), batch_size=64, size=28, channels=1)
+        return WatchedBatches(images.to("cuda"), batch_size=64, size=28, channels=1)
 
     data = Loaders(batches(mini.train), None, batches(mini.test))
-    modes = []
 
-    class Watched(Totals):
-        """Totals that allow themselves to wait when they are read, and nothing else to."""
-
-        def read(self):
-            torch.cuda.set_sync_debug_mode("default")
-            means = super().read()
-            torch.cuda.set_sync_debug_mode(modes[-1])
-            return means
-
-    def epochs(numbers: range) -> list[dict[str, float]]:
+    def epoch(number):
         rows = run_epochs(
             step,
             data,
-            epochs=numbers,
+            epochs=range(number, number + 1),
             seed=0,
             evaluate_train=True,
             bn_reestimate=3,
-            new_totals=lambda: Watched(10, device),
+            new_totals=lambda: WatchedTotals(10, step.engine.device),
             progress=Progress(),
         )
-        return [row for row, _ in rows]
+        return next(rows)[0]
 
-    modes.append("default")
-    epochs(range(1, 2))  # kernels are chosen and graphs recorded, which waits
-    modes.append("error")
-    torch.cuda.set_sync_debug_mode("error")
+    epoch(1)  # kernels are chosen and graphs recorded, which waits
+    mode = "error"
+    torch.cuda.set_sync_debug_mode(mode)
     try:
-        (row,) = epochs(range(2, 3))
+        row = epoch(2)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert math.isfinite(row["test_bn_loss"])

@@ -32,13 +32,15 @@ class Captured:
     """`work` on images [B, C, H, W] and labels [B]; from the fourth batch on one graph for batches of the first shape.
 
     The two tensors that `work` returns are overwritten by the next call. Batches of other shapes, such as the last one
-    of an epoch, are worked on as if there were no graph. Nothing is computed that would not be computed without it.
+    of an epoch, are worked on as if there were no graph, and so are all of them if `work` cannot be recorded. Nothing
+    is computed that would not be computed without a graph.
     """
 
     def __init__(self, work: Work, memory_format: torch.memory_format) -> None:
         self._work = work
         self._memory_format = memory_format
-        self._calls = 0
+        self._inputs: tuple[Tensor, Tensor] | None = None
+        self._left = _WARM_UP
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream()
 
@@ -49,21 +51,28 @@ class Captured:
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What `work` returns for this batch."""
-        if self._calls == 0:
-            self._images = torch.empty_like(images, memory_format=self._memory_format)
-            self._labels = torch.empty_like(labels)
-        if images.shape != self._images.shape:
-            return self._work(images, labels)
-        self._calls += 1
-        if self._calls <= _WARM_UP:
-            return self._on_own_stream(images, labels)
-        self._images.copy_(images)
-        self._labels.copy_(labels)
+        if self._inputs is None:
+            self._inputs = torch.empty_like(images, memory_format=self._memory_format), torch.empty_like(labels)
+        if images.shape != self._inputs[0].shape:
+            return self._without_search(images, labels)
+        for kept, given in zip(self._inputs, (images, labels), strict=True):
+            kept.copy_(given)
+        if self._graph is None and self._left == 0:
+            self._record(*self._inputs)
         if self._graph is None:
-            self._record()
-        assert self._graph is not None
+            self._left -= self._left > 0
+            return self._on_own_stream(*self._inputs)
         self._graph.replay()
         return self._results
+
+    def _without_search(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Do not time every kernel there is for a shape that comes once an epoch: that takes seconds."""
+        before = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
+        try:
+            return self._work(images, labels)
+        finally:
+            torch.backends.cudnn.benchmark = before
 
     def _on_own_stream(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Warm up where the graph is recorded: libraries keep a workspace for every stream."""
@@ -73,10 +82,22 @@ class Captured:
         torch.cuda.current_stream().wait_stream(self._stream)
         return results
 
-    def _record(self) -> None:
+    def _record(self, images: Tensor, labels: Tensor) -> None:
         graph = torch.cuda.CUDAGraph()
+        generator = torch.cuda.default_generators[images.device.index or 0]
+        random_state = generator.clone_state()
         torch.cuda.synchronize()
         torch.cuda.empty_cache()  # a graph has memory of its own and cannot use what the allocator holds back
-        with torch.cuda.graph(graph, stream=self._stream):
-            self._results = self._work(self._images, self._labels)
-        self._graph = graph
+        try:
+            with torch.cuda.graph(graph, stream=self._stream):
+                self._results = self._work(images, labels)
+        except RuntimeError as error:
+            generator.graphsafe_set_state(random_state)  # the other one is lost: it counts as being recorded for ever
+            log.warning(
+                "the network cannot be recorded as a CUDA graph (%s); it goes on without one, as with "
+                "trainer.capture=never",
+                str(error).partition("\n")[0],
+            )
+            self._left = -1
+        else:
+            self._graph = graph

@@ -74,7 +74,7 @@ class Step:
         loss.backward()
         if self._clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self._clip_norm)
-        return logits, loss
+        return logits.detach(), loss.detach()  # what is kept of the graph behind them would keep its memory
 
     def _measure(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.forward(images)
