@@ -14,7 +14,7 @@ from sweeps.bench.contenders import Contender, Outcome
 from sweeps.bench.report import summarize
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bench.py"
-CASE = {"steps": 20, "classes": 10}
+CASE = {"steps": 200, "classes": 10}
 
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def measurement(contender: str, number: int = 1, **figures: Any) -> dict[str, An
         "contender": contender,
         "seconds": 1.0,
         "train_seconds": 1.0,
-        "steps": 20,
+        "steps": 200,
         "train_loss": 0.8,
         "train_acc": 0.7,
         "train_eval_loss": 0.8 if evaluated else None,
@@ -93,7 +93,10 @@ def test_every_contender_is_first_in_some_round(monkeypatch: pytest.MonkeyPatch)
 
     outcome = Outcome(seconds=1.0, train_seconds=1.0, steps=20, train_loss=0.8, train_acc=0.7)
     monkeypatch.setattr(measure, "CONTENDERS", dict.fromkeys(("a", "b", "c"), Contender(lambda task: outcome)))
-    orders = ["".join(done["contender"] for done in measure.measure_round(NoCase(), number)) for number in (1, 2, 3, 4)]
+    orders = [
+        "".join(done["contender"] for done in measure.measure_round(NoCase(), number, list(measure.CONTENDERS)))
+        for number in (1, 2, 3, 4)
+    ]
     assert orders == ["abc", "bca", "cab", "abc"]
 
 
@@ -120,7 +123,7 @@ def test_like_is_compared_with_like() -> None:
 @pytest.mark.parametrize(
     ("figures", "complaint"),
     [
-        ({"steps": 19}, "round 1, ours: 19 steps, 20 are an epoch"),
+        ({"steps": 199}, "round 1, ours: 199 steps, 200 are an epoch"),
         ({"train_acc": 0.1}, "little more than guessing"),
         ({"train_loss": 0.9}, "train_loss is 0.8000 of textbook and 0.9000 of ours"),
         ({"test_acc": 0.1}, "test_acc is 0.7000 of textbook and 0.1000 of ours"),
@@ -138,14 +141,14 @@ def test_interrupted_benchmark_keeps_its_finished_rounds(
         def describe(self) -> dict[str, Any]:
             return CASE
 
-    def two_rounds(case: object, number: int) -> Iterator[dict[str, Any]]:
+    def two_rounds(case: object, number: int, names: list[str]) -> Iterator[dict[str, Any]]:
         yield measurement("ours", number)
         if number == 3:
             raise KeyboardInterrupt
         yield measurement("textbook", number)
 
     monkeypatch.setattr(measure, "prepare", lambda *args, **kwargs: TinyCase())
-    monkeypatch.setattr(measure, "warm_up", lambda case: None)
+    monkeypatch.setattr(measure, "warm_up", lambda case, names: None)
     monkeypatch.setattr(measure, "measure_round", two_rounds)
     output = tmp_path / "bench.json"
     assert cli.main(["--device", "cpu", "--output", str(output)]) == 130

@@ -16,7 +16,7 @@ from sweeps.bench.report import print_model, print_startup, summarize
 from sweeps.bench.startup import measure_startup
 from sweeps.bench.sweeping import measure_sweeps, print_sweeps
 from sweeps.config import conf_dir
-from sweeps.errors import RecordError, RunFailed, SweepsError
+from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError
 from sweeps.files import atomic_write
 from sweeps.provenance import environment
 
@@ -36,7 +36,8 @@ Time an epoch of training, contenders side by side in one process, a different o
   default   the same without the second pass over the training images, as it comes
   floor     the same steps on one batch that lies ready; compared with the training part of ours
 
-textbook and ours must arrive at the same figures. Process start, reading files and building networks are not timed."""
+textbook and ours must arrive at the same figures. Process start, reading files, building networks and recording CUDA
+graphs are not timed."""
 
 _EPILOG = """\
 goals, on two quiet cores without a GPU: lenet_bn with all of Fashion-MNIST at least 3.5 times as fast as the textbook,
@@ -75,6 +76,11 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
+    contenders = args.contenders or list(measure.CONTENDERS)
+    if unknown := [name for name in contenders if name not in measure.CONTENDERS]:
+        raise ConfigError(
+            f"--contenders: {', '.join(unknown)} is not known here; known are {', '.join(measure.CONTENDERS)}"
+        )
     rounds = args.rounds or (1 if args.quick else 5)
     report: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -84,6 +90,7 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "rounds": rounds,
+        "peak_rate": measure.peak_rate(choose_device(args.device)),
         "startup": None,
         "sweeps": None,
         "models": [],
@@ -107,14 +114,14 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
             console.print(model)
             print_engines(console, entry["engines"])
             continue
-        measure.warm_up(case)
+        measure.warm_up(case, contenders)
         for number in range(1, rounds + 1):
-            for done in measure.measure_round(case, number):
+            for done in measure.measure_round(case, number, contenders):
                 entry["measurements"].append(done)
                 console.print(
                     f"{model} {number}/{rounds}  {done['contender']:<9} {done['seconds']:8.2f} s", style="dim"
                 )
-            entry["summary"] = summarize(entry["measurements"])
+            entry["summary"] = summarize(entry["measurements"], entry["case"], report["peak_rate"])
             entry["problems"] = measure.problems(entry["case"], entry["measurements"])
             _write(args.output, report)
         print_model(console, entry)
@@ -144,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         help="training images (all of them; 1024 for inputs of 96 pixels, 256 for 224); a sixth as many for testing",
     )
+    parser.add_argument("--contenders", metavar="NAME[,NAME]", type=_names, help="who is timed (all of the above)")
     parser.add_argument("--rounds", metavar="N", type=_count, help="measurements of every contender (5)")
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
     parser.add_argument("--threads", metavar="N", type=_count, help="CPU threads of torch (its own choice)")

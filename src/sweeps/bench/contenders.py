@@ -115,6 +115,7 @@ def ours_as_it_comes(task: Task) -> Outcome:
 
 
 def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
+    _take_first_steps(task)
     began = now(task.device)
     [(row, _)] = run_epochs(
         task.step,
@@ -139,6 +140,26 @@ def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
     )
 
 
+def _take_first_steps(task: Task) -> None:
+    """Compile and record what is compiled or recorded once a run, and take back what it did to the network."""
+    step, enough = task.step, 5
+    if step.engine.capture == "never" and step.engine.compile == "none":
+        return
+    before = {name: value.clone() for name, value in step.network.state_dict().items()}
+    images, labels = next(task.data.train.shuffled(EPOCH))
+    totals = Totals(task.classes, task.device)
+    step.network.train()
+    for _ in range(enough):
+        step.train(images, labels, totals)
+    step.network.eval()
+    with torch.inference_mode():
+        for _ in range(enough):
+            step.evaluate(images, labels, totals)
+    step.network.load_state_dict(before)  # copies: recorded graphs keep reading where they read
+    step.optimizer.state.clear()
+    step.steps = 0
+
+
 def floor(task: Task) -> Outcome:
     """The steps of ours on batches of the same sizes, all of them the one that lies ready: no data path, no metrics."""
     step = task.step
@@ -147,6 +168,7 @@ def floor(task: Task) -> Outcome:
     last = task.data.train.num_images - (len(task.data.train) - 1) * task.batch_size
     batches = [(images, labels)] * (len(task.data.train) - 1) + [(images[:last], labels[:last])]
     logits, loss = torch.empty(0), torch.empty(0)
+    _take_first_steps(task)
     torch.manual_seed(epoch_seed(task.seed, EPOCH))
     began = now(task.device)
 

@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import math
 import os
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ _WARM_UP_BATCHES = 2
 # How far the figures of `ours` may be from those of a contender that evaluates too. On a CPU they agree to the rounding
 # of sums; with other kernels and precisions they drift apart, and BatchNorm's running statistics make much of little.
 _TOLERANCES = {"train_loss": 0.05, "train_acc": 0.02, "train_eval_acc": 0.1, "test_acc": 0.1}
-_ENOUGH_STEPS = 20  # after which a network must have learned something
+_ENOUGH_STEPS = 200  # after which a network must have learned something
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Case:
             "lr": task.step.lr,
             "parameters": sum(parameter.numel() for parameter in task.step.network.parameters()),
             "classes": task.classes,
+            "forward_macs": run.inspect(self.config).forward_macs,
             "engine": task.step.engine.describe(),
             "overrides": self.overrides,
         }
@@ -100,23 +102,22 @@ def prepare(model: str, device: str, images: int | None, *, quick: bool) -> Case
     return _case(_compose(overrides), overrides)
 
 
-def warm_up(case: Case) -> None:
-    """Let every contender take a few steps, uncounted: that is when kernels are chosen and memory pools are filled."""
+def warm_up(case: Case, names: Sequence[str]) -> None:
+    """Let contenders take a few steps, uncounted: that is when kernels are chosen and memory pools are filled."""
     few = min(_WARM_UP_BATCHES * case.config["trainer"]["batch_size"], len(case.splits.train))
     small = {**case.config, "dataset": {**case.config["dataset"], "limit": few, "test_limit": few}}
-    for contender in CONTENDERS.values():
-        contender.run(_case(small, case.overrides).task(contender))
+    for name in names:
+        CONTENDERS[name].run(_case(small, case.overrides).task(CONTENDERS[name]))
 
 
-def measure_round(case: Case, number: int) -> Iterator[dict[str, Any]]:
-    """Every contender once, another one first in every round (`number`, from 1); yields each one's measurement.
+def measure_round(case: Case, number: int, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each of the contenders once, another one first in every round (`number`, from 1); yields each one's measurement.
 
     Raises:
         RunFailed: a loss became NaN or infinite, so there is nothing to compare.
     """
-    names = list(CONTENDERS)
     first = (number - 1) % len(names)
-    for name in names[first:] + names[:first]:
+    for name in [*names[first:], *names[:first]]:
         contender = CONTENDERS[name]
         task = case.task(contender)
         gc.collect()  # not in the middle of a measurement
@@ -158,6 +159,19 @@ def problems(case: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]])
                 if not abs(done[key] - own[key]) <= tolerance:
                     found.append(f"round {number}: {key} is {done[key]:.4f} of {name} and {own[key]:.4f} of ours")
     return found
+
+
+def peak_rate(device: torch.device) -> float | None:
+    """Operations a second of a large bf16 matrix product, the most that a step could reach; None but on CUDA."""
+    if device.type != "cuda":
+        return None
+    side, times = 8192, []
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(12):
+        began = contenders.now(device)
+        a @ b
+        times.append(contenders.now(device) - began)
+    return 2 * side**3 / statistics.median(times[2:])
 
 
 def _case(config: dict[str, Any], overrides: list[str]) -> Case:

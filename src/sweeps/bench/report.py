@@ -31,8 +31,13 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def summarize(measurements: Measurements) -> dict[str, Any]:
+def summarize(
+    measurements: Measurements, case: Mapping[str, Any] | None = None, peak_rate: float | None = None
+) -> dict[str, Any]:
     """Each contender's times in seconds, and `RATIOS` of medians and round by round.
+
+    With the case and the rate of operations that the device can reach, also what share of it the training part of
+    `default` reaches, counting the operations of convolutions and matrix products: one pass forward, two back.
 
     A neighbour on the machine slows down what runs beside him: the ratios of rounds tell how much that matters.
     """
@@ -49,7 +54,11 @@ def summarize(measurements: Measurements) -> dict[str, Any]:
         if rounds:
             of_medians = times[above][key]["median"] / times[below][key]["median"]
             ratios[name] = {"of_medians": of_medians, "of_rounds": spread(rounds)}
-    return {"times": times, "ratios": ratios}
+    summary: dict[str, Any] = {"times": times, "ratios": ratios}
+    if case is not None and peak_rate is not None and "default" in times:
+        operations = 3 * 2 * case["forward_macs"] * case["train_images"]
+        summary["roofline"] = operations / times["default"]["train_seconds"]["median"] / peak_rate
+    return summary
 
 
 def print_model(console: Console, model: Mapping[str, Any]) -> None:
@@ -83,6 +92,8 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
         if ratio := summary["ratios"].get(name):
             rounds = format_spread(ratio["of_rounds"])
             _print(console, f"{words}: {ratio['of_medians']:.2f} of the medians; {rounds} round by round")
+    if (share := summary.get("roofline")) is not None:
+        _print(console, f"training part of default: {share:.1%} of the rate of a large bf16 matrix product")
     _print(console, *(f"not a fair comparison: {problem}" for problem in model["problems"]), style="bold red")
 
 
