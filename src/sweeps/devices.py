@@ -1,6 +1,7 @@
 """Which device a run uses."""
 
 import platform
+import time
 
 import torch
 
@@ -55,3 +56,12 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         reset_peak_rss()
+
+
+def now(device: torch.device) -> float:
+    """The clock, in seconds, after the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()

@@ -78,7 +78,7 @@ def look(folder: Path) -> tuple[Group, bool]:
 
 def _activity(record: RunRecord, label: str) -> Activity:
     epochs = record.config["trainer"]["epochs"]
-    place = str(record.process.pid) if record.process is not None else ""
+    place = f"pid {record.process.pid}" if record.process is not None else ""
     last = record.metrics.get("last", {})
     figures = "  ".join(f"{key} {last[key]:.4f}" for key in ("train_loss", record.objective.metric) if last.get(key))
     return Activity(place, label, min(record.epochs + 1, epochs), epochs, record.epochs / epochs, figures)
@@ -89,7 +89,10 @@ def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
     if not ranked:
         return ""
     sign = 1 if ranked[0].objective.direction == "max" else -1
-    best = max(ranked, key=lambda record: sign * (record.objective.value or 0.0))
+    # Of equals the first one that ended, as the sweep itself shows it.
+    best = max(
+        sorted(ranked, key=lambda record: record.ended), key=lambda record: sign * (record.objective.value or 0.0)
+    )
     return f"{names[best.name]}: {best.objective.value:.4f}"
 
 

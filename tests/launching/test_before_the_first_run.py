@@ -26,14 +26,13 @@ def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
     assert done.code == 0
     assert list(tmp_path.iterdir()) == []
     rows = [line.split() for line in done.text.splitlines() if line.lstrip().startswith("optim.lr=")]
-    assert [row[0] for row in rows if "44,878" in row] == [
-        f"optim.lr={lr},seed={seed}" for lr in ("0.1", "0.2") for seed in (0, 1)
-    ]
-    cell = next(row for row in rows if "44,878" in row)
-    assert cell[1:4] == ["44,878", "0.3", "7"], "parameters, million operations an image, epochs"
-    assert re.fullmatch(r"\d+:\d\d", cell[4])
+    (cell,) = [row for row in rows if "44,878" in row]
+    assert cell[1:5] == ["4", "44,878", "0.3", "7"], "runs, parameters, million operations an image, epochs"
+    assert re.fullmatch(r"\d+:\d\d", cell[5])
     assert cell[-1] == "MiB"
-    assert sum("same as above" in line for line in done.text.splitlines()) == 2
+    alike = [row[0] for row in rows[rows.index(cell) :]]
+    assert alike == [f"optim.lr={lr},seed={seed}" for lr in ("0.1", "0.2") for seed in (0, 1)]
+    assert "optim.lr=0.1,seed=1: given twice, done once" in done.text
     assert "4 of 6 cells to do: about " in done.text
     assert "Nothing was started." in done.text
 
@@ -45,7 +44,7 @@ def test_a_plan_of_a_sweep_that_has_begun_says_what_is_left_and_changes_nothing(
     done = sweeps(*SWEEP, "seed=0,1,2", "plan=true")
     assert done.code == 0
     assert "1 of 3 cells to do" in done.text
-    assert sum("finished" in line for line in done.text.splitlines() if line.lstrip().startswith("seed=")) == 2
+    assert "2 finished before and skipped" in done.text
     assert everything(study) == before
 
 

@@ -9,11 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.bench.contenders import Contender, now, ours
+from sweeps.bench.contenders import Contender, ours
 from sweeps.bench.engines import ENGINES
 from sweeps.bench.measure import Case
 from sweeps.bench.report import format_spread, spread
-from sweeps.devices import peak_memory, reset_peak_memory
+from sweeps.devices import now, peak_memory, reset_peak_memory
 from sweeps.errors import ConfigError
 from sweeps.progress import Progress
 from sweeps.training import Totals, run_epochs

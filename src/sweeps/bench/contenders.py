@@ -5,7 +5,6 @@ arrive at the same figures; `measure.problems` holds them to it.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from sweeps.data import ImageSet, Splits
+from sweeps.devices import now
 from sweeps.progress import Progress
-from sweeps.training import Loaders, Step, Totals, run_epochs
+from sweeps.training import RECORDED_AFTER, Loaders, Step, Totals, run_epochs
 from sweeps.training.loop import epoch_seed
 
 LOADER_WORKERS = min(4, os.cpu_count() or 1)  # of the textbook's DataLoader
@@ -142,18 +142,18 @@ def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
 
 def _take_first_steps(task: Task) -> None:
     """Compile and record what is compiled or recorded once a run, and take back what it did to the network."""
-    step, enough = task.step, 5
+    step = task.step
     if step.engine.capture == "never" and step.engine.compile == "none":
         return
     before = {name: value.clone() for name, value in step.network.state_dict().items()}
     images, labels = next(task.data.train.shuffled(EPOCH))
     totals = Totals(task.classes, task.device)
     step.network.train()
-    for _ in range(enough):
+    for _ in range(RECORDED_AFTER):
         step.train(images, labels, totals)
     step.network.eval()
     with torch.inference_mode():
-        for _ in range(enough):
+        for _ in range(RECORDED_AFTER):
             step.evaluate(images, labels, totals)
     step.network.load_state_dict(before)  # copies: recorded graphs keep reading where they read
     step.optimizer.state.clear()
@@ -198,15 +198,6 @@ CONTENDERS = {
     "default": Contender(ours_as_it_comes),
     "floor": Contender(floor),
 }
-
-
-def now(device: torch.device) -> float:
-    """The clock, in seconds, after the device has done all that was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-    return time.perf_counter()
 
 
 def leave_torch_as_it_comes() -> None:

@@ -16,9 +16,9 @@ from sweeps.bench.contenders import (
     Outcome,
     Task,
     leave_torch_as_it_comes,
-    now,
     tutorial_loader,
 )
+from sweeps.devices import now
 from sweeps.training.loop import epoch_seed
 
 

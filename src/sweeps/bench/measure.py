@@ -19,7 +19,7 @@ from sweeps.bench.contenders import Contender, Task
 from sweeps.checks import check
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.data import Splits
-from sweeps.devices import choose_device
+from sweeps.devices import choose_device, now
 from sweeps.errors import RunFailed
 from sweeps.lifecycle import DivergedError
 
@@ -168,9 +168,9 @@ def peak_rate(device: torch.device) -> float | None:
     side, times = 8192, []
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(12):
-        began = contenders.now(device)
+        began = now(device)
         a @ b
-        times.append(contenders.now(device) - began)
+        times.append(now(device) - began)
     return 2 * side**3 / statistics.median(times[2:])
 
 

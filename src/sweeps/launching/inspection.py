@@ -1,7 +1,6 @@
 """What is found out about the cells of a grid before any of them runs; happens in a worker, which has torch."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 
 from sweeps.checks import check
 from sweeps.config import resolve
-from sweeps.devices import choose_device, peak_memory, reset_peak_memory
+from sweeps.devices import choose_device, now, peak_memory, reset_peak_memory
 from sweeps.errors import SweepsError
 from sweeps.identity import run_id
 from sweeps.launching.cells import Cost, Report
@@ -19,7 +18,7 @@ from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
 from sweeps.records import RunDir
 from sweeps.run import build, check_parts, inspect
-from sweeps.training import Totals
+from sweeps.training import RECORDED_AFTER, Totals
 
 
 class Inspector:
@@ -73,12 +72,11 @@ class Inspector:
         reset_peak_memory(device)
         step, data = build(config, device)
         totals = Totals(config["dataset"]["classes"], device)
-        batches = data.train.shuffled(1)
-        step.train(*next(batches), totals)
-        train = _timed(lambda: step.train(*next(batches, next(data.train.shuffled(2))), totals), device)
+        first = RECORDED_AFTER if device.type == "cuda" else 1
+        train = _timed(lambda: step.train(*next(data.train.shuffled(1)), totals), device, first)
         step.network.eval()
         with torch.inference_mode():
-            test = _timed(lambda: step.evaluate(*next(data.test.in_order()), totals), device)
+            test = _timed(lambda: step.evaluate(*next(data.test.in_order()), totals), device, first - 1)
         passes = len(data.test) + (len(data.val) if data.val else 0)
         passes += len(data.train) if config["trainer"]["evaluate_train"] else 0
         return Cost(train * len(data.train) + test * passes, peak_memory(device))
@@ -96,12 +94,10 @@ def without_hydra(job: DictConfig) -> DictConfig:
     return own
 
 
-def _timed(work: Any, device: torch.device) -> float:
-    """Seconds that `work` takes on the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    began = time.perf_counter()
+def _timed(work: Callable[[], None], device: torch.device, first: int) -> float:
+    """Seconds that `work` takes on the device once it has been done `first` times."""
+    for _ in range(first):
+        work()
+    began = now(device)
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    return now(device) - began

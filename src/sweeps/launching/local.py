@@ -59,10 +59,10 @@ def launch(
     with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
         if ours:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
-            todo = prepare(cells, composition, folder, pool, stop)
+            todo = prepare(cells, composition, folder, pool, view, stop)
             say_what_is_left(cells, todo, view)
             if config.plan:
-                show_plan(cells, todo, pool, stop, view.console)
+                show_plan(cells, todo, pool, stop, view)
                 return []
             declare(cells)
             note_invocation(folder, [slot.name for slot in slots])

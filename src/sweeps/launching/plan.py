@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,38 +10,42 @@ from sweeps.launching.cells import Cell, Cost
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import ask
 from sweeps.launching.signals import StopRequest
-from sweeps.launching.view import duration
+from sweeps.launching.view import View, duration
 
 BYTES_PER_PARAMETER = 4  # single precision
 
 
-def show_plan(cells: Sequence[Cell], todo: Sequence[Cell], pool: Pool, stop: StopRequest, console: Console) -> None:
-    """Print every cell with its size and an estimate of time and memory, from a probe of each distinct kind."""
-    first = {cell.report.kind: cell for cell in reversed(todo)}
-    costs = ask(pool, [("probe", {"overrides": cell.overrides}) for cell in first.values()], stop, workers=1)
-    by_kind: dict[str, Cost] = dict(zip(first, costs, strict=True))
+def show_plan(cells: Sequence[Cell], todo: Sequence[Cell], pool: Pool, stop: StopRequest, view: View) -> None:
+    """Print the kinds of cells with their size and an estimate of time and memory, from a probe of each."""
+    console = view.console
+    kinds: dict[str, list[Cell]] = {}
+    for cell in todo:
+        kinds.setdefault(cell.report.kind, []).append(cell)
+    costs: list[Cost] = []
+    for number, alike in enumerate(kinds.values(), start=1):
+        view.note(f"timing a batch of {alike[0].label} ({number} of {len(kinds)})")
+        costs += ask(pool, [("probe", {"overrides": alike[0].overrides})], stop)
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("cell", overflow="fold")
-    for header in ("parameters", "MMAC/image", "epochs", "time", "memory"):
+    table.add_column("cells", overflow="fold")
+    for header in ("runs", "parameters", "MMAC an image", "epochs", "time each", "memory"):
         table.add_column(header, justify="right")
     seconds = 0.0
-    for cell in cells:
-        report = cell.report
-        if cell not in todo:
-            state = "same as above" if cell.same_as is not None else "finished"
-            table.add_row(Text(cell.label), "", "", state, "", "")
-            continue
-        cost = by_kind[report.kind]
-        estimate = cost.epoch_seconds * report.epochs_left
-        seconds += estimate
-        table.add_row(
-            Text(cell.label),
-            f"{report.parameters:,}",
-            f"{report.forward_macs / 1e6:,.1f}",
-            str(report.epochs_left),
-            duration(estimate),
-            f"{cost.peak_memory / 2**20:,.0f} MiB",
-        )
+    for alike, cost in zip(kinds.values(), costs, strict=True):
+        by_epochs: dict[int, list[Cell]] = {}
+        for cell in alike:
+            by_epochs.setdefault(cell.report.epochs_left, []).append(cell)
+        for epochs, group in by_epochs.items():
+            estimate = cost.epoch_seconds * epochs
+            seconds += estimate * len(group)
+            table.add_row(
+                Text("\n".join(cell.label for cell in group)),
+                str(len(group)),
+                f"{group[0].report.parameters:,}",
+                f"{group[0].report.forward_macs / 1e6:,.1f}",
+                str(epochs),
+                duration(estimate),
+                f"{cost.peak_memory / 2**20:,.0f} MiB",
+            )
     console.print(table)
     workers = max(len(pool.workers), 1)
     kept = sum(cell.report.parameters for cell in todo if cell.report.keeps_weights) * BYTES_PER_PARAMETER

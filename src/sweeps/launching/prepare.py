@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sweeps.analysis.text import plural
 from sweeps.errors import ConfigError, RecordError
 from sweeps.launching.cells import Cell, Report
 from sweeps.launching.composition import Composition
@@ -15,7 +16,9 @@ from sweeps.launching.view import View
 CHUNK = 8  # cells that a worker inspects before it answers, at most
 
 
-def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool: Pool, stop: StopRequest) -> list[Cell]:
+def prepare(
+    cells: Sequence[Cell], composition: Composition, folder: Path, pool: Pool, view: View, stop: StopRequest
+) -> list[Cell]:
     """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
 
     Raises:
@@ -27,6 +30,10 @@ def prepare(cells: Sequence[Cell], composition: Composition, folder: Path, pool:
         cell.same_as = by_name.get(cell.name)
         by_name.setdefault(cell.name, cell)
     unknown = [cell for cell in by_name.values() if not _is_finished(cell)]
+    if unknown:
+        view.note(
+            f"{view.title}: starting workers and checking {plural(len(unknown), 'cell')} before the first run ..."
+        )
     for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop), strict=True):
         cell.report = report
     errors = [cell for cell in unknown if cell.report.error]

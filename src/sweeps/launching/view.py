@@ -16,6 +16,8 @@ from sweeps.launching.cells import Cell
 from sweeps.launching.progress import STYLES, figures_of, verdict
 from sweeps.records import Status
 
+FORETELLING_SHARE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
+
 
 @dataclass
 class Activity:
@@ -68,9 +70,11 @@ class Overview:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `0:07`, `3:20` or `1:02:03`."""
+    """Seconds as `0:07`, `3:20`, `1:02:03` or `2 d 4 h`."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24} h"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
@@ -163,7 +167,7 @@ class View:
         best = f"{self._best[1]}: {self._best[0]:.4f}" if self._best is not None else ""
         work = self.total - self.finished
         share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
-        left = (time.monotonic() - self._began) * (1 / share - 1) if share > 0.01 else None
+        left = (time.monotonic() - self._began) * (1 / share - 1) if share > FORETELLING_SHARE else None
         return Overview(self.title, self._counts, list(self._activities.values()), best, left)
 
     def _print(self, text: Text) -> None:

@@ -1,5 +1,6 @@
 """How a network is trained: the loop, the step, the schedules, what is measured and what is kept."""
 
+from sweeps.training.capture import RECORDED_AFTER
 from sweeps.training.engine import Engine
 from sweeps.training.loop import Loaders, is_time, run_epochs
 from sweeps.training.metrics import Means, Totals
@@ -7,6 +8,7 @@ from sweeps.training.schedules import Schedule, constant, cosine, one_cycle, ste
 from sweeps.training.step import Step
 
 __all__ = [
+    "RECORDED_AFTER",
     "Engine",
     "Loaders",
     "Means",

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _WARM_UP = 3  # batches: kernels are chosen, and the optimizer makes its state, outside of a graph
+RECORDED_AFTER = _WARM_UP + 1  # batches
 
 # Packages whose modules do the same kernels whatever the batch holds, and draw their random numbers on the device.
 _KNOWN = ("torch", "torchvision", "sweeps")
