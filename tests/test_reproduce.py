@@ -69,7 +69,7 @@ def record_of(
             "python": "3.11.7",
             "host": "somewhere",
             "device": device,
-            "command": ["__main__.py", "-m", f"model={network}", "seed=0,1,2"],
+            "command": ["python", "-m", "sweeps", "-m", f"model={network}", "seed=0,1,2"],
             "packages": {"torch": "2.14.1"},
             "git": {"commit": "ab" * 20, "dirty": False},
             "precision": "fp32",

@@ -1,5 +1,6 @@
 """Which device a run uses."""
 
+import gc
 import platform
 import time
 
@@ -48,6 +49,13 @@ def describe_device(device: torch.device) -> str:
 def peak_memory(device: torch.device) -> int:
     """The most memory held so far, in bytes: of the device where that is CUDA, else of the process."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_rss()
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what earlier runs of this process hold on a CUDA device: recorded graphs sit in reference cycles."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory(device: torch.device) -> None:

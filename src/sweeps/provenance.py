@@ -26,7 +26,7 @@ def environment(device: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "device": device,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [*Path(sys.argv[0]).name.split(), *sys.argv[1:]],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": code_state(),
     }

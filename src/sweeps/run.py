@@ -16,7 +16,7 @@ from torch import nn
 from sweeps import models
 from sweeps.checks import check
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
-from sweeps.devices import choose_device, describe_device, peak_memory
+from sweeps.devices import choose_device, describe_device, peak_memory, release_memory
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.files import atomic_write
 from sweeps.identity import run_id
@@ -127,6 +127,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
 
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
+    release_memory(device)
     trainer = config["trainer"]
     choices = {key: trainer[key] for key in ("precision", "memory_format", "compile", "capture")}
     engine = Engine.choose(device, size=config["resize"]["size"], **choices)

@@ -113,7 +113,7 @@ class Measured:
             ended=record.ended,
             commit=clean(git.get("commit") or ""),
             dirty=bool(git.get("dirty")),
-            command=_command(environment.get("command") or []),
+            command=clean(shlex.join(environment.get("command") or [])),
             arithmetic=clean(" ".join(f"{key}={environment[key]}" for key in _ARITHMETIC if key in environment)),
             versions={"python": clean(environment.get("python")), **(environment.get("packages") or {})},
         )
@@ -232,10 +232,3 @@ def _refuse(path: Path, version: object) -> None:
 
 def _ended(entry: Measured) -> datetime:
     return datetime.fromisoformat(entry.ended)
-
-
-def _command(words: list[str]) -> str:
-    """The command line of a sweep as one types it; Python's own name for `-m sweeps` is `__main__.py`."""
-    name, *rest = words or [""]
-    start = ["python", "-m", "sweeps"] if name == "__main__.py" else [name]
-    return clean(shlex.join([*start, *rest]))

@@ -41,7 +41,8 @@ class Captured:
         self._work = work
         self._memory_format = memory_format
         self._inputs: tuple[Tensor, Tensor] | None = None
-        self._left = _WARM_UP
+        self._warm_up_left = _WARM_UP
+        self._can_be_recorded = True
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream()
 
@@ -58,10 +59,10 @@ class Captured:
             return self._without_search(images, labels)
         for kept, given in zip(self._inputs, (images, labels), strict=True):
             kept.copy_(given)
-        if self._graph is None and self._left == 0:
+        if self._graph is None and self._can_be_recorded and self._warm_up_left == 0:
             self._record(*self._inputs)
         if self._graph is None:
-            self._left -= self._left > 0
+            self._warm_up_left = max(0, self._warm_up_left - 1)
             return self._on_own_stream(*self._inputs)
         self._graph.replay()
         return self._results
@@ -99,6 +100,6 @@ class Captured:
                 "trainer.capture=never",
                 str(error).partition("\n")[0],
             )
-            self._left = -1
+            self._can_be_recorded = False
         else:
             self._graph = graph
