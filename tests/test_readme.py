@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,25 @@ def test_every_command_of_the_readme_composes(compose) -> None:
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+
+
+@pytest.mark.slow
+def test_a_network_and_an_optimizer_are_added_as_the_readme_says(tmp_path: Path) -> None:
+    chapter = README.partition("## Add your own")[2].partition("\n## ")[0]
+    network, model, optimizer = (
+        textwrap.dedent(block) for block in re.findall(r"^  ```\w+\n(.*?)^  ```", chapter, re.MULTILINE | re.DOTALL)
+    )
+    for folder in ("src", "conf"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "src/sweeps/models/mynet.py").write_text(network, encoding="utf-8")
+    (tmp_path / "conf/model/mynet.yaml").write_text(model, encoding="utf-8")
+    (tmp_path / "conf/optim/nadam.yaml").write_text(optimizer, encoding="utf-8")
+    for typed in re.findall(r"`python -m sweeps (\S+=\S+(?: [^`]+)?)`", chapter):
+        command = [sys.executable, "-m", "sweeps", *shlex.split(typed), "dataset=fashion_mnist_mini", *FEW_IMAGES]
+        done = run(command, tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        assert done.returncode == 0, done.stderr
+        assert "completed" in done.stdout
 
 
 @pytest.mark.slow

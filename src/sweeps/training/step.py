@@ -1,5 +1,6 @@
 """What is done with one batch, apart from when it is done."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -28,7 +29,8 @@ class Step:
         self.steps = 0  # done so far, over all epochs
         self.total_steps = total_steps
         self.engine = engine
-        self._forward = engine.forward_of(network)
+        self._compiled = engine.forward_of(network)
+        self._compiled_for: torch.Size | None = None
         self._schedule = schedule
         self._clip_norm = clip_norm
         self._base_lr: float = optimizer.defaults["lr"]
@@ -61,8 +63,12 @@ class Step:
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits [B, classes] of `images` [B, C, H, W], in single precision whatever they were computed in."""
+        if self._compiled_for is None:
+            self._compiled_for = images.shape
+        # An epoch's last batch is no reason to compile once more, for any shape.
+        forward = self._compiled if images.shape == self._compiled_for else self.network
         with self.engine.autocast():
-            logits: Tensor = self._forward(self.engine.images(images))
+            logits: Tensor = forward(self.engine.images(images))
         return logits.float()
 
     def _backward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
