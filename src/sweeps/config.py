@@ -69,6 +69,7 @@ class TrainerConfig:
     threads: int | None = None
     checkpoint_every: int = 1
     save_weights: bool = True
+    save_predictions: bool = True
 
 
 @dataclass
@@ -98,6 +99,9 @@ class SweepsConfig:
     sweep: str = MISSING
     output: str = "multirun"
     plan: bool = False
+    repeats: int | None = None
+    zip: list[Any] = field(default_factory=list)
+    exclude: list[Any] = field(default_factory=list)
     on_failure: str = "continue"
     stop_after: int | None = None
     retries: int = 0

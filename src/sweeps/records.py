@@ -157,6 +157,7 @@ class RunDir:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint.pt"
         self.weights = self.path / "weights.safetensors"
+        self.predictions = self.path / "predictions.safetensors"
         self.tensorboard = self.path / "tensorboard"
         self.log = self.path / "run.log"
 
@@ -193,7 +194,7 @@ class RunDir:
     def clear(self) -> None:
         """Delete what a run has left here."""
         shutil.rmtree(self.tensorboard, ignore_errors=True)
-        for path in (self.record, self.metrics, self.checkpoint, self.weights):
+        for path in (self.record, self.metrics, self.checkpoint, self.weights, self.predictions):
             path.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

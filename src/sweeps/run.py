@@ -104,12 +104,14 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             new_totals=lambda: Totals(config["dataset"]["classes"], device),
             progress=progress,
         )
-        for row, tested in epochs:
+        for row, measured in epochs:
             rows.append(row)
             folder.append_metrics(row)
             tracker.epoch(row)
             if row["epoch"] == trainer["epochs"]:
-                tracker.confusion(tested.confusion(), config["dataset"]["labels"])
+                tracker.confusion(measured["test"].confusion(), config["dataset"]["labels"])
+                if trainer["save_predictions"]:
+                    checkpoint.save_predictions(folder, measured)
             stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
             if stopping or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
                 checkpoint.save(folder, record.run_id, row["epoch"], step)

@@ -13,7 +13,19 @@ from hydra.core.config_loader import ConfigLoader
 from sweeps import config as schema
 from sweeps import identity
 
-_HOW_IT_IS_DONE = ("sweep", "output", "plan", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
+_HOW_IT_IS_DONE = (
+    "sweep",
+    "output",
+    "plan",
+    "repeats",
+    "zip",
+    "exclude",
+    "on_failure",
+    "stop_after",
+    "retries",
+    "timeout",
+    "on_mismatch",
+)
 
 
 class Composition:

@@ -13,6 +13,7 @@ from sweeps.analysis import print_summary
 from sweeps.errors import RunFailed
 from sweeps.files import atomic_write
 from sweeps.launching.cells import NotDone
+from sweeps.launching.expansion import expand
 from sweeps.launching.lock import owned
 from sweeps.records import find_runs
 
@@ -32,7 +33,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
-    batches = sweeper.split_arguments(overrides, sweeper.max_batch_size)
+    cells = expand(overrides, sweeper.config)
+    batches = sweeper.split_overrides_to_chunks(cells, sweeper.max_batch_size)
     folder, plan = claim_folder(sweeper.config), bool(OmegaConf.select(sweeper.config, "plan", default=False))
     results: list[list[JobReturn]] = []
     try:
