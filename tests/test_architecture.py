@@ -22,7 +22,7 @@ FLOORS = (
     {"identity", "processes", "provenance"},
     {"records", "config"},
     {"checks", "progress"},
-    {"lifecycle"},
+    {"lifecycle", "pruning"},
     {"devices", "models", "data", "tracking"},
     {"training"},
     {"run"},
@@ -36,6 +36,7 @@ FLOORS = (
 ONLY = {
     "analysis": {"records", "config", "errors"},
     "models": {"config", "errors"},
+    "pruning": {"identity", "records"},
     "data": {"errors"},
     "tracking": {"records"},
     "summarize": {"analysis", "records", "files", "errors"},

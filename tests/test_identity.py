@@ -21,6 +21,7 @@ WITHOUT_EFFECT = {
     "repeats",
     "zip",
     "exclude",
+    "pruner",
     "on_failure",
     "stop_after",
     "retries",

@@ -81,6 +81,23 @@ class ObjectiveConfig:
 
 
 @dataclass
+class PrunerConfig:
+    """Which runs are stopped before their end (see `conf/pruner/none.yaml`)."""
+
+    name: str = "none"
+    metric: str = "auto"
+    report_every: float = 1.0
+    first: float = 1.0
+    factor: int = 3
+    least: int = 4
+    patience: float = 3.0
+    min_delta: float = 0.0
+    budget: float | None = None
+    extend: bool = False
+    keep_checkpoint: bool = True
+
+
+@dataclass
 class SweepsConfig:
     """One run, composed."""
 
@@ -93,6 +110,7 @@ class SweepsConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracker: dict[str, Any] = MISSING
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    pruner: PrunerConfig = field(default_factory=PrunerConfig)
     init: str = "xavier"
     seed: int = 0
     device: str = "auto"

@@ -23,6 +23,7 @@ _WITHOUT_EFFECT = (
     "repeats",
     "zip",
     "exclude",
+    "pruner",
     "on_failure",
     "stop_after",
     "retries",

@@ -149,7 +149,9 @@ def varying(rows: Sequence[RunRow]) -> list[Column]:
 
 def _candidates(rows: Sequence[RunRow], typed: set[str]) -> list[Column]:
     """Settings that differ, typed ones first, then those with few values; at last what tells repeats apart."""
-    columns = [setting_column(key) for key in dict.fromkeys(key for row in rows for key in row.settings)]
+    keys = dict.fromkeys(key for row in rows for key in row.settings)
+    # How far a run was taken is no setting of it: the rounds of a sweep leave different ones behind.
+    columns = [setting_column(key) for key in keys if key.partition(".")[0] != "pruner"]
     distinct = {column.key: len({column.show(row) for row in rows}) for column in columns}
     differing = [column for column in columns if distinct[column.key] > 1]
     differing.sort(key=lambda column: (column.key not in typed, distinct[column.key]))

@@ -44,6 +44,8 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     notes += best_run_tested(rows)
     if any(row.is_finished and not row.has_result for row in rows):
         notes.append("Diverged runs are results without a figure: they rank last among the finished.")
+    if any(row.status == Status.PRUNED for row in rows):
+        notes.append("Pruned runs were stopped before their end: they rank after the completed ones.")
     if any(row.is_unfinished for row in rows):
         notes.append("Runs that are not finished have no rank; their figures are those so far.")
     return notes

@@ -56,7 +56,7 @@ def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
         done = cell.read() if cell.result is not None else None
-        if cell.folder is not None and done is not None and done.status.is_finished:
+        if cell.folder is not None and done is not None and done.status.is_final:
             cell.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
@@ -114,7 +114,7 @@ def _is_finished(cell: Cell) -> bool:
         record = cell.folder.read()
     except RecordError:
         return False  # the inspection says what is wrong with it
-    if not record.status.is_finished or record.composition != cell.composition:
+    if not record.status.is_final or record.composition != cell.composition:
         return False
     cell.report.run_id = record.run_id
     cell.complete(record)

@@ -39,6 +39,7 @@ def run_epochs(
     bn_reestimate: int = 0,
     new_totals: Callable[[], Totals],
     progress: Progress,
+    after_batch: Callable[[int, int, int, Totals], None] | None = None,
 ) -> Iterator[tuple[dict[str, Any], dict[str, Totals]]]:
     """Train through `epochs` (counted from 1); yields each epoch's metrics row and the totals of its measurements.
 
@@ -46,6 +47,9 @@ def run_epochs(
     evaluation mode. With `bn_reestimate` the test and validation images are measured once more, as `test_bn` and
     `val_bn`, with BatchNorm statistics from so many training batches. `seconds` is the whole epoch,
     `examples_per_second` the training part alone.
+
+    `after_batch` hears of every training batch: the epoch, how many are done of how many, and the totals so far; what
+    it raises ends the run.
 
     Raises:
         DivergedError: a loss became NaN or infinite; noticed within a second.
@@ -58,7 +62,7 @@ def run_epochs(
         began = time.perf_counter()
 
         step.network.train()
-        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train))
+        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train), after_batch)
         row["train_loss"], row["train_acc"] = trained.read()
         row["examples_per_second"] = trained.examples / (time.perf_counter() - began)
 
@@ -112,6 +116,7 @@ class Pass:
         work: Callable[[Tensor, Tensor, Totals], None],
         batches: Iterable[tuple[Tensor, Tensor]],
         count: int,
+        after_batch: Callable[[int, int, int, Totals], None] | None = None,
     ) -> Totals:
         """Do `work` with each of the `count` batches."""
         totals, began = self._new_totals(), time.perf_counter()
@@ -123,6 +128,8 @@ class Pass:
                 _finite(means, phase, epoch)
                 rate = totals.examples / (time.perf_counter() - began)
                 self._progress.batch(phase, epoch, done, count, means.loss, means.acc, rate)
+            if after_batch is not None:
+                after_batch(epoch, done, count, totals)
         _finite(totals.read(), phase, epoch)
         return totals
 
