@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from sweeps import config as schema
 from sweeps import identity
 
-_HOW_IT_IS_DONE = re.compile(
+HOW_IT_IS_DONE = re.compile(
     r"\+*(sweep|output|plan|repeats|zip|exclude|on_failure|stop_after|retries|timeout|on_mismatch|pruner(\.\w+)?)="
 )
 
@@ -48,6 +48,6 @@ class Composition:
         if not self._readable or any("oc.env" in override for override in overrides):
             return ""
         digest = self._digest.copy()
-        kept = [override for override in overrides if not _HOW_IT_IS_DONE.match(override)]
+        kept = [override for override in overrides if not HOW_IT_IS_DONE.match(override)]
         digest.update("\0".join(kept).encode())
         return digest.hexdigest()[:16]

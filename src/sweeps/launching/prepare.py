@@ -52,6 +52,18 @@ def prepare(
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
 
 
+def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
+    """Compose and check cells that may come; the first that cannot work refuses the sweep.
+
+    Raises:
+        ConfigError: names its overrides and what is wrong.
+    """
+    cells = [Cell(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
+    for cell, report in zip(cells, _inspect(cells, folder, pool, stop), strict=True):
+        if report.error:
+            raise ConfigError(f"{','.join(cell.overrides)}: {report.error}. No run was started")
+
+
 def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
