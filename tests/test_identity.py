@@ -18,6 +18,10 @@ WITHOUT_EFFECT = {
     "device",
     "tracker",
     "plan",
+    "repeats",
+    "zip",
+    "exclude",
+    "pruner",
     "on_failure",
     "stop_after",
     "retries",
@@ -31,6 +35,7 @@ WITHOUT_EFFECT = {
     "trainer.threads",
     "trainer.checkpoint_every",
     "trainer.save_weights",
+    "trainer.save_predictions",
 }
 
 NONE = "the settings are the same, but the release gives them another meaning"

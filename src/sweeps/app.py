@@ -10,6 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,6 +36,11 @@ def task(cfg: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     if cfg.plan:  # a sweep is planned by its launcher, which runs no task
         raise ConfigError("plan=true plans a sweep and needs -m: python -m sweeps -m plan=true ...; no run was started")
+    if cfg.repeats is not None and hydra_config.mode is RunMode.RUN:
+        raise ConfigError(
+            f"repeats={cfg.repeats} repeats the cells of a sweep and needs -m: python -m sweeps -m "
+            f"repeats={cfg.repeats} ...; no run was started"
+        )
     folder = RunDir(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     try:

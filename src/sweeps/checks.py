@@ -38,17 +38,42 @@ def check(config: Mapping[str, Any]) -> None:
     if lookup(config, "optim.lr") is None:
         raise ConfigError("optim.lr is missing: every optimizer's YAML needs a learning rate, such as lr: 0.1")
     metric = config["objective"]["metric"]
-    if metric.startswith("val_") and not config["dataset"]["validation"]:
-        raise ConfigError(f"objective.metric={metric} needs images held out: dataset.validation=0.1, or use test_acc")
-    if "_bn_" in metric and not config["trainer"]["bn_reestimate"]:
-        raise ConfigError(f"objective.metric={metric} needs statistics estimated anew: trainer.bn_reestimate=50")
-    if metric.startswith("train_eval_") and not config["trainer"]["evaluate_train"]:
-        raise ConfigError(f"objective.metric={metric} needs that pass: trainer.evaluate_train=true")
+    _check_measured(config, "objective.metric", metric)
+    _check_pruner(config)
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
         raise ConfigError(
             f"dataset.labels has {len(config['dataset']['labels'])} names for "
             f"dataset.classes={config['dataset']['classes']}: name every class once"
         )
+
+
+def _check_pruner(config: Mapping[str, Any]) -> None:
+    pruner = config["pruner"]
+    every, metric = pruner["report_every"], pruner["metric"]
+    if every > 1 and every != int(every):
+        raise ConfigError(f"pruner.report_every={every} is refused: whole epochs, or a fraction of one such as 0.25")
+    if pruner["first"] < every:
+        raise ConfigError(
+            f"pruner.first={pruner['first']} is refused: nothing is known before the first report, after "
+            f"pruner.report_every={every} epochs; report more often, such as pruner.report_every=0.25"
+        )
+    if every < 1 and metric not in ("auto", "train_loss", "train_acc"):
+        raise ConfigError(
+            f"pruner.metric={metric} is refused with pruner.report_every={every}: within an epoch only train_loss and "
+            "train_acc are known"
+        )
+    if metric != "auto":
+        _check_measured(config, "pruner.metric", metric)
+
+
+def _check_measured(config: Mapping[str, Any], key: str, metric: str) -> None:
+    """Refuse a metric that this run does not measure."""
+    if metric.startswith("val_") and not config["dataset"]["validation"]:
+        raise ConfigError(f"{key}={metric} needs images held out: dataset.validation=0.1, or use test_acc")
+    if "_bn_" in metric and not config["trainer"]["bn_reestimate"]:
+        raise ConfigError(f"{key}={metric} needs statistics estimated anew: trainer.bn_reestimate=50")
+    if metric.startswith("train_eval_") and not config["trainer"]["evaluate_train"]:
+        raise ConfigError(f"{key}={metric} needs that pass: trainer.evaluate_train=true")
 
 
 def check_targets(config: Any) -> None:
@@ -123,6 +148,16 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("augment.contrast", "a relative change from 0 to 1", _fraction),
     ("augment.saturation", "a relative change from 0 to 1", _fraction),
     ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
+    ("pruner.name", *_one_of("none", "median", "asha", "hyperband", "halving", "patience")),
+    ("pruner.metric", *_one_of(*_METRICS)),
+    ("pruner.report_every", "a number of epochs above 0, such as 1 or 0.25", _positive),
+    ("pruner.first", "a number of epochs above 0, such as 1", _positive),
+    ("pruner.factor", "one in how many goes on: at least 2", lambda v: _number(v) and v >= 2),
+    ("pruner.least", "at least one other run", _positive),
+    ("pruner.patience", "a number of epochs above 0", _positive),
+    ("pruner.min_delta", "a number of at least 0", _not_negative),
+    ("pruner.budget", "a number of epochs above 0; null is no limit", _positive),
+    ("repeats", "at least one seed: repeats=5 is seed=0,1,2,3,4; null is the one of seed=", _positive),
     ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
     ("init", *_one_of(*INITS)),
     ("objective.metric", *_one_of(*_METRICS)),

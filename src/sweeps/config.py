@@ -69,6 +69,7 @@ class TrainerConfig:
     threads: int | None = None
     checkpoint_every: int = 1
     save_weights: bool = True
+    save_predictions: bool = True
 
 
 @dataclass
@@ -77,6 +78,23 @@ class ObjectiveConfig:
 
     metric: str = "auto"
     epoch: str = "last"
+
+
+@dataclass
+class PrunerConfig:
+    """Which runs are stopped before their end (see `conf/pruner/none.yaml`)."""
+
+    name: str = "none"
+    metric: str = "auto"
+    report_every: float = 1.0
+    first: float = 1.0
+    factor: int = 3
+    least: int = 4
+    patience: float = 3.0
+    min_delta: float = 0.0
+    budget: float | None = None
+    extend: bool = False
+    keep_checkpoint: bool = True
 
 
 @dataclass
@@ -92,12 +110,16 @@ class SweepsConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracker: dict[str, Any] = MISSING
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    pruner: PrunerConfig = field(default_factory=PrunerConfig)
     init: str = "xavier"
     seed: int = 0
     device: str = "auto"
     sweep: str = MISSING
     output: str = "multirun"
     plan: bool = False
+    repeats: int | None = None
+    zip: list[Any] = field(default_factory=list)
+    exclude: list[Any] = field(default_factory=list)
     on_failure: str = "continue"
     stop_after: int | None = None
     retries: int = 0

@@ -20,6 +20,10 @@ _WITHOUT_EFFECT = (
     "device",
     "tracker",
     "plan",
+    "repeats",
+    "zip",
+    "exclude",
+    "pruner",
     "on_failure",
     "stop_after",
     "retries",
@@ -33,6 +37,7 @@ _WITHOUT_EFFECT = (
     "trainer.threads",
     "trainer.checkpoint_every",
     "trainer.save_weights",
+    "trainer.save_predictions",
 )
 
 

@@ -25,6 +25,15 @@ class DivergedError(Exception):
     """A loss became NaN or infinite: a result of the run, not an error of the program."""
 
 
+class PrunedError(Exception):
+    """A run was told to stop after `at` epochs, before its end: a result of the sweep, not an error of the program."""
+
+    def __init__(self, reason: Failure, at: float) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+        self.at = at
+
+
 def new_record(config: dict[str, Any], *, name: str, overrides: Sequence[str]) -> RunRecord:
     """The record of a run that has not begun."""
     metric, direction, split = objective_of(config)
@@ -91,6 +100,9 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
         record.status = Status.DIVERGED
         record.objective.value = None
         record.error = Failure("diverged", str(error), advice="a smaller optim.lr, or trainer.clip_norm=1")
+    except PrunedError as error:
+        record.status = Status.PRUNED
+        record.error, record.stopped_at = error.reason, error.at
     except Exception as error:
         record.status = Status.FAILED
         record.error = describe_failure(error, record.config)
@@ -102,7 +114,7 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
         record.ended = now()
         record.peak_memory = record.peak_memory or peak_rss()
         folder.write(record)
-        if record.status.is_finished:
+        if record.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)
         progress.end(record)
 

@@ -41,12 +41,18 @@ class Status(StrEnum):
         """Whether the run has its result, so that repeating the command has nothing left to do."""
         return self in (Status.COMPLETED, Status.DIVERGED, Status.PRUNED)
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can go on from here; a pruned run can, and keeps its checkpoint."""
+        return self in (Status.COMPLETED, Status.DIVERGED)
+
 
 @dataclass
 class Failure:
     """Why a run failed: its kind, text, the end of its traceback, and advice: an override that may help.
 
-    Kinds: `config`, `data`, `oom`, `killed`, `timeout`, `error`, and `diverged` for a run whose loss blew up.
+    Kinds: `config`, `data`, `oom`, `killed`, `timeout`, `error`; and of runs that did not fail, `diverged` for one
+    whose loss blew up, `pruned` for one that was told to stop and `paused` for one at the end of its budget.
     """
 
     kind: str
@@ -77,7 +83,8 @@ class RunRecord:
     `seconds` counts training and evaluation, not start-up; `examples_per_second` counts training examples against
     training time alone; `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started`
     and `ended` are ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images:
-    equal ones prove that two runs saw the same batches. `composition` is a hash of what the config was composed
+    equal ones prove that two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts
+    of one included. `composition` is a hash of what the config was composed
     from: with an equal one, the config need not be composed again to know that it is the same. `process` is who
     trains, or trained, the run.
     """
@@ -102,6 +109,7 @@ class RunRecord:
     attempts: int = 0
     peak_memory: int | None = None
     data_order: str = ""
+    stopped_at: float | None = None
     composition: str = ""
     schema_version: int = SCHEMA_VERSION
 
@@ -157,6 +165,7 @@ class RunDir:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint.pt"
         self.weights = self.path / "weights.safetensors"
+        self.predictions = self.path / "predictions.safetensors"
         self.tensorboard = self.path / "tensorboard"
         self.log = self.path / "run.log"
 
@@ -193,7 +202,7 @@ class RunDir:
     def clear(self) -> None:
         """Delete what a run has left here."""
         shutil.rmtree(self.tensorboard, ignore_errors=True)
-        for path in (self.record, self.metrics, self.checkpoint, self.weights):
+        for path in (self.record, self.metrics, self.checkpoint, self.weights, self.predictions):
             path.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

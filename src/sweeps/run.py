@@ -20,9 +20,10 @@ from sweeps.devices import choose_device, describe_device, peak_memory, release_
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.files import atomic_write
 from sweeps.identity import run_id
-from sweeps.lifecycle import new_record, previous_record, recording, summarize
+from sweeps.lifecycle import PrunedError, new_record, previous_record, recording, summarize
 from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
+from sweeps.pruning import Reporter, goes_on, reporter_of
 from sweeps.records import RunDir, RunRecord
 from sweeps.tracking import NullTracker
 from sweeps.training import Engine, Loaders, Step, Totals, checkpoint, is_time, run_epochs
@@ -54,8 +55,9 @@ def run(
         Exception: whatever else went wrong, after it was written into the record.
     """
     previous = previous_record(folder, config)
-    if previous is not None and (previous.status.is_finished or previous.run_id != run_id(config)):
-        if previous.run_id == run_id(config):
+    is_kept = previous is not None and previous.run_id != run_id(config)
+    if previous is not None and (is_kept or (previous.status.is_finished and not goes_on(previous, config))):
+        if not is_kept and previous.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)
         return previous
@@ -85,10 +87,14 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     rows = _restore(folder, record, step, device, len(data.train))
+    reporter = reporter_of(config, folder.path.parent)
     summarize(record, rows)
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
 
+    stop = reporter.resume()
+    if stop is not None:
+        raise PrunedError(stop, reporter.reached or len(rows))
     tracker: NullTracker = make(config["tracker"])
     tracker.open(folder, epochs_done=len(rows))
     try:
@@ -103,26 +109,39 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             bn_reestimate=trainer["bn_reestimate"],
             new_totals=lambda: Totals(config["dataset"]["classes"], device),
             progress=progress,
+            after_batch=functools.partial(_report_batch, reporter),
         )
-        for row, tested in epochs:
+        for row, measured in epochs:
             rows.append(row)
             folder.append_metrics(row)
             tracker.epoch(row)
             if row["epoch"] == trainer["epochs"]:
-                tracker.confusion(tested.confusion(), config["dataset"]["labels"])
+                tracker.confusion(measured["test"].confusion(), config["dataset"]["labels"])
+                if trainer["save_predictions"]:
+                    checkpoint.save_predictions(folder, measured)
             stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
-            if stopping or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
+            stop = reporter.epoch(row)
+            keeps = stop is not None and config["pruner"]["keep_checkpoint"]
+            if stopping or keeps or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
                 checkpoint.save(folder, record.run_id, row["epoch"], step)
             summarize(record, rows)
             record.peak_memory = peak_memory(device)
             folder.write(record)
             progress.epoch(row)
+            if stop is not None:
+                raise PrunedError(stop, row["epoch"])
             if stopping:
                 raise Interrupted
     finally:
         tracker.close()
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
+
+
+def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:
+    stop = reporter.batch(epoch, done, total, totals)
+    if stop is not None:
+        raise PrunedError(stop, reporter.reached)
 
 
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:

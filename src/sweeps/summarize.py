@@ -11,6 +11,7 @@ from rich.console import Console
 
 from sweeps.analysis import export, tables
 from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
+from sweeps.analysis.compare import compare
 from sweeps.analysis.groups import Group, group_by
 from sweeps.analysis.ranking import rank, sentences
 from sweeps.analysis.rows import RunRow, load
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         rows = rank(load(args.folders))
-        text = _grouped(rows, args) if args.group_by else _ranked(rows, args)
+        text = _answer(rows, args)
         if args.output is not None:
             _write(args.output, text)
             return 0
@@ -51,10 +52,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--group-by", metavar="KEY[,KEY]", help="mean, std and n of the runs that agree in these: model,lr"
     )
+    parser.add_argument(
+        "--compare",
+        metavar=("A", "B"),
+        nargs=2,
+        help="is A better than B? Each names a cell: nin, or model=nin,optim.lr=0.1",
+    )
     parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json hold figures in full")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
     parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last epoch")
     return parser
+
+
+def _answer(rows: list[RunRow], args: argparse.Namespace) -> str:
+    if args.compare:
+        return _compared(rows, args)
+    return _grouped(rows, args) if args.group_by else _ranked(rows, args)
+
+
+def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
+    if args.group_by or args.sort or args.format in ("csv", "latex"):
+        raise ConfigError(
+            "--compare answers in a sentence: leave out --group-by and --sort, and choose --format table, md or json"
+        )
+    comparison = compare(rows, *args.compare)
+    if args.format == "json":
+        return export.comparison_to_json(comparison)
+    gap = "\n\n" if args.format == "md" else "\n"
+    return gap.join([comparison.sentence, *comparison.notes]) + "\n"
 
 
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:

@@ -95,7 +95,9 @@ def test_a_chosen_run_of_a_validation_split_also_reports_the_test_set(run_in, st
     run_in(rows=rows, objective=("val_acc", "max", "best", "val"))
     (row,) = loaded = analysis.load([study])
     assert (row.value, row.test_acc, row.best_acc, row.last_acc) == (0.7, 0.65, 0.7, 0.6)
-    assert "test_acc" in [column.key for column in columns_of(loaded)]
+    assert "test_acc" not in [column.key for column in columns_of(loaded)], "all of them would be an invitation"
+    notes = analysis.ranking_table(analysis.rank(loaded)).notes
+    assert "The best run has a test accuracy of 0.6500; the test set took no part in the choice." in notes
 
 
 def test_all_metrics(run_in, study):

@@ -108,7 +108,7 @@ def test_a_summary_leaves_out_what_there_is_not(run_in, study):
 def test_a_summary_has_all_three_tables(sweep):
     console = Console(file=io.StringIO(), width=100)
     analysis.print_summary(console, sweep)
-    for part in ("11 runs", "test_acc by model and learning rate", "3 runs with a problem"):
+    for part in ("11 runs", "test_acc by model and learning rate", "cells over their seeds", "3 runs with a problem"):
         assert part in console.file.getvalue()
 
 

@@ -4,13 +4,14 @@ Hydra executes this module on every start, so nothing heavy is imported here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -54,6 +55,12 @@ class LocalLauncher(Launcher):
 
         return launch(self.hydra_context, self.task_function, self.config, job_overrides, initial_job_idx, self.options)
 
+    def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
+        """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
+        from sweeps.launching.local import launch_feed
+
+        launch_feed(self.hydra_context, self.task_function, self.config, feed, samples, self.options)
+
 
 @dataclass
 class GridSweeperConfig:
@@ -74,5 +81,48 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
         from sweeps.launching.grid import sweep
+
+        return sweep(self, arguments)
+
+
+@dataclass
+class SearchSweeperConfig:
+    """`hydra/sweeper=search`: optuna chooses the runs (`pip install 'hydra-sweeps[search]'`).
+
+    The swept values are the space: lists, choice(), glob(), range(), interval(), tag(log, interval()), int(interval()).
+    """
+
+    _target_: str = "hydra_plugins.sweeps.plugins.SearchSweeper"
+    sampler: str = "tpe"  # tpe, gp (needs scipy), cmaes (pip install cmaes), qmc, random, grid
+    n_trials: int = 20  # in all: repeating the command goes on until there are so many
+    seed: int = 0  # of the sampler; with one worker the same seed chooses the same trials
+    # What is optimised: objective (see objective.metric) and, less being better, seconds, parameters, peak_memory.
+    objectives: list[str] = field(default_factory=lambda: ["objective"])
+    batch_size: int = 8  # trials at a time under launchers that are not local; those are asked for one by one
+    params: dict[str, str] | None = None  # swept keys that an experiment sets; the command line wins
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchSweeperConfig, provider="sweeps")
+
+
+class SearchSweeper(Sweeper):
+    """Trials until there are enough (`hydra/sweeper=search`)."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher, and remember what `sweep` needs."""
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Do the trials that are left."""
+        from sweeps.search import sweep
 
         return sweep(self, arguments)

@@ -100,7 +100,10 @@ def _measured(rows: Sequence[RunRow]) -> Iterator[Column]:
     yield _column("best_acc", "best\nacc", form, largest_first=True, gives_way=0 if by_best and by_accuracy else 3)
     yield _column("last_acc", "last\nacc", form, largest_first=True, gives_way=0 if by_last and by_accuracy else 2)
     yield _column("loss", "loss", form, gives_way=0 if by_loss else 4)
-    if any(row.test_acc is not None for row in rows) and any(criterion.prefix != "test" for criterion in found):
+    # With held-out images the test figure is for the chosen run alone: to see all of them is to choose by them.
+    if any(row.test_acc is not None for row in rows) and any(
+        one.prefix != "test" and one.split != "val" for one in found
+    ):
         yield _column("test_acc", "test\nacc", form, largest_first=True)
     yield _column("parameters", "params", text.quantity, gives_way=6)
     yield _column("seconds", "s", text.duration, gives_way=5)
@@ -146,7 +149,9 @@ def varying(rows: Sequence[RunRow]) -> list[Column]:
 
 def _candidates(rows: Sequence[RunRow], typed: set[str]) -> list[Column]:
     """Settings that differ, typed ones first, then those with few values; at last what tells repeats apart."""
-    columns = [setting_column(key) for key in dict.fromkeys(key for row in rows for key in row.settings)]
+    keys = dict.fromkeys(key for row in rows for key in row.settings)
+    # How far a run was taken is no setting of it: the rounds of a sweep leave different ones behind.
+    columns = [setting_column(key) for key in keys if key.partition(".")[0] != "pruner"]
     distinct = {column.key: len({column.show(row) for row in rows}) for column in columns}
     differing = [column for column in columns if distinct[column.key] > 1]
     differing.sort(key=lambda column: (column.key not in typed, distinct[column.key]))

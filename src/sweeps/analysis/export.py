@@ -7,7 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from sweeps.analysis.advice import advice
+from sweeps.analysis.cells import Cell, cell_columns, cells_of, judged
 from sweeps.analysis.columns import Column
+from sweeps.analysis.compare import Comparison
 from sweeps.analysis.groups import Group, matrix_of
 from sweeps.analysis.ranking import is_best, sentences
 from sweeps.analysis.rows import RunRow
@@ -95,7 +98,44 @@ def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
         for place, group in matrix.cells.items()
     ]  # fmt: skip
     runs = [{**run_fields(row, columns), "is_best": is_best(row)} for row in rows]
-    return _dump({"ranked_on": sentences(rows), "runs": runs, "matrix": cells})
+    keys = cell_columns(rows)
+    over_seeds = judged(cells_of(rows, keys))
+    return _dump(
+        {
+            "ranked_on": sentences(rows),
+            "runs": runs,
+            "matrix": cells,
+            "cells": [cell_fields(cell, keys) for cell in over_seeds],
+            "advice": advice(rows, over_seeds),
+        }
+    )
+
+
+def cell_fields(cell: Cell, columns: Sequence[Column]) -> dict[str, Any]:
+    """One cell over its seeds."""
+    between = cell.interval
+    return {
+        "cell": cell.label,
+        **{column.key: column.get(cell.rows[0]) for column in columns},
+        "objective": cell.criterion.metric if cell.criterion else None,
+        "split": cell.criterion.split if cell.criterion else None,
+        "n": cell.n,
+        "mean": cell.mean,
+        "std": cell.std,
+        "low": between.low if between else None,
+        "high": between.high if between else None,
+        "interval": between.method if between else None,
+        "collapsed": cell.collapsed,
+        "runs": len(cell.rows),
+        "by_seed": {str(seed): value for seed, value in sorted(cell.by_seed.items())},
+        "standing": cell.standing,
+        "p": cell.p,
+    }
+
+
+def comparison_to_json(comparison: Comparison) -> str:
+    """The answer of `--compare` with every figure that it rests on."""
+    return _dump(comparison.fields())
 
 
 def groups_to_json(rows: Sequence[RunRow], groups: Sequence[Group], keys: Sequence[Column]) -> str:

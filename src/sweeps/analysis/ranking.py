@@ -1,6 +1,7 @@
 """The order of runs, and the sentences that say what it was chosen on.
 
-The rule: finished runs by their objective, those without one (diverged) last among them; then runs under way, by
+The rule: finished runs by their objective, after the completed ones those that were pruned, whose figures are of fewer
+epochs, and last among them those without one (diverged); then runs under way, by
 their figures so far; then failed ones; then unreadable ones. Equal values share a rank and keep the order of their
 paths. Only finished runs have a rank: a run under way may still change.
 
@@ -28,10 +29,10 @@ def rank(rows: Sequence[RunRow]) -> list[RunRow]:
     """`rows` in the order of the rule above, `rank` filled in for the finished ones."""
     places = {criterion: place for place, criterion in enumerate(criteria(rows))}
 
-    def key(row: RunRow) -> tuple[int, int, bool, float]:
+    def key(row: RunRow) -> tuple[int, int, bool, bool, float]:
         place = places[row.criterion] if row.criterion else 0
         gain = row.criterion.gain(row.value) if row.criterion and row.value is not None else None
-        return _phase(row), place, gain is None, -(gain or 0.0)
+        return _phase(row), place, gain is None, row.status == Status.PRUNED, -(gain or 0.0)
 
     ranked: list[RunRow] = []
     standing: Counter[Criterion | None] = Counter()

@@ -85,7 +85,7 @@ class RunRow:
     @property
     def is_troubled(self) -> bool:
         """Whether something went wrong that is not a result: a failure, a damaged file."""
-        return bool(self.problem_kind) and self.status != Status.DIVERGED
+        return bool(self.problem_kind) and self.status not in (Status.DIVERGED, Status.PRUNED)
 
     @property
     def has_result(self) -> bool:

@@ -1,15 +1,19 @@
 """The tables of a summary, as sheets that print on a rich console and export as text."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from sweeps.analysis import text
+from sweeps.analysis.advice import advice
+from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
 from sweeps.analysis.ranking import chosen_on, criteria, images, is_best, rank, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
+from sweeps.analysis.selection import best_run_tested, chosen_figure
 from sweeps.analysis.sheet import Head, Line, Sheet
 from sweeps.records import Status
 
@@ -37,8 +41,11 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
         notes.append(f"acc and loss are those of {images(splits.pop())}, loss in the epoch that is ranked.")
     if any(is_best(row) for row in rows):
         notes[-1] += f" The best is marked {_MARK}."
+    notes += best_run_tested(rows)
     if any(row.is_finished and not row.has_result for row in rows):
         notes.append("Diverged runs are results without a figure: they rank last among the finished.")
+    if any(row.status == Status.PRUNED for row in rows):
+        notes.append("Pruned runs were stopped before their end: they rank after the completed ones.")
     if any(row.is_unfinished for row in rows):
         notes.append("Runs that are not finished have no rank; their figures are those so far.")
     return notes
@@ -131,6 +138,62 @@ def _group_notes(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequenc
     return notes
 
 
+def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> Sheet | None:
+    """What every setting achieves over its seeds, and which ones tie with the best; None where nothing was repeated."""
+    columns = cell_columns(rows)
+    cells = judged(cells_of(rows, columns)) if cells is None else cells
+    if not has_repeats(cells):
+        return None
+    telling = [at for at in range(len(columns)) if len({cell.keys[at] for cell in cells}) > 1] or [0]
+    mixed = len({cell.criterion for cell in cells}) > 1
+    heads = [Head(columns[at].header, columns[at].right) for at in telling]
+    heads += [Head("ranked by", right=False)] if mixed else []
+    heads += [*map(Head, ("n", "mean", "std", "95 % interval", "collapsed")), Head("against the best", right=False)]
+    lines = []
+    for cell in cells:
+        mark = _MARK if cell.standing == BEST else "=" if cell.standing == TIED else ""
+        between = cell.interval
+        lines.append(
+            Line(
+                [
+                    *(cell.keys[at] for at in telling),
+                    *([cell.criterion.metric if cell.criterion else text.BLANK] if mixed else []),
+                    str(cell.n),
+                    f"{mark}{text.fraction(cell.mean)}",
+                    text.fraction(cell.std),
+                    text.BLANK if between is None else f"[{text.fraction(between.low)}, {text.fraction(between.high)}]",
+                    f"{cell.collapsed}/{len(cell.rows)}" if cell.collapsed else text.BLANK,
+                    cell.standing if cell.p is None else f"{cell.standing}, {text.p_value(cell.p)}",
+                ],
+                _BEST if mark else "",
+            )
+        )  # fmt: skip
+    return Sheet(f"{text.plural(len(cells), 'cell')} over their seeds", heads, lines, _cells_notes(rows, cells))
+
+
+def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
+    notes = sentences(rows, "cell")
+    notes[-1] += f" It is marked {_MARK}, and = are those that tie with it: no test tells them apart."
+    methods = dict.fromkeys(cell.interval.method for cell in cells if cell.interval is not None)
+    notes.append(
+        f"Intervals of the mean by {' or '.join(methods)}; p of paired t tests on matched seeds, corrected for all "
+        "pairs of cells (Holm). Two cells by name: --compare A B."
+    )
+    if any(cell.n == 1 for cell in cells):
+        notes.append("n = 1 is not evidence: the next seed may give another order.")
+    if any(cell.apart for cell in cells):
+        counts = Counter(status for cell in cells for status in cell.apart.elements())
+        named = ", ".join(f"{count} {status}" for status, count in counts.items())
+        notes.append(f"Runs without a full figure stand apart from the means: {named}.")
+    return [*notes, *chosen_figure(cells)]
+
+
+def advice_table(rows: Sequence[RunRow], cells: Sequence[Cell]) -> Sheet | None:
+    """What the figures suggest to do next; None where there is nothing to say."""
+    lines = [Line([sentence]) for sentence in advice(rows, cells)]
+    return Sheet("Advice", [Head("what the figures suggest", right=False)], lines) if lines else None
+
+
 def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
     """What failed and why, unreadable records and damaged metrics included; None where nothing did.
 
@@ -156,7 +219,14 @@ def summary(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> 
     matrix = matrix_table(rows)
     if matrix is not None and len(matrix.lines) * (len(matrix.heads) - 1) < 2:
         matrix = None
-    found = [ranking_table(rows, columns), matrix, failures_table(rows)]
+    cells = judged(cells_of(rows))
+    found = [
+        ranking_table(rows, columns),
+        matrix,
+        cells_table(rows, cells),
+        failures_table(rows),
+        advice_table(rows, cells),
+    ]
     return [sheet for sheet in found if sheet is not None]
 
 

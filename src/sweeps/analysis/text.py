@@ -54,6 +54,11 @@ def fraction(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
+def p_value(value: float) -> str:
+    """`p = 0.031`: a p-value with two significant digits, and no smaller than anybody believes."""
+    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
+
+
 def duration(value: float | None) -> str:
     """Seconds, with a tenth as long as it can matter."""
     if value is None:

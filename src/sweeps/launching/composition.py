@@ -4,6 +4,7 @@ Composing costs a tenth of a second; recognising 500 finished cells by their has
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,9 @@ from hydra.core.config_loader import ConfigLoader
 from sweeps import config as schema
 from sweeps import identity
 
-_HOW_IT_IS_DONE = ("sweep", "output", "plan", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
+HOW_IT_IS_DONE = re.compile(
+    r"\+*(sweep|output|plan|repeats|zip|exclude|on_failure|stop_after|retries|timeout|on_mismatch|pruner(\.\w+)?)="
+)
 
 
 class Composition:
@@ -45,6 +48,6 @@ class Composition:
         if not self._readable or any("oc.env" in override for override in overrides):
             return ""
         digest = self._digest.copy()
-        kept = [override for override in overrides if override.partition("=")[0].lstrip("+") not in _HOW_IT_IS_DONE]
+        kept = [override for override in overrides if not HOW_IT_IS_DONE.match(override)]
         digest.update("\0".join(kept).encode())
         return digest.hexdigest()[:16]

@@ -16,6 +16,7 @@ from sweeps.launching.cells import Cost, Report
 from sweeps.launching.setup import Setup
 from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
+from sweeps.pruning import goes_on
 from sweeps.records import RunDir
 from sweeps.run import build, check_parts, inspect
 from sweeps.training import RECORDED_AFTER, Totals
@@ -49,7 +50,7 @@ class Inspector:
         record = previous or new_record(config, name=name, overrides=overrides)
         record.parameters = profile.parameters
         kept = record.run_id != run_id(config)  # on_mismatch=keep: the folder holds another run, which stays
-        finished = kept or record.status.is_finished
+        finished = kept or (record.status.is_finished and not goes_on(record, config))
         declare = not kept and (previous is None or record.composition != composition)
         record.composition = composition
         return Report(

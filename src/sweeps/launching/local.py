@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -16,8 +16,8 @@ from sweeps.launching.composition import Composition
 from sweeps.launching.inline import InlinePool
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
-from sweeps.launching.prepare import declare, prepare, say_what_is_left
-from sweeps.launching.scheduler import Policy, Scheduler
+from sweeps.launching.prepare import check_samples, declare, prepare, say_what_is_left
+from sweeps.launching.scheduler import Feed, Policy, Scheduler
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
 from sweeps.launching.slots import Slot, check_count, make_slots
@@ -72,6 +72,51 @@ def launch(
     return [cell.result for cell in cells if cell.result is not None]
 
 
+def launch_feed(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    feed: "CountedFeed",
+    samples: Sequence[Sequence[str]],
+    options: Mapping[str, Any],
+) -> None:
+    """Do the cells that `feed` makes, one whenever a worker is free, until it has no more.
+
+    Raises:
+        ConfigError: one of `samples`, overrides of cells as it may make them, cannot work; no run was started.
+        KeyboardInterrupt: somebody asked to stop; the same command goes on from there.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    folder = Path(config.hydra.sweep.dir)
+    wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
+    runs_per_gpu = options.get("runs_per_gpu", 1)
+    # As many workers for what is left as for all of it: the number of threads follows from that.
+    slots = make_slots(jobs=feed.total, device=str(config.device), runs_per_gpu=runs_per_gpu, **wanted)
+    setup = Setup(context, task, config, _pinned(config, folder, slots))
+    view = View(folder.name, Console(), total=feed.total, finished=feed.finished)
+    view.note(f"{view.title}: {feed.total} trials, {feed.finished} finished before, {feed.total - feed.finished} to do")
+    if not feed.has_more:
+        return
+    with stop_on_signals() as stop, _pool(slots, setup, options.get("recycle_after"), view, stop) as pool:
+        check_samples(samples, folder, pool, stop)
+        note_invocation(folder, [slot.name for slot in slots])
+        view.open()
+        try:
+            Scheduler([], pool, policy_of(config), view, keep_config=False, feed=feed).run(stop)
+        finally:
+            view.close()
+    if stop:
+        raise KeyboardInterrupt
+
+
+class CountedFeed(Feed, Protocol):
+    """A feed that knows how many cells it makes in all, and how many were done before."""
+
+    total: int
+    finished: int
+
+
 def _run(
     cells: Sequence[Cell],
     todo: Sequence[Cell],
@@ -82,11 +127,10 @@ def _run(
     *,
     keep_config: bool,
 ) -> None:
-    policy = Policy(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(Policy()).items()})
     view.finished = len(cells) - len(todo)
     view.open()
     try:
-        Scheduler(todo, pool, policy, view, keep_config=keep_config).run(stop)
+        Scheduler(todo, pool, policy_of(config), view, keep_config=keep_config).run(stop)
     finally:
         view.close()
     for cell in cells:
@@ -94,6 +138,11 @@ def _run(
             cell.result = cell.same_as.result
         elif cell.result is None and not stop:
             cell.fail(NotDone(f"{cell.name} was not done: the sweep stopped after a failure"))
+
+
+def policy_of(config: DictConfig) -> Policy:
+    """What the config says of failures; what it does not say is as it is by default."""
+    return Policy(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(Policy()).items()})
 
 
 def _pool(slots: Sequence[Slot], setup: Setup, recycle_after: int | None, view: View, stop: StopRequest) -> Pool:

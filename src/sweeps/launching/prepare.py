@@ -52,11 +52,23 @@ def prepare(
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
 
 
+def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
+    """Compose and check cells that may come; the first that cannot work refuses the sweep.
+
+    Raises:
+        ConfigError: names its overrides and what is wrong.
+    """
+    cells = [Cell(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
+    for cell, report in zip(cells, _inspect(cells, folder, pool, stop), strict=True):
+        if report.error:
+            raise ConfigError(f"{','.join(cell.overrides)}: {report.error}. No run was started")
+
+
 def declare(cells: Sequence[Cell]) -> None:
     """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
     for cell in cells:
         done = cell.read() if cell.result is not None else None
-        if cell.folder is not None and done is not None and done.status.is_finished:
+        if cell.folder is not None and done is not None and done.status.is_final:
             cell.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
@@ -114,7 +126,7 @@ def _is_finished(cell: Cell) -> bool:
         record = cell.folder.read()
     except RecordError:
         return False  # the inspection says what is wrong with it
-    if not record.status.is_finished or record.composition != cell.composition:
+    if not record.status.is_final or record.composition != cell.composition:
         return False
     cell.report.run_id = record.run_id
     cell.complete(record)

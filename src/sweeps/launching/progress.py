@@ -17,6 +17,7 @@ from sweeps.records import RunRecord, Status
 STYLES = {
     Status.COMPLETED: "green",
     Status.DIVERGED: "yellow",
+    Status.PRUNED: "dim",
     Status.RUNNING: "cyan",
     Status.FAILED: "bold red",
     Status.INTERRUPTED: "magenta",

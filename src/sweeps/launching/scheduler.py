@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from hydra.core.utils import JobReturn, JobStatus
 
@@ -29,15 +30,39 @@ class Policy:
     timeout: float | None = None
 
 
+class Feed(Protocol):
+    """Cells that are not known beforehand: one is made when a worker is free, from what the others came to."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there will be another cell."""
+
+    def next(self) -> Cell | None:
+        """A cell to run; None where there is none now."""
+
+    def settle(self) -> None:
+        """Take note of the cells that have their result."""
+
+
 class Scheduler:
     """Gives cells to idle workers until none is left, somebody asks to stop, or the policy says so."""
 
-    def __init__(self, cells: Sequence[Cell], pool: Pool, policy: Policy, view: View, *, keep_config: bool) -> None:
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        pool: Pool,
+        policy: Policy,
+        view: View,
+        *,
+        keep_config: bool,
+        feed: Feed | None = None,
+    ) -> None:
         self._waiting = list(cells)
         self._pool = pool
         self._policy = policy
         self._view = view
         self._keep_config = keep_config
+        self._feed = feed
         self._failures = 0
 
     @property
@@ -49,7 +74,7 @@ class Scheduler:
     def run(self, stop: StopRequest) -> None:
         """Do the cells; each has its `result` afterwards, or none where it was not done or interrupted."""
         asked = False
-        while self._waiting or self._pool.busy:
+        while self._waiting or self._pool.busy or (self._feed is not None and self._feed.has_more):
             if stop or self._enough:
                 if not asked:
                     self._pool.stop()
@@ -62,15 +87,20 @@ class Scheduler:
             for event in self._pool.poll(POLL_SECONDS):
                 self._handle(event, stopping=bool(stop) or self._enough)
             self._end_overdue()
+            if self._feed is not None:
+                self._feed.settle()
             self._view.refresh()
 
     def _fill(self) -> None:
         for worker in self._pool.idle:
             ready = [cell for cell in self._waiting if cell.not_before <= time.monotonic()]
-            if not ready:
+            if ready:
+                cell = ready[0]
+                self._waiting.remove(cell)
+            elif self._feed is not None and (made := self._feed.next()) is not None:
+                cell = made
+            else:
                 return
-            cell = ready[0]
-            self._waiting.remove(cell)
             cell.tries += 1
             self._view.start(worker.slot.name, cell)
             content = {"number": cell.number, "overrides": cell.overrides, "keep_config": self._keep_config}

@@ -10,6 +10,8 @@ from torch import nn
 
 from sweeps.files import atomic_write
 from sweeps.records import RunDir
+from sweeps.training.loop import KEPT
+from sweeps.training.metrics import Totals
 from sweeps.training.step import Step
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,15 @@ def save_weights(run: RunDir, network: nn.Module) -> None:
     """Write the final weights and buffers as safetensors, on the CPU, by their names in the network."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     atomic_write(run.weights, safetensors_bytes(tensors))
+
+
+def save_predictions(run: RunDir, measured: Mapping[str, Totals]) -> None:
+    """Write what the final network answered for every held-out image, beside the right answers: a byte each."""
+    tensors: dict[str, torch.Tensor] = {}
+    for split in KEPT:
+        if split in measured:
+            tensors[split], tensors[f"{split.removesuffix('_bn')}_labels"] = measured[split].answers()
+    atomic_write(run.predictions, safetensors_bytes(tensors))
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -17,6 +17,8 @@ from sweeps.training.metrics import Means, Totals
 from sweeps.training.reestimate import has_batch_norm, reestimated
 from sweeps.training.step import Step
 
+KEPT = ("test", "val", "test_bn", "val_bn")  # passes whose answers are remembered image by image
+
 
 @dataclass
 class Loaders:
@@ -37,13 +39,17 @@ def run_epochs(
     bn_reestimate: int = 0,
     new_totals: Callable[[], Totals],
     progress: Progress,
-) -> Iterator[tuple[dict[str, Any], Totals]]:
-    """Train through `epochs` (counted from 1); yields each epoch's metrics row and the totals of its test pass.
+    after_batch: Callable[[int, int, int, Totals], None] | None = None,
+) -> Iterator[tuple[dict[str, Any], dict[str, Totals]]]:
+    """Train through `epochs` (counted from 1); yields each epoch's metrics row and the totals of its measurements.
 
     `train_loss` and `train_acc` are running averages over the epoch; all other figures are measured after it, in
     evaluation mode. With `bn_reestimate` the test and validation images are measured once more, as `test_bn` and
     `val_bn`, with BatchNorm statistics from so many training batches. `seconds` is the whole epoch,
     `examples_per_second` the training part alone.
+
+    `after_batch` hears of every training batch: the epoch, how many are done of how many, and the totals so far; what
+    it raises ends the run.
 
     Raises:
         DivergedError: a loss became NaN or infinite; noticed within a second.
@@ -56,39 +62,42 @@ def run_epochs(
         began = time.perf_counter()
 
         step.network.train()
-        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train))
+        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train), after_batch)
         row["train_loss"], row["train_acc"] = trained.read()
         row["examples_per_second"] = trained.examples / (time.perf_counter() - began)
 
         step.network.eval()
-        tested = new_totals()
+        measured: dict[str, Totals] = {}
         with torch.inference_mode():
             for split, batches in splits.items():
                 if batches is None:
                     continue
-                measured = run_pass(split, epoch, step.evaluate, batches.in_order(), len(batches))
-                row[f"{split}_loss"], row[f"{split}_acc"] = measured.read()
-                tested = measured if split == "test" else tested
+                measured[split] = run_pass(split, epoch, step.evaluate, batches.in_order(), len(batches))
+                row[f"{split}_loss"], row[f"{split}_acc"] = measured[split].read()
         if bn_reestimate:
-            row |= _reestimated_figures(step, data, epoch, bn_reestimate, row, run_pass)
+            row |= _measure_reestimated(step, data, epoch, bn_reestimate, measured, run_pass)
 
         row["seconds"] = time.perf_counter() - began
-        yield row, tested
+        yield row, measured
 
 
-def _reestimated_figures(
-    step: Step, data: Loaders, epoch: int, count: int, row: dict[str, Any], run_pass: "Pass"
+def _measure_reestimated(
+    step: Step, data: Loaders, epoch: int, count: int, measured: dict[str, Totals], run_pass: "Pass"
 ) -> dict[str, float]:
-    """Loss and accuracy with new BatchNorm statistics; a network without BatchNorm has the same figures as before."""
+    """Loss and accuracy with new BatchNorm statistics, their totals added to `measured`.
+
+    A network without BatchNorm has the same figures as before.
+    """
     splits = {split: batches for split, batches in (("test", data.test), ("val", data.val)) if batches is not None}
     figures: dict[str, float] = {}
     with reestimated(step, data.train.shuffled(epoch), count), torch.inference_mode():
         for split, batches in splits.items():
             if has_batch_norm(step.network):
-                measured = run_pass(f"{split}_bn", epoch, step.evaluate, batches.in_order(), len(batches)).read()
+                found = run_pass(f"{split}_bn", epoch, step.evaluate, batches.in_order(), len(batches))
             else:
-                measured = Means(row[f"{split}_loss"], row[f"{split}_acc"])
-            figures[f"{split}_bn_loss"], figures[f"{split}_bn_acc"] = measured
+                found = measured[split]
+            measured[f"{split}_bn"] = found
+            figures[f"{split}_bn_loss"], figures[f"{split}_bn_acc"] = found.read()
     return figures
 
 
@@ -107,15 +116,20 @@ class Pass:
         work: Callable[[Tensor, Tensor, Totals], None],
         batches: Iterable[tuple[Tensor, Tensor]],
         count: int,
+        after_batch: Callable[[int, int, int, Totals], None] | None = None,
     ) -> Totals:
         """Do `work` with each of the `count` batches."""
         totals, began = self._new_totals(), time.perf_counter()
+        if phase in KEPT:
+            totals.keep_answers()
         for done, (images, labels) in enumerate(batches, start=1):
             work(images, labels, totals)
             if self._ticker.due() and (means := totals.peek()) is not None:
                 _finite(means, phase, epoch)
                 rate = totals.examples / (time.perf_counter() - began)
                 self._progress.batch(phase, epoch, done, count, means.loss, means.acc, rate)
+            if after_batch is not None:
+                after_batch(epoch, done, count, totals)
         _finite(totals.read(), phase, epoch)
         return totals
 

@@ -14,7 +14,7 @@ class Means(NamedTuple):
 
 
 class Totals:
-    """Loss and confusion counts of one pass over a split.
+    """Loss and confusion counts of one pass over a split, and the answers one by one once `keep_answers` was called.
 
     `add` and `peek` never make the host wait for the device; `read` and `confusion` do.
     """
@@ -24,14 +24,23 @@ class Totals:
         self._classes = classes
         self._loss = torch.zeros((), device=device)
         self._counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+        self._answers: list[tuple[Tensor, Tensor]] | None = None
         self._on_its_way: tuple[Tensor, torch.cuda.Event, int] | None = None
+
+    def keep_answers(self) -> None:
+        """From now on remember each image's predicted and true class: one byte each, on the device."""
+        self._answers = []
 
     def add(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
         """Add one batch: `logits` [B, classes], `labels` [B], `mean_loss` [] over the batch."""
         self.examples += len(labels)
         self._loss += mean_loss.detach() * len(labels)
-        cells = labels * self._classes + logits.detach().argmax(dim=1)
+        predicted = logits.detach().argmax(dim=1)
+        cells = labels * self._classes + predicted
         self._counts.scatter_add_(0, cells, torch.ones_like(cells))
+        if self._answers is not None:
+            kind = torch.uint8 if self._classes <= 256 else torch.int32
+            self._answers.append((predicted.to(kind), labels.to(kind)))
 
     def read(self) -> Means:
         """The means so far. The host waits for the device here."""
@@ -58,6 +67,13 @@ class Totals:
         """Counts [true class][predicted class]. The host waits for the device here."""
         rows: list[list[int]] = self._counts.view(self._classes, self._classes).tolist()
         return rows
+
+    def answers(self) -> tuple[Tensor, Tensor]:
+        """Predicted and true classes [examples] on the CPU, in the order of the pass; needs `keep_answers`."""
+        if not self._answers:
+            raise ValueError("no answers were kept: call keep_answers before the pass")
+        predicted, labels = (torch.cat(parts).cpu() for parts in zip(*self._answers, strict=True))
+        return predicted, labels
 
     def _sums(self) -> Tensor:
         right = self._counts.view(self._classes, self._classes).diagonal().sum()

@@ -1,0 +1,142 @@
+"""Cells: runs that differ in nothing but their seed; what a cell achieves, how sure that is, who ties with the best."""
+
+import dataclasses
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sweeps.analysis.columns import Column, columns_of, setting_column
+from sweeps.analysis.inference import ALPHA, Interval, holm, interval, pairwise
+from sweeps.analysis.ranking import criteria
+from sweeps.analysis.rows import Criterion, RunRow
+from sweeps.analysis.text import number
+from sweeps.records import Status
+
+NEAR_CHANCE = 1.5  # times the accuracy of guessing: a network that reaches no more has collapsed
+
+BEST, TIED, WORSE, UNCERTAIN = "best", "tied", "worse", "not evidence"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting over its seeds.
+
+    `by_seed` holds the objective of the completed runs: what was pruned has the figure of a shorter training, what
+    diverged has none. `collapsed` counts the runs that diverged or got no better than chance; those that did end
+    stay in the mean. `standing` is best, tied, worse or "not evidence"; `p` is that of the comparison with the best.
+    """
+
+    label: str
+    keys: tuple[str, ...]
+    rows: tuple[RunRow, ...]
+    criterion: Criterion | None
+    by_seed: dict[int, float]
+    collapsed: int
+    apart: Counter[str] = field(default_factory=Counter)
+    interval: Interval | None = None
+    standing: str = UNCERTAIN
+    p: float | None = None
+
+    @property
+    def n(self) -> int:
+        """How many seeds have a figure."""
+        return len(self.by_seed)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the seeds; None without any."""
+        return statistics.fmean(self.by_seed.values()) if self.by_seed else None
+
+    @property
+    def std(self) -> float | None:
+        """The standard deviation over the seeds (with n - 1); None below two."""
+        return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
+
+    @property
+    def gain(self) -> float:
+        """The mean, turned so that more is better; the lowest number without one."""
+        return -float("inf") if self.criterion is None or self.mean is None else self.criterion.gain(self.mean)
+
+
+def cell_columns(rows: Sequence[RunRow]) -> list[Column]:
+    """The columns that tell cells apart: every setting but the seed."""
+    columns = [one for one in columns_of(rows) if (one.is_setting or one.key == "sweep") and one.key != "seed"]
+    if len({row.epochs_asked for row in rows if row.epochs_asked is not None}) > 1:
+        columns.append(setting_column("trainer.epochs", "epochs"))
+    return columns
+
+
+def cells_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> list[Cell]:
+    """The cells of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`)."""
+    known = [row for row in rows if row.criterion is not None]
+    columns = cell_columns(rows) if columns is None else columns
+    members: dict[tuple[Criterion | None, tuple[str, ...]], list[RunRow]] = {}
+    for row in known:
+        members.setdefault((row.criterion, tuple(column.show(row) for column in columns)), []).append(row)
+    telling = [place for place in range(len(columns)) if len({keys[place] for _, keys in members}) > 1]
+    cells = [
+        _cell(criterion, keys, of, _label(columns, keys, telling or [0])) for (criterion, keys), of in members.items()
+    ]
+    order: dict[Criterion | None, int] = {criterion: place for place, criterion in enumerate(criteria(known))}
+    return sorted(cells, key=lambda cell: (order.get(cell.criterion, 0), 2 - min(cell.n, 2), -cell.gain))
+
+
+def judged(cells: Sequence[Cell]) -> list[Cell]:
+    """`cells` with their intervals and their standing against the best one of the same objective.
+
+    The best was chosen by looking at all of them, so every two cells count as compared: Holm's correction runs over
+    all pairs, and among cells that do not differ even one is called worse in at most 5 % of the tables.
+    """
+    found = [dataclasses.replace(cell, interval=interval(list(cell.by_seed.values()))) for cell in cells]
+    for criterion in dict.fromkeys(cell.criterion for cell in cells):
+        places = [at for at, cell in enumerate(found) if cell.criterion == criterion and cell.n > 1]
+        if not places:
+            continue
+        best = max(places, key=lambda at: found[at].gain)
+        found[best] = dataclasses.replace(found[best], standing=BEST)
+        if len(places) == 1:
+            continue
+        raw = pairwise([found[at].by_seed for at in places])
+        corrected = dict(zip(raw, holm(list(raw.values())), strict=True))
+        top = places.index(best)
+        for place, at in enumerate(places):
+            p = corrected.get((min(place, top), max(place, top)))
+            if p is not None:
+                found[at] = dataclasses.replace(found[at], standing=WORSE if p < ALPHA else TIED, p=p)
+    return found
+
+
+def has_repeats(cells: Sequence[Cell]) -> bool:
+    """Whether any cell has a spread."""
+    return any(cell.n > 1 for cell in cells)
+
+
+def has_collapsed(row: RunRow) -> bool:
+    """Whether a finished run ended in NaN or no better than chance."""
+    if row.status == Status.DIVERGED:
+        return True
+    classes = number(row.settings.get("dataset.classes"))
+    accuracy = number(row.last.get("train_acc"))
+    accuracy = row.last_acc if accuracy is None else accuracy
+    return row.is_finished and bool(classes) and accuracy is not None and accuracy * (classes or 1) <= NEAR_CHANCE
+
+
+def _cell(criterion: Criterion | None, keys: tuple[str, ...], rows: Sequence[RunRow], label: str) -> Cell:
+    by_seed: dict[int, float] = {}
+    for row in rows:
+        if row.status == Status.COMPLETED and row.value is not None:
+            by_seed.setdefault(row.seed or 0, row.value)
+    return Cell(
+        label,
+        keys,
+        tuple(rows),
+        criterion,
+        by_seed,
+        collapsed=sum(has_collapsed(row) for row in rows),
+        apart=Counter(row.status for row in rows if row.status != Status.COMPLETED or row.value is None),
+    )
+
+
+def _label(columns: Sequence[Column], keys: Sequence[str], places: Sequence[int]) -> str:
+    return ", ".join(f"{columns[at].header} {keys[at]}" if columns[at].key != "model" else keys[at] for at in places)

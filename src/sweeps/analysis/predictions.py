@@ -1,0 +1,28 @@
+"""The per-example predictions that a run leaves behind, read without torch."""
+
+from pathlib import Path
+from typing import Any
+
+from sweeps.records import RunDir
+
+
+def right_answers(run: Path, split: str) -> tuple[Any, Any] | None:
+    """(right, labels) of the final network on the images of `split`, one entry per image; None where none were kept.
+
+    A file that is damaged counts as none: it is evidence beside the run's figures, not one of them.
+    """
+    path = RunDir(run).predictions
+    if not path.exists():
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        kept = load_file(path)
+    except (OSError, ValueError, SafetensorError):
+        return None
+    labels = kept.get(f"{split.removesuffix('_bn')}_labels")
+    predicted = kept.get(split)
+    if labels is None or predicted is None or labels.shape != predicted.shape:
+        return None
+    return predicted == labels, labels

@@ -1,0 +1,79 @@
+"""The board of a sweep: one file to which every run appends how well it does. Never imports torch.
+
+It needs nothing but a file system: workers of one machine and jobs of a cluster write to the same one. A line is
+written by one call and begins on a line of its own, so what a killed process leaves is at worst one line that is left
+out.
+"""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an appending write is as safe as it gets
+    fcntl = None  # type: ignore[assignment]
+
+BOARD_NAME = "pruning.jsonl"
+
+
+class Report(NamedTuple):
+    """How run `run` (its run_id) stood after `at` epochs."""
+
+    run: str
+    at: float
+    metric: str
+    value: float
+
+
+class Board:
+    """The reports of all runs of a sweep."""
+
+    def __init__(self, sweep: Path) -> None:
+        self.path = sweep / BOARD_NAME
+
+    def add(self, report: Report) -> None:
+        """Append `report` and see it on the disk; a run that is repeated may say the same again."""
+        line = json.dumps(report._asdict(), allow_nan=False)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            with _alone(descriptor):
+                os.write(descriptor, f"\n{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, metric: str) -> dict[str, dict[float, float]]:
+        """For each run the values of `metric` by the epochs after which it had them; of repeated ones the last."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return {}
+        found: dict[str, dict[float, float]] = {}
+        for line in lines:
+            report = _parsed(line)
+            if report is not None and report.metric == metric:
+                found.setdefault(report.run, {})[report.at] = report.value
+        return found
+
+
+def _parsed(line: bytes) -> Report | None:
+    try:
+        report = Report(**json.loads(line))
+        sound = math.isfinite(report.at) and math.isfinite(report.value) and isinstance(report.run, str)
+    except (ValueError, TypeError):  # blank, torn, or from elsewhere
+        return None
+    return report if sound else None
+
+
+@contextlib.contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """Nobody else writes inside the block; where a file system has no locks, appending has to do."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    yield  # closing the file lets go of the lock

@@ -1,0 +1,164 @@
+"""What a run reports while it trains, and whether it is told to stop. Never imports torch."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from sweeps.identity import run_id
+from sweeps.pruning.board import Board, Report
+from sweeps.pruning.rules import Rule, judge
+from sweeps.records import Failure, RunRecord, Status
+
+PRUNED, PAUSED = "pruned", "paused"  # kinds of a pruned run's reason: told to stop, or at the end of its budget
+
+
+class Means(Protocol):
+    """Running averages over a pass."""
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+
+    @property
+    def acc(self) -> float:
+        """Share of right answers."""
+
+
+class Totals(Protocol):
+    """What a pass has added up so far; `read` makes the host wait for the device."""
+
+    examples: int
+
+    def read(self) -> Means:
+        """The means so far."""
+
+
+class Reporter:
+    """The null object: reports nothing and never stops a run."""
+
+    reached = 0.0  # epochs after which it last reported
+
+    def resume(self) -> Failure | None:
+        """Whether a run that is about to go on should stop at once."""
+        return None
+
+    def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
+        """Hears of every training batch; why the run should stop here, else None."""
+        return None
+
+    def epoch(self, row: Mapping[str, Any]) -> Failure | None:
+        """Hears of every finished epoch; why the run should stop here, else None."""
+        return None
+
+
+class BoardReporter(Reporter):
+    """Writes to the sweep's board and asks the rule."""
+
+    def __init__(self, board: Board, run: str, rule: Rule, *, metric: str, every: float, budget: float | None) -> None:
+        self._board, self._run, self._rule = board, run, rule
+        self._metric, self._every, self._budget = metric, every, budget
+        self._sign = -1.0 if metric.endswith("_loss") else 1.0
+        self._before = (0, 0.0)  # examples of this epoch that are reported, and the sum of their figures
+        self._part: float | None = None  # the figure of an epoch's last part
+
+    def resume(self) -> Failure | None:
+        """Under halving a run is judged here, now that the others have come as far; elsewhere it was as it came."""
+        self.reached = max(self._board.read(self._metric).get(self._run, {}), default=0.0)
+        return self._verdict(waits=True) or self._at_budget(self.reached)
+
+    def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
+        """Report `pruner.report_every` of an epoch's batches; the host waits for the device then, and only then."""
+        if self._every >= 1:
+            return None
+        if done == 1:
+            self._before = (0, 0.0)
+        if math.floor(done / total / self._every + 1e-9) == math.floor((done - 1) / total / self._every + 1e-9):
+            return None
+        means = totals.read()
+        figure = means.loss if self._metric.endswith("_loss") else means.acc
+        examples, summed = totals.examples, figure * totals.examples
+        self._part = (summed - self._before[1]) / (examples - self._before[0])
+        self._before = (examples, summed)
+        if done == total:
+            return None  # `epoch` will report it
+        at = epoch - 1 + done / total
+        return self._report(at, self._part) or self._at_budget(at)
+
+    def epoch(self, row: Mapping[str, Any]) -> Failure | None:
+        """Report the epoch if it is time."""
+        epoch = row["epoch"]
+        stop = None
+        if self._every < 1:
+            stop = self._report(epoch, self._part if self._part is not None else row[self._metric])
+        elif epoch % self._every == 0 or epoch >= self._rule.epochs:
+            stop = self._report(epoch, row[self._metric])
+        self.reached = epoch
+        return stop or self._at_budget(epoch)
+
+    def _report(self, at: float, value: float) -> Failure | None:
+        self.reached = round(at, 6)
+        if math.isfinite(value):
+            self._board.add(Report(self._run, self.reached, self._metric, value))
+        return self._verdict(waits=False)
+
+    def _verdict(self, *, waits: bool) -> Failure | None:
+        """What the rule says; only halving waits for the other runs."""
+        if waits is not (self._rule.name == "halving"):
+            return None
+        gains = {
+            run: {at: self._sign * value for at, value in values.items()}
+            for run, values in self._board.read(self._metric).items()
+        }
+        reason = judge(self._rule, gains.pop(self._run, {}), gains, self._run)
+        return None if reason is None else Failure(PRUNED, f"{self._rule.name} by {self._metric}: {reason}")
+
+    def _at_budget(self, at: float) -> Failure | None:
+        if self._budget is None or not self._budget <= at + 1e-6 < self._rule.epochs:
+            return None
+        return Failure(PAUSED, f"paused at pruner.budget={self._budget:g} epochs; a larger one goes on from here")
+
+
+def reporter_of(config: Mapping[str, Any], sweep: Path) -> Reporter:
+    """The reporter that a run's config asks for; `sweep` is the folder of its sweep."""
+    pruner = config["pruner"]
+    if pruner["name"] == "none" and pruner["budget"] is None:
+        return Reporter()
+    return BoardReporter(
+        Board(sweep),
+        run_id(config),
+        rule_of(config),
+        metric=pruning_metric(config),
+        every=pruner["report_every"],
+        budget=pruner["budget"],
+    )
+
+
+def rule_of(config: Mapping[str, Any]) -> Rule:
+    """The rule that a run's config asks for."""
+    keys = ("name", "first", "factor", "least", "patience", "min_delta")
+    return Rule(epochs=config["trainer"]["epochs"], **{key: config["pruner"][key] for key in keys})
+
+
+def pruning_metric(config: Mapping[str, Any]) -> str:
+    """What runs are compared by: `pruner.metric`; auto is accuracy on held-out images, or the train loss without any.
+
+    Never the test set: a run that is stopped by it would be chosen by it.
+    """
+    metric = str(config["pruner"]["metric"])
+    if metric != "auto":
+        return metric
+    if not config["dataset"]["validation"] or config["pruner"]["report_every"] < 1:
+        return "train_loss"
+    return "val_bn_acc" if config["trainer"]["bn_reestimate"] else "val_acc"
+
+
+def goes_on(record: RunRecord, config: Mapping[str, Any]) -> bool:
+    """Whether a run that was stopped early is to be taken up again with what `config` now says."""
+    if record.status is not Status.PRUNED:
+        return False
+    pruner = config["pruner"]
+    come = record.epochs if record.stopped_at is None else record.stopped_at
+    more = pruner["budget"] is None or come < pruner["budget"] - 1e-6
+    paused = record.error is not None and record.error.kind == PAUSED
+    return more and (paused or bool(pruner["extend"]) or pruner["name"] == "none")

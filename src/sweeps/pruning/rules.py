@@ -1,0 +1,127 @@
+"""The rules by which a run is stopped. Pure functions of what was reported; more is better in all of them.
+
+asha       Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
+hyperband  Li et al. 2018, "Hyperband": asha from several first rungs, a share of the runs each
+halving    Jamieson, Talwalkar 2016: all runs to a rung, then the best ones on from there
+median     Golovin et al. 2017, "Google Vizier", section 3.2.2
+"""
+
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Gains = Mapping[float, float]  # epochs done -> figure, turned so that more is better
+
+_SLACK = 1e-9  # epochs: what rounding may cost
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What `conf/pruner/` says, for runs of `epochs` epochs; see there for the meaning of each."""
+
+    name: str
+    epochs: float
+    first: float = 1.0
+    factor: int = 3
+    least: int = 4
+    patience: float = 3.0
+    min_delta: float = 0.0
+
+
+def judge(rule: Rule, own: Gains, others: Mapping[str, Gains], run: str) -> str | None:
+    """Why the run should stop after its last report, or None where it goes on.
+
+    `others` holds the reports of every other run of the sweep, `run` is what the bracket is drawn from.
+    """
+    if not own or max(own) >= rule.epochs - _SLACK:
+        return None
+    if rule.name == "median":
+        return _median(rule, own, others)
+    if rule.name == "patience":
+        return _patience(rule, own)
+    if rule.name in ("asha", "halving"):
+        return _halved(rule, rule.first, own, list(others.values()))
+    if rule.name == "hyperband":
+        first = bracket(rule, run)
+        rivals = [gains for name, gains in others.items() if bracket(rule, name) == first]
+        return _halved(rule, first, own, rivals)
+    return None
+
+
+def rungs(first: float, factor: int, epochs: float) -> list[float]:
+    """After how many epochs runs are compared: `first`, then `factor` times as many each; below `epochs`."""
+    found, at = [], first
+    while at < epochs - _SLACK:
+        found.append(at)
+        at *= factor
+    return found
+
+
+def budgets(rule: Rule) -> list[float | None]:
+    """The rounds of a sweep: how far its runs may go in each; None is to their end."""
+    return [*rungs(rule.first, rule.factor, rule.epochs), None] if rule.name == "halving" else [None]
+
+
+def bracket(rule: Rule, run: str) -> float:
+    """The first rung of this run under hyperband: early ones for more of the runs, as their brackets are larger."""
+    firsts = rungs(rule.first, rule.factor, rule.epochs)
+    if not firsts:
+        return rule.first
+    weights = [rule.factor ** (len(firsts) - 1 - place) / (len(firsts) - place) for place in range(len(firsts))]
+    drawn = int.from_bytes(hashlib.sha256(run.encode()).digest()[:6]) / 2**48 * sum(weights)
+    for at, weight in zip(firsts, weights, strict=True):
+        drawn -= weight
+        if drawn < 0:
+            return at
+    return firsts[-1]
+
+
+def _halved(rule: Rule, first: float, own: Gains, rivals: Sequence[Gains]) -> str | None:
+    """One in `factor` of those that have come to the rung goes on; the first to come always does."""
+    reached = [at for at in rungs(first, rule.factor, rule.epochs) if at <= max(own) + _SLACK]
+    if not reached:
+        return None
+    rung = reached[-1]
+    gain = _at_rung(own, rung)
+    theirs = [value for value in (_at_rung(gains, rung) for gains in rivals) if value is not None]
+    if gain is None:
+        return None
+    better, count = sum(value > gain for value in theirs), len(theirs) + 1
+    kept = max(1, count // rule.factor)
+    if better < kept:
+        return None
+    return f"number {better + 1} of the {count} that have come to {rung:g} epochs, of which {kept} may go on"
+
+
+def _at_rung(gains: Gains, rung: float) -> float | None:
+    """The first report at or after the rung."""
+    at = min((at for at in gains if at >= rung - _SLACK), default=None)
+    return None if at is None else gains[at]
+
+
+def _median(rule: Rule, own: Gains, others: Mapping[str, Gains]) -> str | None:
+    now = max(own)
+    if now < rule.first - _SLACK:
+        return None
+    averages = []
+    for gains in others.values():
+        until_now = [value for at, value in gains.items() if at <= now + _SLACK]
+        if until_now and max(gains) >= now - _SLACK:
+            averages.append(statistics.fmean(until_now))
+    if len(averages) < rule.least:
+        return None
+    middle, best = statistics.median(averages), max(own.values())
+    if best >= middle:
+        return None
+    return f"its best so far is worse than the median of {len(averages)} others after {now:g} epochs"
+
+
+def _patience(rule: Rule, own: Gains) -> str | None:
+    now, best, since = max(own), -float("inf"), 0.0
+    for at in sorted(own):
+        if own[at] > best + rule.min_delta:
+            best, since = own[at], at
+    if now < rule.first - _SLACK or now - since < rule.patience - _SLACK:
+        return None
+    return f"no better for {now - since:g} epochs"

@@ -1,0 +1,143 @@
+"""A search as Hydra starts it: trials as workers become free on this machine, in batches under other launchers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from sweeps.analysis import print_summary
+from sweeps.config import SweepsConfig, objective_of
+from sweeps.errors import ConfigError, RecordError, RunFailed
+from sweeps.files import atomic_write
+from sweeps.identity import run_name
+from sweeps.launching.cells import Cell
+from sweeps.launching.composition import HOW_IT_IS_DONE
+from sweeps.launching.grid import claim_folder, leave_nothing_empty
+from sweeps.launching.lock import owned
+from sweeps.records import RunDir, RunRecord, find_runs
+from sweeps.search.space import Space, space_of
+from sweeps.search.study import Asked, Search
+
+if TYPE_CHECKING:
+    from hydra_plugins.sweeps.plugins import SearchSweeper
+
+
+def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn]]:
+    """Do trials until there are `n_trials` of them in all.
+
+    Raises:
+        ConfigError: the search cannot work, or the folder holds another one.
+        RunFailed: no trial came to a result.
+    """
+    config, launcher = sweeper.config, sweeper.launcher
+    assert config is not None
+    assert sweeper.hydra_context is not None
+    if OmegaConf.get_type(config) is not SweepsConfig:
+        raise ConfigError("hydra/sweeper=search knows the runs of this application alone")
+    for key in ("repeats", "zip", "exclude"):
+        if OmegaConf.select(config, key):
+            raise ConfigError(
+                f"{key} is refused with hydra/sweeper=search: it belongs to a grid; search first, then repeat the best "
+                "cells in a grid with repeats=5"
+            )
+    if config.plan:
+        raise ConfigError("plan=true is refused with hydra/sweeper=search: its cells are not known beforehand")
+    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    swept = [f"{key}={value}" for key, value in (sweeper.options.get("params") or {}).items()]
+    space = space_of(parser.parse_overrides(swept + arguments))
+    kept = Space(tuple(one for one in space.fixed if not HOW_IT_IS_DONE.match(one)), space.axes)
+    how = [one for one in space.fixed if HOW_IT_IS_DONE.match(one)]
+    options = {key: sweeper.options[key] for key in ("sampler", "seed", "n_trials")}
+    folder, console = claim_folder(config), Console()
+    try:
+        with owned(folder):
+            objectives = list(sweeper.options["objectives"])
+            direction = objective_of(config)[1]
+            search = Search.open(folder, kept, objectives=objectives, direction=direction, **options)
+            feed = Feed(search, folder, how)
+            if search.has_more:
+                atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(config).encode())
+            try:
+                one_by_one = getattr(launcher, "launch_feed", None)  # the local launcher has it
+                if one_by_one is not None:
+                    one_by_one(feed, [[*one, *how] for one in kept.samples()])
+                else:
+                    _in_batches(launcher, feed, sweeper.options["batch_size"])
+            finally:
+                if any(find_runs(folder)):
+                    print_summary(console, folder)
+            best = search.best()
+    finally:
+        leave_nothing_empty(folder, config.output)
+    for number, drawn, values in best:
+        shown = ", ".join(f"{key}={kept.axes[key].text(value)}" for key, value in drawn.items())
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, values, strict=True))
+        console.print(f"best of {search.finished} trials: number {number}, {shown}: {figures}", highlight=False)
+    if not best:
+        raise RunFailed(
+            f"none of {search.finished} trials came to a result; the run.json of each, in {folder}, tells why"
+        )
+    return [[]]
+
+
+class Feed:
+    """Trials as the cells of a sweep."""
+
+    def __init__(self, search: Search, folder: Path, how: list[str]) -> None:
+        self._search, self._folder, self._how = search, folder, how
+        self._at_work: dict[str, list[tuple[int, Cell]]] = {}
+        self.total, self.finished = search.total, search.finished
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a trial to ask for."""
+        return self._search.has_more
+
+    def next(self) -> Cell | None:
+        """A cell to run; None where there is none now. A trial that equals one at work waits for its result."""
+        while (asked := self._search.ask()) is not None:
+            cell = self._cell(asked)
+            same = self._at_work.setdefault(cell.name, [])
+            same.append((asked.number, cell))
+            if len(same) == 1:
+                return cell
+        return None
+
+    def settle(self) -> None:
+        """Tell the study of every cell that is done with."""
+        for name, same in list(self._at_work.items()):
+            if same[0][1].result is not None:
+                del self._at_work[name]
+                for number, _ in same:
+                    self._search.tell(number, record_of(same[0][1]))
+
+    def _cell(self, asked: Asked) -> Cell:
+        overrides = [*asked.overrides, *self._how]
+        name = run_name(overrides)
+        return Cell(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._folder / name))
+
+
+def record_of(cell: Cell) -> RunRecord | None:
+    """What a run says of itself; None where it failed before it could."""
+    assert cell.folder is not None
+    try:
+        return cell.folder.read()
+    except RecordError:
+        return None
+
+
+def _in_batches(launcher: Any, feed: Feed, size: int) -> None:
+    """Under a launcher that takes jobs and gives results: so many trials at a time."""
+    number = feed.finished
+    while feed.has_more:
+        cells: list[Cell] = []
+        while len(cells) < size and (cell := feed.next()) is not None:
+            cells.append(cell)
+        results = launcher.launch([cell.overrides for cell in cells], initial_job_idx=number)
+        number += len(cells)
+        for cell, result in zip(cells, results, strict=True):
+            cell.result = result if result.status != JobStatus.UNKNOWN else None
+        feed.settle()

@@ -1,0 +1,148 @@
+"""The search space, read from Hydra's own override grammar. Never imports torch or optuna.
+
+optim.lr='tag(log, interval(1e-3, 1))'   a number, its logarithm spread evenly; without the tag the number itself
+trainer.batch_size='int(interval(32, 512))'   a whole number, both ends included
+model=alexnet,nin  model='choice(alexnet, nin)'  model='glob(*)'   one of these
+optim.momentum='range(0, 1, step=0.1)'   an even grid, the end left out
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from sweeps.errors import ConfigError
+
+_DIGITS = 4  # of a drawn number: enough to tell trials apart, few enough for a folder's name
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What one key may be: `choice` of texts, or a `float` or `int` from `low` to `high`, both included."""
+
+    kind: str
+    choices: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+
+    def __str__(self) -> str:
+        if self.kind == "choice":
+            return f"choice({', '.join(self.choices)})"
+        between = f"{self.kind} {self.low:g} to {self.high:g}"
+        return between + (f", step {self.step:g}" if self.step else "") + (", log" if self.log else "")
+
+    def text(self, value: Any) -> str:
+        """A drawn value as it is typed."""
+        if self.kind == "choice":
+            return str(value)
+        return str(int(value)) if self.kind == "int" else f"{value:.{_DIGITS}g}"
+
+    @property
+    def values(self) -> list[str] | None:
+        """All values there are; None where they cannot be counted."""
+        if self.kind == "choice":
+            return list(self.choices)
+        step = self.step or (1.0 if self.kind == "int" else None)
+        if step is None or self.log:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return [self.text(self.low + place * step) for place in range(count)]
+
+    @property
+    def first(self) -> str:
+        """Some value of it."""
+        return self.choices[0] if self.kind == "choice" else self.text(self.low)
+
+
+@dataclass(frozen=True)
+class Space:
+    """`fixed` overrides of every trial, and an axis for each key that is searched."""
+
+    fixed: tuple[str, ...]
+    axes: dict[str, Axis]
+
+    def samples(self) -> list[list[str]]:
+        """Overrides in which every choice occurs once: what can be checked before the first trial."""
+        first = {key: axis.first for key, axis in self.axes.items()}
+        found = [first]
+        for key, axis in self.axes.items():
+            found += [{**first, key: choice} for choice in axis.choices[1:]]
+        return [[*self.fixed, *(f"{key}={value}" for key, value in one.items())] for one in found]
+
+    @property
+    def size(self) -> int | None:
+        """How many different trials there are; None where they cannot be counted."""
+        counts = [axis.values for axis in self.axes.values()]
+        return None if None in counts else math.prod(len(values) for values in counts if values is not None)
+
+
+def space_of(overrides: Sequence[Override]) -> Space:
+    """The space that a command line asks for; of equal keys the last counts.
+
+    Raises:
+        ConfigError: an interval is empty, reversed or, if logarithmic, not above zero; or nothing is searched.
+    """
+    fixed: dict[str, str] = {}
+    axes: dict[str, Axis] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        fixed.pop(key, None)
+        axes.pop(key, None)
+        if override.is_sweep_override():
+            axes[key] = _axis(key, override)
+        else:
+            fixed[key] = f"{key}={override.get_value_element_as_str()}"
+    if not axes:
+        raise ConfigError(
+            "hydra/sweeper=search has nothing to search: give a key several values, such as "
+            "optim.lr='tag(log, interval(1e-3, 1))' or model=alexnet,nin"
+        )
+    return Space(tuple(fixed.values()), axes)
+
+
+def differences(old: dict[str, str], new: dict[str, str]) -> str:
+    """What differs between two spaces, as `key: old -> new`."""
+    keys = [key for key in dict.fromkeys(itertools.chain(old, new)) if old.get(key) != new.get(key)]
+    return "; ".join(f"{key}: {old.get(key, 'not there')} -> {new.get(key, 'not there')}" for key in keys)
+
+
+def _axis(key: str, override: Override) -> Axis:
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return _interval(key, value)
+    if isinstance(value, RangeSweep) and not value.shuffle:
+        return _range(key, value)
+    return Axis("choice", choices=tuple(dict.fromkeys(override.sweep_string_iterator())))
+
+
+def _interval(key: str, sweep: IntervalSweep) -> Axis:
+    low, high = sweep.start, sweep.end
+    assert low is not None
+    assert high is not None
+    shown = f"{key}=interval({low:g}, {high:g})"
+    log = "log" in (sweep.tags or set())
+    unknown = set(sweep.tags or set()) - {"log", "int", "float"}
+    if unknown:
+        raise ConfigError(f"{shown}: the tag {', '.join(sorted(unknown))} has no meaning here; known are log and int")
+    if not low < high:
+        raise ConfigError(f"{shown} is {'empty' if low == high else 'reversed'}: the first number is the smaller one")
+    if log and low <= 0:
+        raise ConfigError(f"{shown} cannot be logarithmic: it must lie above 0, such as interval(1e-5, {high:g})")
+    whole = "int" in (sweep.tags or set()) or (isinstance(low, int) and isinstance(high, int))
+    return Axis("int" if whole else "float", low=low, high=high, log=log)
+
+
+def _range(key: str, sweep: RangeSweep) -> Axis:
+    start, stop, step = sweep.start, sweep.stop, sweep.step
+    assert start is not None
+    assert stop is not None
+    if step <= 0 or not start < stop:
+        raise ConfigError(f"{key}=range({start:g}, {stop:g}, step={step:g}) is empty: it goes up from the first number")
+    last = start + step * (math.ceil((stop - start) / step - 1e-9) - 1)
+    whole = all(float(value).is_integer() for value in (start, step))
+    return Axis("int" if whole else "float", low=start, high=last, step=step)

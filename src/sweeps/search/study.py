@@ -1,0 +1,229 @@
+"""The study: an append-only journal in the sweep's folder that knows every trial. Never imports torch.
+
+A trial that was asked for and not told, because somebody stopped the search or the machine did, is asked for again
+first: its run goes on from its checkpoint. So a crash leaves no trial stuck, and repeating the command ends with the
+same number of trials.
+"""
+
+import contextlib
+import hashlib
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sweeps.errors import ConfigError
+from sweeps.records import RunRecord, Status
+from sweeps.search.space import Axis, Space, differences
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import Trial
+
+JOURNAL_NAME = "study.journal"
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid")
+OBJECTIVES = ("objective", "seconds", "parameters", "peak_memory")  # all but the first: less is better
+_STUDY = "search"
+
+
+class Asked(NamedTuple):
+    """A trial to do: its number, what was drawn for it, and all of its overrides."""
+
+    number: int
+    drawn: list[str]
+    overrides: list[str]
+
+
+class Search:
+    """Asks and tells. Its sampler is made anew for each trial from (seed, number): a repeat draws the same trials."""
+
+    def __init__(self, study: "Study", space: Space, *, sampler: str, seed: int, n_trials: int, objectives: list[str]):
+        self._study, self._space = study, space
+        self._sampler, self._seed = sampler, seed
+        self._objectives = objectives
+        size = space.size if sampler == "grid" else None
+        self.total = n_trials if size is None else min(n_trials, size)
+        self._open: dict[int, Trial] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        space: Space,
+        *,
+        sampler: str,
+        seed: int,
+        n_trials: int,
+        objectives: list[str],
+        direction: str,
+    ) -> "Search":
+        """The search of a sweep's folder, new or as it was left; the caller owns the folder.
+
+        Raises:
+            ConfigError: optuna is missing, an option is wrong, or the folder holds another search.
+        """
+        _check(space, sampler, n_trials, objectives)
+        optuna = _optuna()
+        path = folder / JOURNAL_NAME
+        _mend(path)
+        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        directions = ["maximize" if direction == "max" else "minimize", *["minimize"] * (len(objectives) - 1)]
+        if objectives[0] != "objective":
+            directions[0] = "minimize"
+        described = {key: str(axis) for key, axis in space.axes.items()}
+        described |= dict(override.partition("=")[::2] for override in space.fixed)
+        described["objectives"] = ", ".join(objectives)
+        names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+        study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
+        known = study.user_attrs.get("space")
+        if _STUDY in names and known is not None and known != described:
+            raise ConfigError(
+                f"{path} holds a search of another space ({differences(known, described)}) and was left as it is; "
+                "name another sweep=NAME, or repeat the command as it was"
+            )
+        if known is None:
+            study.set_user_attr("space", described)
+        search = cls(study, space, sampler=sampler, seed=seed, n_trials=n_trials, objectives=objectives)
+        existing = len(study.get_trials(deepcopy=False))
+        if n_trials < existing:
+            raise ConfigError(
+                f"hydra.sweeper.n_trials={n_trials} is less than the {existing} trials that {path} holds: it is a "
+                f"total; use {existing} or more"
+            )
+        return search
+
+    @property
+    def finished(self) -> int:
+        """How many trials are told."""
+        return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a trial to ask for."""
+        trials = self._study.get_trials(deepcopy=False)
+        return len(trials) < self.total or any(
+            not trial.state.is_finished() and trial.number not in self._open for trial in trials
+        )
+
+    def ask(self) -> Asked | None:
+        """The next trial: one that was asked for and never told, else a new one; None where there is none."""
+        optuna = _optuna()
+        trials = self._study.get_trials(deepcopy=False)
+        left = [one for one in trials if not one.state.is_finished() and one.number not in self._open]
+        if not left and len(trials) >= self.total:
+            return None
+        number = left[0].number if left else len(trials)
+        self._study.sampler = self._make_sampler(number)
+        trial = optuna.trial.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
+        drawn = [f"{key}={axis.text(_suggest(trial, key, axis))}" for key, axis in self._space.axes.items()]
+        self._open[trial.number] = trial
+        return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
+
+    def tell(self, number: int, record: RunRecord | None) -> None:
+        """How a trial ended. A run that diverged or was pruned counts as worse than any that came to its end."""
+        optuna = _optuna()
+        states = optuna.trial.TrialState
+        trial = self._open.pop(number)
+        values = self._values(record)
+        if record is None or record.status is Status.FAILED or (record.status is Status.COMPLETED and values is None):
+            outcome: dict[str, Any] = {"state": states.FAIL}
+        elif record.status is Status.COMPLETED:
+            outcome = {"values": values}
+        else:
+            value = record.objective.value
+            if value is not None and len(self._objectives) == 1 and record.epochs:
+                trial.report(value, step=record.epochs)
+            outcome = {"state": states.PRUNED}
+        if record is not None:
+            trial.set_user_attr("run", record.name)
+        with contextlib.suppress(RuntimeError):  # a finished grid asks optuna's own loop, which is not there, to stop
+            self._study.tell(trial, **outcome)
+
+    def best(self) -> list[tuple[int, dict[str, Any], list[float]]]:
+        """(number, what was drawn, values) of the best trial, or of all that no other beats in every objective."""
+        if not any(trial.state.name == "COMPLETE" for trial in self._study.get_trials(deepcopy=False)):
+            return []
+        found = self._study.best_trials if len(self._objectives) > 1 else [self._study.best_trial]
+        return [(trial.number, dict(trial.params), list(trial.values or [])) for trial in found]
+
+    def _values(self, record: RunRecord | None) -> list[float] | None:
+        if record is None:
+            return None
+        known = {"objective": record.objective.value, **{key: getattr(record, key) for key in OBJECTIVES[1:]}}
+        found = [known[name] for name in self._objectives]
+        return None if any(value is None or not math.isfinite(value) for value in found) else [float(v) for v in found]
+
+    def _make_sampler(self, number: int) -> "BaseSampler":
+        samplers = _optuna().samplers
+        seed = int.from_bytes(hashlib.sha256(f"{self._seed} {number}".encode()).digest()[:4])
+        sampler: BaseSampler
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "experimental" says nothing to whoever asked for it by name
+            if self._sampler == "grid":
+                grid = {key: _numbers(axis) for key, axis in self._space.axes.items()}
+                sampler = samplers.GridSampler(grid, seed=self._seed)
+            elif self._sampler == "qmc":  # one sequence for all trials
+                sampler = samplers.QMCSampler(seed=self._seed, scramble=True, warn_asynchronous_seeding=False)
+            elif self._sampler == "cmaes":
+                sampler = samplers.CmaEsSampler(seed=seed)
+            elif self._sampler == "gp":
+                sampler = samplers.GPSampler(seed=seed)
+            elif self._sampler == "random":
+                sampler = samplers.RandomSampler(seed=seed)
+            else:
+                sampler = samplers.TPESampler(seed=seed)
+        return sampler
+
+
+def _suggest(trial: "Trial", key: str, axis: Axis) -> Any:
+    if axis.kind == "choice":
+        return trial.suggest_categorical(key, axis.choices)
+    if axis.kind == "int":
+        step = {} if axis.log else {"step": int(axis.step or 1)}
+        return trial.suggest_int(key, int(axis.low), int(axis.high), log=axis.log, **step)
+    return trial.suggest_float(key, axis.low, axis.high, step=axis.step, log=axis.log)
+
+
+def _numbers(axis: Axis) -> list[Any]:
+    kinds = {"choice": str, "int": int, "float": float}
+    return [kinds[axis.kind](value) for value in axis.values or []]
+
+
+def _check(space: Space, sampler: str, n_trials: int, objectives: list[str]) -> None:
+    if sampler not in SAMPLERS:
+        raise ConfigError(f"hydra.sweeper.sampler={sampler} is refused: known are {', '.join(SAMPLERS)}")
+    if n_trials < 1:
+        raise ConfigError(f"hydra.sweeper.n_trials={n_trials} is refused: at least one trial")
+    unknown = [name for name in objectives if name not in OBJECTIVES]
+    if unknown or not objectives or len(set(objectives)) < len(objectives):
+        raise ConfigError(
+            f"hydra.sweeper.objectives={objectives} is refused: one or more of {', '.join(OBJECTIVES)}, each once"
+        )
+    if sampler == "grid":
+        for key, axis in space.axes.items():
+            if axis.values is None:
+                raise ConfigError(
+                    f"hydra.sweeper.sampler=grid needs values that can be counted, but {key} is {axis}; list them, or "
+                    "use range()"
+                )
+
+
+def _mend(path: Path) -> None:
+    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner."""
+    for lock in path.parent.glob(f"{path.name}*.lock*"):
+        lock.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            file.truncate(whole)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ConfigError("hydra/sweeper=search needs optuna: pip install 'hydra-sweeps[search]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,73 @@
+"""The search space in Hydra's own grammar, and what cannot be one."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from sweeps.errors import ConfigError
+from sweeps.search import Axis, space_of
+from sweeps.search.space import differences
+
+
+def space(*arguments):
+    return space_of(OverridesParser.create().parse_overrides(list(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("value", "axis"),
+    [
+        ("interval(0.001, 1)", Axis("float", low=0.001, high=1)),
+        ("tag(log, interval(1e-3, 1))", Axis("float", low=0.001, high=1, log=True)),
+        ("int(interval(32, 512))", Axis("int", low=32, high=512)),
+        ("tag(log, int(interval(32, 512)))", Axis("int", low=32, high=512, log=True)),
+        ("alexnet,nin", Axis("choice", choices=("alexnet", "nin"))),
+        ("choice(0.1, 0.2, 0.2)", Axis("choice", choices=("0.1", "0.2"))),
+        ("range(1, 10, step=3)", Axis("int", low=1, high=7, step=3)),
+        ("range(0, 1, step=0.25)", Axis("float", low=0, high=0.75, step=0.25)),
+    ],
+)
+def test_the_grammar_of_hydra_makes_axes(value, axis):
+    assert space(f"a={value}").axes == {"a": axis}
+
+
+def test_what_is_not_swept_is_fixed_and_of_equal_keys_the_last_counts():
+    found = space("a=1,2", "b=3", "c=1,2", "c=5", "b=interval(0,1)")
+    assert found.fixed == ("c=5",)
+    assert list(found.axes) == ["a", "b"]
+
+
+def test_values_are_counted_where_they_can_be():
+    assert space("a=range(1,10,step=3)", "b=x,y").size == 6
+    assert space("a=range(0,1,step=0.25)").axes["a"].values == ["0", "0.25", "0.5", "0.75"]
+    assert space("a=interval(0,1)", "b=x,y").size is None
+
+
+def test_drawn_numbers_are_short_enough_for_a_folder():
+    axis = space("a=interval(0,1)").axes["a"]
+    assert axis.text(0.012345678) == "0.01235"
+    assert space("a=int(interval(1,9))").axes["a"].text(4.0) == "4"
+
+
+def test_every_choice_can_be_checked_beforehand():
+    found = space("model=a,b,c", "optim.lr=interval(0.1,1)", "seed=3").samples()
+    assert found == [["seed=3", f"model={model}", "optim.lr=0.1"] for model in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("interval(1, 0.1)", r"a=interval\(1, 0.1\) is reversed: the first number is the smaller one"),
+        ("interval(1, 1)", "is empty"),
+        ("tag(log, interval(0, 1))", r"a=interval\(0, 1\) cannot be logarithmic: it must lie above 0"),
+        ("tag(log, interval(-1, 1))", "cannot be logarithmic"),
+        ("tag(fast, interval(0, 1))", "the tag fast has no meaning here; known are log and int"),
+        ("range(5, 1)", r"a=range\(5, 1, step=1\) is empty"),
+        ("7", "has nothing to search"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(value, says):
+    with pytest.raises(ConfigError, match=says):
+        space(f"a={value}")
+
+
+def test_the_difference_of_two_spaces_is_told():
+    assert differences({"a": "1", "b": "2"}, {"a": "1", "c": "3"}) == "b: 2 -> not there; c: not there -> 3"

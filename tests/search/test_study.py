@@ -1,0 +1,157 @@
+"""The study without a run: what is asked, told, remembered and refused."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from sweeps.errors import ConfigError
+from sweeps.records import Objective, RunRecord, Status
+from sweeps.search import Search, space_of
+from sweeps.search.study import JOURNAL_NAME
+
+pytest.importorskip("optuna")
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b")
+
+
+def opened(folder, *arguments, **options):
+    space = space_of(OverridesParser.create().parse_overrides(list(arguments or SPACE)))
+    given = {"sampler": "tpe", "seed": 0, "n_trials": 12, "objectives": ["objective"], "direction": "max"} | options
+    return Search.open(folder, space, **given)
+
+
+def record(value, status=Status.COMPLETED, **more):
+    return RunRecord("id", "run", "s", status, Objective("test_acc", "max", "last", "test", value), **more)
+
+
+def quality(asked):
+    """A made-up accuracy with its best at a rate of 0.1 and model b."""
+    given = dict(part.split("=") for part in asked.drawn)
+    return 1 / (1 + abs(float(given["optim.lr"]) - 0.1)) + (given["model"] == "b")
+
+
+def finish(search, most=100):
+    drawn = []
+    while len(drawn) < most and (asked := search.ask()) is not None:
+        drawn.append(tuple(asked.drawn))
+        search.tell(asked.number, record(quality(asked)))
+    return drawn
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_a_search_that_is_cut_short_and_repeated_draws_the_same_trials(tmp_path, sampler):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    expected = finish(opened(whole, sampler=sampler))
+    found = []
+    for _ in range(4):
+        found += finish(opened(parts, sampler=sampler), most=3)
+    assert found == expected
+    assert len(set(expected)) == 12
+    assert finish(opened(parts, sampler=sampler)) == []
+
+
+def test_another_seed_draws_other_trials(tmp_path):
+    (tmp_path / "a").mkdir()
+    assert finish(opened(tmp_path, sampler="random")) != finish(opened(tmp_path / "a", sampler="random", seed=1))
+
+
+def test_a_trial_that_was_never_told_is_asked_again_and_none_is_stuck(tmp_path):
+    for _ in range(10):  # as after ten kills, each in the middle of two trials
+        search = opened(tmp_path, n_trials=6)
+        lost = [search.ask(), search.ask()]
+    search = opened(tmp_path, n_trials=6)
+    assert [search.ask().drawn for _ in lost] == [asked.drawn for asked in lost]
+    search = opened(tmp_path, n_trials=6)
+    finish(search)
+    assert (search.finished, search.has_more) == (6, False)
+    assert {trial.state.name for trial in search._study.trials} == {"COMPLETE"}
+
+
+@pytest.mark.parametrize("damage", [b'{"op_code": 4, "worker', b"\x00\x00"])
+def test_a_torn_journal_goes_on(tmp_path, damage):
+    finish(opened(tmp_path), most=3)
+    with (tmp_path / JOURNAL_NAME).open("ab") as file:
+        file.write(damage)
+    (tmp_path / f"{JOURNAL_NAME}.lock").touch()
+    search = opened(tmp_path)
+    assert search.finished == 3
+    assert len(finish(search)) == 9
+    assert opened(tmp_path).finished == 12
+
+
+def test_n_trials_is_a_total(tmp_path):
+    finish(opened(tmp_path, n_trials=5))
+    assert opened(tmp_path, n_trials=5).has_more is False
+    assert len(finish(opened(tmp_path, n_trials=8))) == 3
+    with pytest.raises(ConfigError, match=r"n_trials=4 is less than the 8 trials that .* it is a total; use 8 or more"):
+        opened(tmp_path, n_trials=4)
+
+
+def test_what_went_wrong_is_told_and_the_search_goes_on(tmp_path):
+    search = opened(tmp_path, n_trials=6)
+    outcomes = [
+        record(0.5), record(None, Status.DIVERGED), record(None, Status.FAILED), None, record(float("nan")),
+        record(0.4, Status.PRUNED, epochs=3),
+    ]  # fmt: skip
+    for outcome in outcomes:
+        search.tell(search.ask().number, outcome)
+    states = [trial.state.name for trial in search._study.trials]
+    assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "PRUNED"]
+    assert search._study.trials[5].intermediate_values == {3: 0.4}
+    assert search.best()[0][0] == 0
+
+
+def test_several_objectives_have_a_front(tmp_path):
+    search = opened(tmp_path, objectives=["objective", "seconds"], n_trials=3)
+    for value, seconds in ((0.9, 10.0), (0.8, 5.0), (0.7, 20.0)):
+        search.tell(search.ask().number, record(value, seconds=seconds))
+    assert sorted(number for number, _, _ in search.best()) == [0, 1]
+
+
+def test_a_loss_is_searched_downwards(tmp_path):
+    search = opened(tmp_path, direction="min", n_trials=2)
+    for value in (0.9, 0.1):
+        search.tell(search.ask().number, record(value))
+    assert search.best()[0][0] == 1
+
+
+def test_a_grid_ends_when_every_cell_was_drawn_once(tmp_path):
+    grid = ("a=1,2", "b=range(0,3)")
+    search = opened(tmp_path, *grid, sampler="grid", n_trials=50)
+    assert search.total == 6
+    drawn = []
+    while (asked := search.ask()) is not None:
+        drawn.append(tuple(asked.drawn))
+        search.tell(asked.number, record(0.5))
+    assert sorted(drawn) == [(f"a={a}", f"b={b}") for a in (1, 2) for b in (0, 1, 2)]
+
+
+def test_tpe_learns_from_what_it_was_told(tmp_path):
+    search = opened(tmp_path, n_trials=40)
+    drawn = finish(search)
+    late = [dict(part.split("=") for part in one) for one in drawn[20:]]
+    assert sum(one["model"] == "b" for one in late) > 12
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sampler": "luck"}, "hydra.sweeper.sampler=luck is refused: known are tpe, gp"),
+        ({"n_trials": 0}, "n_trials=0 is refused: at least one trial"),
+        ({"objectives": ["beauty"]}, "one or more of objective, seconds, parameters, peak_memory"),
+        ({"objectives": []}, "one or more of objective"),
+        ({"sampler": "grid"}, "grid needs values that can be counted, but optim.lr is float 0.0001 to 1, log"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(tmp_path, options, says):
+    with pytest.raises(ConfigError, match=says):
+        opened(tmp_path, **options)
+
+
+def test_another_space_in_the_same_folder_is_refused_with_the_difference(tmp_path):
+    finish(opened(tmp_path), most=2)
+    with pytest.raises(ConfigError, match=r"holds a search of another space \(model: choice\(a, b\) -> choice\(a\)\)"):
+        opened(tmp_path, SPACE[0], "model=choice(a)")
+    assert opened(tmp_path).finished == 2
