@@ -21,7 +21,7 @@ FLOORS = (
     {"errors", "files"},
     {"identity", "processes", "provenance"},
     {"records", "config"},
-    {"checks", "progress"},
+    {"checks", "confusion", "progress"},
     {"lifecycle"},
     {"devices", "models", "data", "tracking"},
     {"training"},
@@ -37,7 +37,7 @@ ONLY = {
     "analysis": {"records", "config", "errors"},
     "models": {"config", "errors"},
     "data": {"errors"},
-    "tracking": {"records"},
+    "tracking": {"confusion", "files", "lifecycle", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

@@ -14,7 +14,7 @@ class Means(NamedTuple):
 
 
 class Totals:
-    """Loss and confusion counts of one pass over a split.
+    """Loss, guesses and confusion counts of one pass over a split.
 
     `add` and `peek` never make the host wait for the device; `read` and `confusion` do.
     """
@@ -24,13 +24,16 @@ class Totals:
         self._classes = classes
         self._loss = torch.zeros((), device=device)
         self._counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+        self._guesses: list[Tensor] = []
         self._on_its_way: tuple[Tensor, torch.cuda.Event, int] | None = None
 
     def add(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
         """Add one batch: `logits` [B, classes], `labels` [B], `mean_loss` [] over the batch."""
         self.examples += len(labels)
         self._loss += mean_loss.detach() * len(labels)
-        cells = labels * self._classes + logits.detach().argmax(dim=1)
+        guesses = logits.detach().argmax(dim=1)
+        self._guesses.append(guesses)
+        cells = labels * self._classes + guesses
         self._counts.scatter_add_(0, cells, torch.ones_like(cells))
 
     def read(self) -> Means:
@@ -58,6 +61,10 @@ class Totals:
         """Counts [true class][predicted class]. The host waits for the device here."""
         rows: list[list[int]] = self._counts.view(self._classes, self._classes).tolist()
         return rows
+
+    def guesses(self) -> Tensor:
+        """The predicted class of every image, in the order of the batches: int64 [examples] on the device."""
+        return torch.cat(self._guesses)
 
     def _sums(self) -> Tensor:
         right = self._counts.view(self._classes, self._classes).diagonal().sum()
