@@ -28,7 +28,7 @@ FLOORS = (
     {"run"},
     {"analysis"},
     {"launching", "search"},
-    {"bench", "help", "reproduce", "summarize", "watch"},
+    {"bench", "help", "report", "reproduce", "summarize", "watch"},
     {"app"},
     {"__main__", "hydra_plugins"},
 )
@@ -38,6 +38,7 @@ ONLY = {
     "models": {"config", "errors"},
     "data": {"errors"},
     "tracking": {"confusion", "files", "lifecycle", "records"},
+    "report": {"analysis", "config", "confusion", "errors", "files", "launching", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

@@ -75,9 +75,7 @@ def run(
     return record
 
 
-def _train(
-    config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker
-) -> None:
+def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker) -> None:
     trainer = config["trainer"]
     device = choose_device(config["device"])
     torch.set_num_threads(trainer["threads"] or _DEFAULT_THREADS)

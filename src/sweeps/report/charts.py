@@ -45,10 +45,11 @@ def figures_of(content: Content) -> Iterator[Figure]:
     for key in dict.fromkeys((metric, "train_loss")):
         rows = data.curves(best, key)
         if rows:
-            says = "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
+            says = (
+                "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
+            )
             yield Figure(f"curves_{key}", f"{key} by epoch", says, rows, curves(rows, key, content.models))
     yield from _by_rate(content, metric)
-    rows = data.costs(content, "parameters")
     for cost, title in COSTS.items():
         rows = data.costs(content, cost)
         if rows:
@@ -67,7 +68,9 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
     rows = data.curves(rates, metric)
     if len({row["lr"] for row in rows}) > 1:
         says = "The best configuration of each network at each learning rate; bands as above."
-        yield Figure("curves_by_rate", f"{metric} by learning rate", says, rows, panels(rows, metric, content), wide=True)
+        yield Figure(
+            "curves_by_rate", f"{metric} by learning rate", says, rows, panels(rows, metric, content), wide=True
+        )
     rows = data.sensitivity(content)
     if len({row["lr"] for row in rows}) > 1:
         means = [
@@ -94,7 +97,7 @@ def _confusions(content: Content) -> Iterator[Figure]:
         yield Figure(name, f"Confusion: {entry.row.model}", says, rows, confused(rows, confusion.labels))
 
 
-def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> alt.LayerChart:
+def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
     """Lines with bands, one for each network."""
     base = _chart(rows).encode(x=_epochs(rows), color=_colour(models), detail="label:N")
     band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
@@ -103,11 +106,12 @@ def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> alt.Layer
     return alt.layer(band, line, dots).properties(width=WIDTH, height=HEIGHT)
 
 
-def panels(rows: Sequence[Row], metric: str, content: Content) -> alt.FacetChart:
+def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
     """A panel for each network, a line with its band for each rate."""
     rates = [row["lr"] for row in sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))]
     rates = list(dict.fromkeys(rates))
-    colour = alt.Color("lr:N", title="lr").scale(domain=rates, range=_ramp(len(rates)))
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
+    colour = alt.Color("lr:N", title="lr", legend=legend).scale(domain=rates, range=_ramp(len(rates)))
     base = alt.Chart().encode(x=_epochs(rows), color=colour)
     band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
     line = base.mark_line(strokeWidth=1.5).encode(y=_figure("mean", metric), **_told())
@@ -115,7 +119,7 @@ def panels(rows: Sequence[Row], metric: str, content: Content) -> alt.FacetChart
     return layered.facet(facet=alt.Facet("model:N", title=None, sort=content.models), columns=3)
 
 
-def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> alt.LayerChart:
+def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
     """Points for runs, a line through the means, crosses for what diverged."""
     rate = alt.X("lr:Q", title="learning rate").scale(type="log", nice=False, padding=12)
     line = _chart(means).mark_line(strokeWidth=1.5).encode(
@@ -132,29 +136,32 @@ def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: 
     return alt.layer(line, points, crosses).properties(width=WIDTH, height=HEIGHT)
 
 
-def heat(rows: Sequence[Row], metric: str) -> alt.LayerChart:
+def heat(rows: Sequence[Row], metric: str) -> Chart:
     """Cells of network by rate, the figure in each."""
     in_order = sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))
-    x = alt.X("lr:N", title="learning rate", sort=list(dict.fromkeys(row["lr"] for row in in_order))).axis(labelAngle=0)
-    y = alt.Y("model:N", title=None, sort=list(dict.fromkeys(row["model"] for row in rows)))
+    x = alt.X("lr:N", title="learning rate", sort=list(dict.fromkeys(row["lr"] for row in in_order))).axis(
+        labelAngle=0, grid=False
+    )
+    y = alt.Y("model:N", title=None, sort=list(dict.fromkeys(row["model"] for row in rows))).axis(grid=False)
     figures = [row["mean"] for row in rows if row["mean"] is not None]
     middle = (min(figures, default=0.0) + max(figures, default=0.0)) / 2
     shade = alt.Color("mean:Q", title=metric).scale(scheme="viridis")
-    cell = _chart(rows).mark_rect(stroke="#ffffff", strokeWidth=1).encode(
-        x=x, y=y, color=alt.when("datum.mean == null").then(alt.value("#c8c8c8")).otherwise(shade), **_told()
-    )  # fmt: skip
+    with_figure = [row for row in rows if row["mean"] is not None]
+    cell = _chart(with_figure).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, **_told())
+    without = [row for row in rows if row["mean"] is None]
+    grey = _chart(without).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=alt.value("#c8c8c8"), **_told())
     dark = alt.when(f"datum.mean != null && datum.mean < {middle}").then(alt.value("#ffffff"))
     words = _chart(rows).mark_text(fontSize=10).encode(
         x=x, y=y, text="shown:N", color=dark.otherwise(alt.value("#000000"))
     )  # fmt: skip
     best = [row for row in rows if row["is_best"]]
     frame = _chart(best).mark_rect(filled=False, stroke="#d55e00", strokeWidth=2.5).encode(x=x, y=y)
-    return alt.layer(cell, words, frame).properties(width=alt.Step(62), height=alt.Step(30))
+    return alt.layer(cell, grey, words, frame).properties(width=alt.Step(62), height=alt.Step(30))
 
 
-def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) -> alt.LayerChart:
+def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) -> Chart:
     """Points for configurations, a stair through those that nothing beats in both."""
-    cost = alt.X("cost:Q", title=title).scale(type="log", nice=False, padding=16).axis(format="~s")
+    cost = alt.X("cost:Q", title=title).scale(type="log", nice=False, padding=16).axis(format="~s", tickCount=5)
     front = [row for row in rows if row["front"]]
     stair = _chart(front).mark_line(interpolate="step-after", color="#888888", strokeDash=[3, 3]).encode(
         x=cost, y=_figure("value", metric)
@@ -168,21 +175,22 @@ def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) 
     return alt.layer(stair, points, rings).properties(width=WIDTH, height=HEIGHT)
 
 
-def times(rows: Sequence[Row], models: Sequence[str]) -> alt.Chart:
+def times(rows: Sequence[Row], models: Sequence[str]) -> Chart:
     """A tick for each run."""
     x = alt.X("seconds:Q", title="seconds").scale(zero=True)
     y = alt.Y("model:N", title=None, sort=list(models))
     marks = _chart(rows).mark_tick(thickness=2, size=18, opacity=0.8)
-    return marks.encode(x=x, y=y, color=_colour(models, legend=False), **_told()).properties(
-        width=WIDTH, height=alt.Step(26)
-    )
+    marks = marks.encode(x=x, y=y, color=_colour(models, legend=False), **_told())
+    return marks.properties(width=WIDTH, height=alt.Step(26))
 
 
-def confused(rows: Sequence[Row], labels: Sequence[str]) -> alt.LayerChart:
+def confused(rows: Sequence[Row], labels: Sequence[str]) -> Chart:
     """True classes down, guesses across."""
     in_order = [f"{place} {label}" for place, label in enumerate(labels)]
-    x = alt.X("guess:N", title="guess", sort=in_order).axis(labelAngle=-60, labelLimit=110)
-    y = alt.Y("true:N", title="true", sort=in_order).axis(labelLimit=110)
+    x = alt.X("guess:N", title="guess", sort=in_order).axis(
+        labelAngle=-60, labelLimit=110, labelOverlap=False, grid=False
+    )
+    y = alt.Y("true:N", title="true", sort=in_order).axis(labelLimit=110, grid=False)
     shade = alt.Color("share:Q", title="share", legend=None).scale(domain=[0, 1], scheme="blues")
     cell = _chart(rows).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, description="says:N")
     ink = alt.when("datum.share > 0.5").then(alt.value("#ffffff")).otherwise(alt.value("#000000"))
@@ -211,7 +219,7 @@ def _epochs(rows: Sequence[Row]) -> alt.X:
 
 def _colour(models: Sequence[str], *, legend: bool = True) -> alt.Color:
     scale = alt.Scale(domain=list(models), range=[look_of(model).colour for model in models])
-    shown = alt.Legend(title=None, orient="top", columns=4, symbolType="stroke") if legend else None
+    shown = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2) if legend else None
     return alt.Color("model:N", scale=scale, legend=shown)
 
 
@@ -226,6 +234,6 @@ def _shape(models: Sequence[str]) -> alt.Shape:
 
 
 def _ramp(count: int) -> list[str]:
-    """Colours from dark to bright (viridis without its brightest end), so that rates keep their order in grey as well."""
-    ramp = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#9fda3a")
-    return [ramp[round(place * (len(ramp) - 1) / max(count - 1, 1))] for place in range(count)]
+    """Colours from cold to warm that are seen on white as on black, and by all (Okabe and Ito)."""
+    ramp = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
+    return [ramp[place % len(ramp)] for place in range(count)]

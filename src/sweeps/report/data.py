@@ -41,7 +41,9 @@ def curves(configurations: Sequence[Configuration], metric: str) -> list[Row]:
                 points.setdefault(epoch, []).append(value)
         for epoch, values in sorted(points.items()):
             mean = sum(values) / len(values)
-            says = f"{_name(one)}: {metric} {text.fraction(mean)} after epoch {epoch}, {text.plural(len(values), 'run')}"
+            says = (
+                f"{_name(one)}: {metric} {text.fraction(mean)} after epoch {epoch}, {text.plural(len(values), 'run')}"
+            )
             rows.append(
                 {
                     "model": one.model,

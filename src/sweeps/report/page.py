@@ -135,8 +135,8 @@ def _cell(value: Any, shown: str, right: bool) -> str:
 
 
 def _problems(content: Content) -> Iterator[str]:
-    troubled = [(entry, entry.row.problem or entry.trouble) for entry in content.entries]
-    troubled = [(entry, problem) for entry, problem in troubled if problem]
+    found = [(entry, entry.row.problem if entry.row.is_troubled else entry.trouble) for entry in content.entries]
+    troubled = [(entry, problem) for entry, problem in found if problem]
     if not troubled:
         return
     yield f'<section id="problems"><h2>{text.plural(len(troubled), "run")} with a problem</h2><ul>'

@@ -16,7 +16,13 @@ _CONFIG = {
     "background": None,
     "font": "system-ui, Helvetica, Arial, sans-serif",
     "view": {"stroke": None},
-    "axis": {"grid": True, "gridColor": "#e4e4e4", "domainColor": "#888888", "tickColor": "#888888", "labelOverlap": True},
+    "axis": {
+        "grid": True,
+        "gridColor": "#e4e4e4",
+        "domainColor": "#888888",
+        "tickColor": "#888888",
+        "labelOverlap": True,
+    },
     "header": {"labelFontSize": 11, "labelFontWeight": "bold"},
     "legend": {"labelLimit": 160},
 }
