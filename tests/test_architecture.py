@@ -28,8 +28,8 @@ FLOORS = (
     {"run"},
     {"analysis"},
     {"launching", "search"},
-    {"bench", "help", "report", "reproduce", "summarize", "watch"},
-    {"app"},
+    {"bench", "frames", "help", "predict", "report", "reproduce", "summarize", "watch"},
+    {"app", "sweeps"},
     {"__main__", "hydra_plugins"},
 )
 # Rooms that see less than what stands below them.
@@ -38,6 +38,7 @@ ONLY = {
     "models": {"config", "errors"},
     "data": {"errors"},
     "tracking": {"confusion", "files", "lifecycle", "records"},
+    "frames": {"analysis", "errors", "records"},
     "report": {"analysis", "config", "confusion", "errors", "files", "launching", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},

@@ -1,7 +1,7 @@
 """One look for each network, the same on the terminal, on the page and in every chart.
 
 The colours are those of Okabe and Ito ("Color Universal Design", 2008), which people with any colour vision can tell
-apart, without the yellow and the black that vanish on one of the two backgrounds. A dash and a shape say the same again.
+apart, without the yellow and the black that vanish on one of the two backgrounds. A dash and a shape say it again.
 """
 
 import zlib

@@ -53,7 +53,9 @@ def figures_of(content: Content) -> Iterator[Figure]:
     for cost, title in COSTS.items():
         rows = data.costs(content, cost)
         if rows:
-            says = f"Mean {metric} of every configuration against {title}; the line joins those that nothing beats in both."
+            says = (
+                f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
+            )
             name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
             yield Figure(name, heading, says, rows, pareto(rows, metric, title, content.models))
     rows = data.times(content)
@@ -130,7 +132,7 @@ def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: 
         x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
     )  # fmt: skip
     without = [row for row in rows if row["value"] is None]
-    crosses = _chart(without).mark_text(text="×", fontSize=15, fontWeight="bold", dy=-6).encode(
+    crosses = _chart(without).mark_text(text="\N{MULTIPLICATION SIGN}", fontSize=15, fontWeight="bold", dy=-6).encode(
         x=rate, y=alt.value(HEIGHT), color=_colour(models), **_told()
     )  # fmt: skip
     return alt.layer(line, points, crosses).properties(width=WIDTH, height=HEIGHT)
@@ -178,10 +180,10 @@ def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) 
 def times(rows: Sequence[Row], models: Sequence[str]) -> Chart:
     """A tick for each run."""
     x = alt.X("seconds:Q", title="seconds").scale(zero=True)
-    y = alt.Y("model:N", title=None, sort=list(models))
+    y = alt.Y("model:N", title=None, sort=list(models)).axis(grid=False)
     marks = _chart(rows).mark_tick(thickness=2, size=18, opacity=0.8)
-    marks = marks.encode(x=x, y=y, color=_colour(models, legend=False), **_told())
-    return marks.properties(width=WIDTH, height=alt.Step(26))
+    chart: alt.Chart = marks.encode(x=x, y=y, color=_colour(models, legend=False), **_told())
+    return chart.properties(width=WIDTH, height=alt.Step(26))
 
 
 def confused(rows: Sequence[Row], labels: Sequence[str]) -> Chart:

@@ -81,7 +81,8 @@ def _body(content: Content, pictures: Sequence[Picture], *, base: Path, made: st
 
 _DIFFERENCES = """<section id="differences" class="js"><h2>Two runs side by side</h2>
 <p>What differs between the settings of two runs.</p>
-<p class="controls"><label>Run <select id="left"></select></label> <label>against <select id="right"></select></label></p>
+<p class="controls"><label>Run <select id="left"></select></label>
+<label>against <select id="right"></select></label></p>
 <div id="difference" aria-live="polite"></div></section>"""
 
 
@@ -142,7 +143,8 @@ def _problems(content: Content) -> Iterator[str]:
     yield f'<section id="problems"><h2>{text.plural(len(troubled), "run")} with a problem</h2><ul>'
     for entry, problem in troubled:
         kind = f"{entry.row.problem_kind}: " if entry.row.problem_kind else ""
-        yield f'<li><a href="#{entry.key}">{escape(entry.row.name)}</a> {escape(kind)}{escape(text.clean(problem))}</li>'
+        what = escape(f"{kind}{text.clean(problem)}")
+        yield f'<li><a href="#{entry.key}">{escape(entry.row.name)}</a> {what}</li>'
     yield "</ul></section>"
 
 
@@ -161,9 +163,10 @@ def _charts(content: Content, pictures: Sequence[Picture]) -> Iterator[str]:
 def _figure(picture: Picture) -> str:
     figure = picture.figure
     wide = ' class="wide"' if figure.wide else ""
+    title = escape(figure.title)
     return (
-        f'<figure id="{figure.name}"{wide}><h3>{escape(figure.title)}</h3>'
-        f'<div class="chart scroll" role="group" aria-label="{escape(figure.title)}">{_without_stops(picture.svg)}</div>'
+        f'<figure id="{figure.name}"{wide}><h3>{title}</h3>'
+        f'<div class="chart scroll" role="group" aria-label="{title}">{_without_stops(picture.svg)}</div>'
         f"<figcaption>{escape(figure.says)}</figcaption>{_numbers(figure.rows)}</figure>"
     )
 

@@ -63,7 +63,8 @@ def _orders(content: Content) -> Iterator[str]:
             groups.setdefault(str(entry.record.data_order), []).append(entry.row.name)
     if not groups:
         return
-    yield "<h3>Order of the training images</h3><p>Runs with the same hash saw the same batches in the same order.</p><ul>"
+    yield "<h3>Order of the training images</h3>"
+    yield "<p>Runs with the same hash saw the same batches in the same order.</p><ul>"
     for order, names in list(groups.items())[:_ORDERS]:
         example = names[0] if len(names) == 1 else f"{text.plural(len(names), 'run')}, such as {names[0]}"
         yield f"<li><code>{escape(text.clean(order))}</code>: {escape(example)}</li>"

@@ -6,8 +6,7 @@ columns, their types and the metrics of every run itself.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.api_pb2 import Status as SessionStatus
@@ -15,38 +14,13 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndI
 from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
 from sweeps.records import Status
+from sweeps.tracking.settings import Value
 
 START_TAG = "_hparams_/session_start_info"
 END_TAG = "_hparams_/session_end_info"
 
-# Groups of the config that are named by what they build, and the single settings that tell runs apart.
-_GROUPS = ("model", "optim", "schedule")
-_PARTS = ("model", "optim", "schedule", "augment", "trainer", "resize")
-_PLAIN = ("seed", "init")
-_NO_COLUMNS = ("checkpoint_every", "save_weights", "threads", "num_classes", "image_size", "in_channels")
 
-
-def columns_of(config: Mapping[str, Any]) -> dict[str, str | float | bool]:
-    """The settings of a run as typed columns: numbers as numbers, names as text; what is not set has none."""
-    return dict(_columns(config))
-
-
-def _columns(config: Mapping[str, Any]) -> Iterator[tuple[str, str | float | bool]]:
-    for group in _GROUPS:
-        target = config.get(group, {}).get("_target_")
-        if target:
-            yield group, str(target).rpartition(".")[2]
-    yield "dataset", str(config.get("dataset", {}).get("name", ""))
-    for key in _PLAIN:
-        if key in config:
-            yield key, config[key]
-    for part in _PARTS:
-        for key, value in config.get(part, {}).items():
-            if not key.startswith("_") and key not in _NO_COLUMNS and isinstance(value, (str, int, float)):
-                yield f"{part}.{key}", value
-
-
-def add_start(writer: SummaryWriter, columns: Mapping[str, str | float | bool]) -> None:
+def add_start(writer: SummaryWriter, columns: Mapping[str, Value]) -> None:
     """Begin the row."""
     start = SessionStartInfo(start_time_secs=time.time())
     for key, value in columns.items():

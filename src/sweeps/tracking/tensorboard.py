@@ -16,6 +16,7 @@ from sweeps.records import RunDir, RunRecord, Status
 from sweeps.tracking import hparams
 from sweeps.tracking.graph import add_graph
 from sweeps.tracking.pictures import draw_confusion, draw_mistakes
+from sweeps.tracking.settings import columns_of
 from sweeps.tracking.tracker import NullTracker
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class TensorBoardTracker(NullTracker):
         again = any(self._folder.glob("events.*"))
         self._writer = self._new_writer(purge_step=(epochs_done and epochs_done + 1) if again else None)
         self._writer.add_custom_scalars(LAYOUT)
-        hparams.add_start(self._writer, hparams.columns_of(record.config))
+        hparams.add_start(self._writer, columns_of(record.config))
         if not again:
             self._writer.add_text("config", _as_text(record), 0)
 
