@@ -21,7 +21,7 @@ FLOORS = (
     {"errors", "files"},
     {"identity", "processes", "provenance"},
     {"records", "config"},
-    {"checks", "progress"},
+    {"checks", "confusion", "progress"},
     {"lifecycle", "pruning"},
     {"devices", "models", "data", "tracking"},
     {"training"},
@@ -29,8 +29,8 @@ FLOORS = (
     {"analysis"},
     {"launching"},
     {"search"},
-    {"bench", "help", "reproduce", "summarize", "watch"},
-    {"app"},
+    {"bench", "frames", "help", "predict", "report", "reproduce", "summarize", "watch"},
+    {"app", "sweeps"},
     {"__main__", "hydra_plugins"},
 )
 # Rooms that see less than what stands below them.
@@ -39,7 +39,9 @@ ONLY = {
     "models": {"config", "errors"},
     "pruning": {"identity", "records"},
     "data": {"errors"},
-    "tracking": {"records"},
+    "tracking": {"confusion", "files", "lifecycle", "records"},
+    "frames": {"analysis", "errors", "records"},
+    "report": {"analysis", "config", "confusion", "errors", "files", "launching", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

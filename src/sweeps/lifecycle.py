@@ -95,20 +95,20 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
     try:
         with Heartbeat(folder.record):
             yield
-        record.status = Status.COMPLETED
+        record.status = outcome_of(None)
     except DivergedError as error:
-        record.status = Status.DIVERGED
+        record.status = outcome_of(error)
         record.objective.value = None
         record.error = Failure("diverged", str(error), advice="a smaller optim.lr, or trainer.clip_norm=1")
     except PrunedError as error:
         record.status = Status.PRUNED
         record.error, record.stopped_at = error.reason, error.at
     except Exception as error:
-        record.status = Status.FAILED
+        record.status = outcome_of(error)
         record.error = describe_failure(error, record.config)
         raise
-    except BaseException:  # Ctrl-C, a request to stop, the end of the process
-        record.status = Status.INTERRUPTED
+    except BaseException as error:
+        record.status = outcome_of(error)
         raise
     finally:
         record.ended = now()
@@ -117,6 +117,16 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
         if record.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)
         progress.end(record)
+
+
+def outcome_of(error: BaseException | None) -> Status:
+    """The status of a run that ended with `error`."""
+    if error is None:
+        return Status.COMPLETED
+    if isinstance(error, DivergedError):
+        return Status.DIVERGED
+    # Not an `Exception`: Ctrl-C, a request to stop, the end of the process.
+    return Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
 
 
 def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:

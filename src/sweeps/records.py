@@ -81,10 +81,11 @@ class RunRecord:
     """The content of `run.json`. `metrics` holds the rows `last` and `best` of `metrics.jsonl`.
 
     `seconds` counts training and evaluation, not start-up; `examples_per_second` counts training examples against
-    training time alone; `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started`
-    and `ended` are ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images:
-    equal ones prove that two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts
-    of one included. `composition` is a hash of what the config was composed
+    training time alone; `forward_macs` counts the network's multiply-accumulate operations for one image;
+    `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started` and `ended` are
+    ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images: equal ones prove that
+    two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts of one included.
+    `composition` is a hash of what the config was composed
     from: with an equal one, the config need not be composed again to know that it is the same. `process` is who
     trains, or trained, the run.
     """
@@ -97,6 +98,7 @@ class RunRecord:
     overrides: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    forward_macs: int | None = None
     epochs: int = 0
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
@@ -166,6 +168,7 @@ class RunDir:
         self.checkpoint = self.path / "checkpoint.pt"
         self.weights = self.path / "weights.safetensors"
         self.predictions = self.path / "predictions.safetensors"
+        self.confusion = self.path / "confusion.json"
         self.tensorboard = self.path / "tensorboard"
         self.log = self.path / "run.log"
 
@@ -202,7 +205,7 @@ class RunDir:
     def clear(self) -> None:
         """Delete what a run has left here."""
         shutil.rmtree(self.tensorboard, ignore_errors=True)
-        for path in (self.record, self.metrics, self.checkpoint, self.weights, self.predictions):
+        for path in (self.record, self.metrics, self.checkpoint, self.weights, self.predictions, self.confusion):
             path.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 
-from sweeps import models
+from sweeps import confusion, models
 from sweeps.checks import check
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import choose_device, describe_device, peak_memory, release_memory
@@ -25,8 +25,8 @@ from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
 from sweeps.pruning import Reporter, goes_on, reporter_of
 from sweeps.records import RunDir, RunRecord
-from sweeps.tracking import NullTracker
-from sweeps.training import Engine, Loaders, Step, Totals, checkpoint, is_time, run_epochs
+from sweeps.tracking import NullTracker, followed
+from sweeps.training import Engine, Loaders, Step, Totals, checkpoint, confusion_of, is_time, run_epochs
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,12 @@ def run(
             atomic_write(folder.path / path, text.encode(), durable=False)
         check(config)
         check_parts(config)
-        _train(config, folder, record, progress)
+        with followed(folder, record, make_trackers(config)) as tracker:
+            _train(config, folder, record, progress, tracker)
     return record
 
 
-def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress) -> None:
+def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker) -> None:
     trainer = config["trainer"]
     device = choose_device(config["device"])
     torch.set_num_threads(trainer["threads"] or _DEFAULT_THREADS)
@@ -86,6 +87,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     record.environment |= step.engine.describe()
     record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
+    record.forward_macs = inspect(config, data.train.num_images).forward_macs
     rows = _restore(folder, record, step, device, len(data.train))
     reporter = reporter_of(config, folder.path.parent)
     summarize(record, rows)
@@ -95,47 +97,48 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     stop = reporter.resume()
     if stop is not None:
         raise PrunedError(stop, reporter.reached or len(rows))
-    tracker: NullTracker = make(config["tracker"])
-    tracker.open(folder, epochs_done=len(rows))
-    try:
-        if not rows:
-            tracker.network(step.network, next(data.train.in_order())[0])
-        epochs = run_epochs(
-            step,
-            data,
-            epochs=range(len(rows) + 1, trainer["epochs"] + 1),
-            seed=config["seed"],
-            evaluate_train=trainer["evaluate_train"],
-            bn_reestimate=trainer["bn_reestimate"],
-            new_totals=lambda: Totals(config["dataset"]["classes"], device),
-            progress=progress,
-            after_batch=functools.partial(_report_batch, reporter),
-        )
-        for row, measured in epochs:
-            rows.append(row)
-            folder.append_metrics(row)
-            tracker.epoch(row)
-            if row["epoch"] == trainer["epochs"]:
-                tracker.confusion(measured["test"].confusion(), config["dataset"]["labels"])
-                if trainer["save_predictions"]:
-                    checkpoint.save_predictions(folder, measured)
-            stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
-            stop = reporter.epoch(row)
-            keeps = stop is not None and config["pruner"]["keep_checkpoint"]
-            if stopping or keeps or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
-                checkpoint.save(folder, record.run_id, row["epoch"], step)
-            summarize(record, rows)
-            record.peak_memory = peak_memory(device)
-            folder.write(record)
-            progress.epoch(row)
-            if stop is not None:
-                raise PrunedError(stop, row["epoch"])
-            if stopping:
-                raise Interrupted
-    finally:
-        tracker.close()
+    tracker.open(folder, record, epochs_done=len(rows))
+    sample = next(data.train.in_order())[0]
+    if not rows:
+        tracker.network(step.network, sample)
+    epochs = run_epochs(
+        step,
+        data,
+        epochs=range(len(rows) + 1, trainer["epochs"] + 1),
+        seed=config["seed"],
+        evaluate_train=trainer["evaluate_train"],
+        bn_reestimate=trainer["bn_reestimate"],
+        new_totals=lambda: Totals(config["dataset"]["classes"], device),
+        progress=progress,
+        after_batch=functools.partial(_report_batch, reporter),
+    )
+    for row, measured in epochs:
+        rows.append(row)
+        folder.append_metrics(row)
+        tracker.epoch(row)
+        if row["epoch"] == trainer["epochs"]:
+            labels = config["dataset"]["labels"]
+            found = confusion_of(measured["test"], load(config).test, labels, split="test", epoch=row["epoch"])
+            confusion.write(folder, found)
+            tracker.confusion(found)
+            if trainer["save_predictions"]:
+                checkpoint.save_predictions(folder, measured)
+        stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
+        stop = reporter.epoch(row)
+        keeps = stop is not None and config["pruner"]["keep_checkpoint"]
+        if stopping or keeps or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
+            checkpoint.save(folder, record.run_id, row["epoch"], step)
+        summarize(record, rows)
+        record.peak_memory = peak_memory(device)
+        folder.write(record)
+        progress.epoch(row)
+        if stop is not None:
+            raise PrunedError(stop, row["epoch"])
+        if stopping:
+            raise Interrupted
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
+    tracker.trained(step.network, sample)
 
 
 def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:
@@ -191,8 +194,17 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     Raises:
         ConfigError: it does not; names the layer and the way out.
     """
-    size, batch_size = config["resize"]["size"], config["trainer"]["batch_size"]
-    node = config["model"]
+    keys = ("size", "channels")
+    shape = {key: config["resize"][key] for key in keys} | {"classes": config["dataset"]["classes"]}
+    shape["batch_size"] = config["trainer"]["batch_size"]
+    return _inspect(json.dumps(config["model"], sort_keys=True), num_images=num_images, **shape)
+
+
+@functools.lru_cache(maxsize=16)
+def _inspect(
+    model_json: str, *, size: int, channels: int, classes: int, batch_size: int, num_images: int | None
+) -> models.NetworkProfile:
+    node = json.loads(model_json)
 
     def build(image_size: int) -> nn.Module:
         sized = {**node, "image_size": image_size} if "image_size" in node else node
@@ -202,9 +214,9 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     return models.inspect_network(
         build,
         name=str(node["_target_"]).rpartition(".")[2],
-        channels=config["resize"]["channels"],
+        channels=channels,
         image_size=size,
-        classes=config["dataset"]["classes"],
+        classes=classes,
         batch_size=batch_size,
         smallest_batch=batch_size if num_images is None else (num_images % batch_size or batch_size),
     )
@@ -233,11 +245,18 @@ def check_parts(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: some part does not take its arguments.
     """
-    for part in ("schedule", "tracker"):
-        make(config[part])
+    make(config["schedule"])
+    make_trackers(config)
     make(config["dataset"]["source"])
     Augment(**config["augment"])
     _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
+
+
+def make_trackers(config: Mapping[str, Any]) -> list[NullTracker]:
+    """The trackers of a config: one node, or several by name."""
+    chosen = config["tracker"]
+    nodes = [chosen] if "_target_" in chosen else chosen.values()
+    return [make(node) for node in nodes]
 
 
 def _optimizer(

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from tensorboard.plugins.custom_scalar import layout_pb2
 
+from sweeps.lifecycle import new_record
 from sweeps.progress import Progress
 from sweeps.records import RunDir, Status
-from sweeps.tracking.tensorboard import TensorBoardTracker, draw_confusion
+from sweeps.tracking.pictures import draw_confusion
+from sweeps.tracking.tensorboard import TensorBoardTracker
 
 from .conftest import points, read
 
@@ -74,7 +76,7 @@ def test_one_chart_compares_train_and_test(do_run, folder):
 
 @pytest.mark.parametrize("count", [1, 7, 100])
 def test_the_first_images_are_shown_as_the_network_sees_them(do_run, folder, count, compose):
-    do_run(*TENSORBOARD, f"tracker.images={count}", "trainer.epochs=1")
+    do_run(*TENSORBOARD, f"tracker.tensorboard.images={count}", "trainer.epochs=1")
     (event,) = read(folder.tensorboard).Images("images/train")
     assert event.step == 0
     picture = decoded(event)
@@ -93,7 +95,12 @@ def test_the_confusion_matrix_is_shown_once_after_the_last_epoch(do_run, folder)
 
 
 def test_pictures_that_are_not_wanted_are_not_there(do_run, folder):
-    do_run(*TENSORBOARD, "tracker.images=0", "tracker.graph=false", "tracker.confusion=false")
+    do_run(
+        *TENSORBOARD,
+        "tracker.tensorboard.images=0",
+        "tracker.tensorboard.graph=false",
+        "tracker.tensorboard.confusion=false",
+    )
     tags = read(folder.tensorboard).Tags()
     assert tags["images"] == []
     assert not tags["graph"]
@@ -142,15 +149,15 @@ def test_a_run_that_diverges_keeps_its_curves(do_run, folder):
     assert points(read(folder.tensorboard), "loss/train").keys() == {1, 2}
 
 
-def test_a_network_that_cannot_be_drawn_is_trained_all_the_same(tmp_path, caplog):
+def test_a_network_that_cannot_be_drawn_is_trained_all_the_same(tmp_path, caplog, compose):
     class Branching(torch.nn.Module):
         def forward(self, images):
             return images if images.sum() > 0 else -images
 
     tracker = TensorBoardTracker()
-    tracker.open(RunDir(tmp_path), epochs_done=0)
+    tracker.open(RunDir(tmp_path), new_record(compose(), name="cell", overrides=[]), epochs_done=0)
     tracker.network(Branching(), torch.ones(2, 1, 8, 8))
-    tracker.close()
+    tracker.close(Status.COMPLETED)
     assert "the network graph is left out" in caplog.text
     events = read(tmp_path / "tensorboard")
     assert events.Tags()["images"] == ["images/train"]

@@ -1,19 +1,22 @@
-"""Curves, images, the network and the confusion matrix for TensorBoard, written with tensorboardX."""
+"""Curves, settings, images and the network for TensorBoard, written with tensorboardX."""
 
+import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from tensorboardX import SummaryWriter
 from torch import Tensor, nn
 
-from sweeps.records import RunDir
+from sweeps.confusion import Confusion
+from sweeps.records import RunDir, RunRecord, Status
+from sweeps.tracking import hparams
 from sweeps.tracking.graph import add_graph
+from sweeps.tracking.pictures import draw_confusion, draw_mistakes
+from sweeps.tracking.settings import columns_of
 from sweeps.tracking.tracker import NullTracker
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,7 @@ LAYOUT = {
     }
 }
 FIGURES = {"loss": "loss", "acc": "accuracy"}
+FAILED = ".failed"  # ends the name of an event file that says nothing but that the run failed; a new try removes it
 
 
 class TensorBoardTracker(NullTracker):
@@ -37,34 +41,40 @@ class TensorBoardTracker(NullTracker):
         self._graph = graph
         self._confusion = confusion
         self._epoch = 0
+        self._writer: SummaryWriter | None = None
 
-    def open(self, run: RunDir, *, epochs_done: int) -> None:
+    def open(self, run: RunDir, record: RunRecord, *, epochs_done: int) -> None:
         """Start an event file; on a resumed run TensorBoard is told to forget what came after the checkpoint."""
         self._epoch = epochs_done
-        again = any(run.tensorboard.glob("events.*"))
-        # tensorboardX names files by the second, and would overwrite one of the same second.
-        self._writer = SummaryWriter(
-            str(run.tensorboard),
-            purge_step=(epochs_done and epochs_done + 1) if again else None,
-            flush_secs=10,
-            filename_suffix=f".{os.getpid()}-{time.time_ns()}",
-        )
+        self._folder = run.tensorboard
+        for path in self._folder.glob(f"events.*{FAILED}"):
+            path.unlink()
+        again = any(self._folder.glob("events.*"))
+        self._writer = self._new_writer(purge_step=(epochs_done and epochs_done + 1) if again else None)
         self._writer.add_custom_scalars(LAYOUT)
+        hparams.add_start(self._writer, columns_of(record.config))
+        if not again:
+            self._writer.add_text("config", _as_text(record), 0)
+
+    def _new_writer(self, *, purge_step: int | None = None, suffix: str = "") -> SummaryWriter:
+        # tensorboardX names files by the second, and would overwrite one of the same second.
+        name = f".{os.getpid()}-{time.time_ns()}{suffix}"
+        return SummaryWriter(str(self._folder), purge_step=purge_step, flush_secs=10, filename_suffix=name)
 
     def network(self, network: nn.Module, images: Tensor) -> None:
         """Draw the first images and the network."""
+        assert self._writer is not None
         if self._num_images:
             self._writer.add_images("images/train", images[: self._num_images].cpu().numpy(), self._epoch)
         if self._graph:
             try:
                 add_graph(self._writer, network, images[:1])
-            except (
-                Exception
-            ) as error:  # symbolic tracing cannot follow every network, and a picture is no reason to stop
+            except Exception as error:  # symbolic tracing cannot follow every network
                 log.warning("the network graph is left out: %s", error)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Add one point to every curve; the step is the epoch."""
+        assert self._writer is not None
         self._epoch = row["epoch"]
         for key, value in row.items():
             split, _, figure = key.rpartition("_")
@@ -73,40 +83,31 @@ class TensorBoardTracker(NullTracker):
         for key in ("lr", "examples_per_second", "seconds"):
             self._writer.add_scalar(f"run/{key}", row[key], self._epoch)
 
-    def confusion(self, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
-        """Draw the confusion matrix."""
-        if self._confusion:
-            picture = draw_confusion(np.asarray(counts), labels)
-            self._writer.add_image("confusion/test", picture, self._epoch, dataformats="HWC")
+    def confusion(self, confusion: Confusion) -> None:
+        """Draw the confusion matrix, and images that the network gets wrong."""
+        if not self._confusion or self._writer is None:
+            return
+        picture = draw_confusion(np.asarray(confusion.counts), confusion.labels)
+        self._writer.add_image(f"confusion/{confusion.split}", picture, self._epoch, dataformats="HWC")
+        if confusion.pairs:
+            picture = draw_mistakes(confusion)
+            self._writer.add_image(f"mistakes/{confusion.split}", picture, self._epoch, dataformats="HWC")
 
-    def close(self) -> None:
-        """Write what is still in memory."""
+    def close(self, outcome: Status) -> None:
+        """End the row in the HParams table where the run has ended, and write what is still in memory."""
+        if self._writer is None:
+            return
+        if outcome.is_finished:
+            hparams.add_end(self._writer, outcome)
         self._writer.close()
+        if outcome is Status.FAILED:  # in a file of its own: the run may be tried again
+            writer = self._new_writer(suffix=FAILED)
+            hparams.add_end(writer, outcome)
+            writer.close()
 
 
-def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> NDArray[np.uint8]:
-    """A picture of `counts` [true][predicted], shaded by the share of its row; uint8 [H, W, 3]."""
-    cell, font = 46, ImageFont.load_default(size=12)
-    margin = 12 + max(int(font.getlength(label)) for label in labels)
-    classes = len(labels)
-    picture = Image.new("RGB", (margin + classes * cell + 8, margin + classes * cell + 8), "white")
-    draw = ImageDraw.Draw(picture)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for row in range(classes):
-        for column in range(classes):
-            x, y, share = margin + column * cell, margin + row * cell, float(shares[row, column])
-            shade = tuple(int(255 + share * (end - 255)) for end in (8, 48, 107))
-            draw.rectangle((x, y, x + cell, y + cell), fill=shade, outline=(200, 200, 200))
-            if counts[row, column]:
-                ink = "white" if share > 0.5 else "black"
-                draw.text((x + cell / 2, y + cell / 2), str(counts[row, column]), fill=ink, font=font, anchor="mm")
-    across = Image.new("RGB", (classes * cell, margin), "white")  # names over the columns, read from below
-    for index, label in enumerate(labels):
-        draw.text((margin - 6, margin + (index + 0.5) * cell), label, fill="black", font=font, anchor="rm")
-        strip = Image.new("RGB", (margin, cell), "white")
-        ImageDraw.Draw(strip).text((6, cell / 2), label, fill="black", font=font, anchor="lm")
-        across.paste(strip.rotate(90, expand=True), (index * cell, 0))
-    picture.paste(across, (margin, 0))
-    small = ImageFont.load_default(size=10)
-    draw.text((margin - 4, margin - 8), "true / guess", fill="gray", font=small, anchor="rm")
-    return np.asarray(picture)
+def _as_text(record: RunRecord) -> str:
+    """The config as Markdown: four spaces begin a block of code, in which nothing is markup."""
+    lines = json.dumps(record.config, indent=2, default=str).splitlines()
+    command = " ".join(record.overrides) or "the defaults"
+    return f"Overrides:\n\n    {command}\n\nConfig:\n\n" + "\n".join(f"    {line}" for line in lines)

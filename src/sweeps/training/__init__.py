@@ -4,6 +4,7 @@ from sweeps.training.capture import RECORDED_AFTER
 from sweeps.training.engine import Engine
 from sweeps.training.loop import Loaders, is_time, run_epochs
 from sweeps.training.metrics import Means, Totals
+from sweeps.training.mistakes import confusion_of
 from sweeps.training.schedules import Schedule, constant, cosine, one_cycle, step
 from sweeps.training.step import Step
 
@@ -15,6 +16,7 @@ __all__ = [
     "Schedule",
     "Step",
     "Totals",
+    "confusion_of",
     "constant",
     "cosine",
     "is_time",

@@ -1,0 +1,241 @@
+"""The charts, as Altair builds them from the rows of `data.py`. Never imports torch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from sweeps.analysis.palette import look_of
+from sweeps.analysis.ranking import images
+from sweeps.report import data
+from sweeps.report.content import Content
+from sweeps.report.data import Row
+
+WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
+PANEL = 170
+CELL = 34
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+
+COSTS = {
+    "parameters": "parameters",
+    "forward_macs": "multiply-accumulate operations for one image",
+    "seconds": "seconds of training and evaluation",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart: its file name, heading, a sentence that says what it shows, its rows, and the chart itself."""
+
+    name: str
+    title: str
+    says: str
+    rows: list[Row]
+    chart: Chart
+    wide: bool = False
+
+
+def figures_of(content: Content) -> Iterator[Figure]:
+    """Every chart that these runs have figures for."""
+    if content.criterion is None:
+        return
+    best = data.best_by_model(content)
+    metric = content.criterion.metric
+    for key in dict.fromkeys((metric, "train_loss")):
+        rows = data.curves(best, key)
+        if rows:
+            says = (
+                "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
+            )
+            yield Figure(f"curves_{key}", f"{key} by epoch", says, rows, curves(rows, key, content.models))
+    yield from _by_rate(content, metric)
+    for cost, title in COSTS.items():
+        rows = data.costs(content, cost)
+        if rows:
+            says = (
+                f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
+            )
+            name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
+            yield Figure(name, heading, says, rows, pareto(rows, metric, title, content.models))
+    rows = data.times(content)
+    if rows:
+        says = "Seconds of training and evaluation; every tick is a run. Several runs may have shared the machine."
+        yield Figure("time", "Time per run", says, rows, times(rows, content.models))
+    yield from _confusions(content)
+
+
+def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
+    rates = data.by_rate(content)
+    rows = data.curves(rates, metric)
+    if len({row["lr"] for row in rows}) > 1:
+        says = "The best configuration of each network at each learning rate; bands as above."
+        yield Figure(
+            "curves_by_rate", f"{metric} by learning rate", says, rows, panels(rows, metric, content), wide=True
+        )
+    rows = data.sensitivity(content)
+    if len({row["lr"] for row in rows}) > 1:
+        means = [
+            {"model": one.model, "lr": one.best.row.lr, "mean": one.mean}
+            for one in rates
+            if one.mean is not None and one.best.row.lr
+        ]
+        says = "Every point is a run, lines join the means; a cross at the bottom is a run that diverged."
+        chart = sensitivity(rows, means, metric, content.models)
+        yield Figure("learning_rate", "Sensitivity to the learning rate", says, rows, chart)
+    rows = data.heat(content)
+    if len(rows) > 1:
+        says = f"Mean {metric} of each cell's best configuration, measured on {images(content.criterion.split)}" if (
+            content.criterion
+        ) else ""  # fmt: skip
+        yield Figure("heat_map", "Network by learning rate", f"{says}.", rows, heat(rows, metric))
+
+
+def _confusions(content: Content) -> Iterator[Figure]:
+    for place, (entry, confusion) in enumerate(content.confusions()):
+        rows = data.confused(confusion)
+        name = f"confusion_{place + 1}_{''.join(c if c.isalnum() else '_' for c in entry.row.model)}"
+        says = f"What {entry.row.name} takes for what on the {confusion.split} images: counts, shaded by their share."
+        yield Figure(name, f"Confusion: {entry.row.model}", says, rows, confused(rows, confusion.labels))
+
+
+def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
+    """Lines with bands, one for each network."""
+    base = _chart(rows).encode(x=_epochs(rows), color=_colour(models), detail="label:N")
+    band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
+    line = base.mark_line(strokeWidth=1.8).encode(y=_figure("mean", metric), strokeDash=_dash(models))
+    dots = base.mark_point(size=14, filled=True).encode(y=_figure("mean", metric), shape=_shape(models), **_told())
+    return alt.layer(band, line, dots).properties(width=WIDTH, height=HEIGHT)
+
+
+def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
+    """A panel for each network, a line with its band for each rate."""
+    rates = [row["lr"] for row in sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))]
+    rates = list(dict.fromkeys(rates))
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
+    colour = alt.Color("lr:N", title="lr", legend=legend).scale(domain=rates, range=_ramp(len(rates)))
+    base = alt.Chart().encode(x=_epochs(rows), color=colour)
+    band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
+    line = base.mark_line(strokeWidth=1.5).encode(y=_figure("mean", metric), **_told())
+    layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=PANEL, height=PANEL * 0.7)
+    return layered.facet(facet=alt.Facet("model:N", title=None, sort=content.models), columns=3)
+
+
+def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
+    """Points for runs, a line through the means, crosses for what diverged."""
+    rate = alt.X("lr:Q", title="learning rate").scale(type="log", nice=False, padding=12)
+    line = _chart(means).mark_line(strokeWidth=1.5).encode(
+        x=rate, y=_figure("mean", metric), color=_colour(models), strokeDash=_dash(models)
+    )  # fmt: skip
+    with_value = [row for row in rows if row["value"] is not None]
+    points = _chart(with_value).mark_point(size=26, opacity=0.8).encode(
+        x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
+    )  # fmt: skip
+    without = [row for row in rows if row["value"] is None]
+    crosses = _chart(without).mark_text(text="\N{MULTIPLICATION SIGN}", fontSize=15, fontWeight="bold", dy=-6).encode(
+        x=rate, y=alt.value(HEIGHT), color=_colour(models), **_told()
+    )  # fmt: skip
+    return alt.layer(line, points, crosses).properties(width=WIDTH, height=HEIGHT)
+
+
+def heat(rows: Sequence[Row], metric: str) -> Chart:
+    """Cells of network by rate, the figure in each."""
+    in_order = sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))
+    x = alt.X("lr:N", title="learning rate", sort=list(dict.fromkeys(row["lr"] for row in in_order))).axis(
+        labelAngle=0, grid=False
+    )
+    y = alt.Y("model:N", title=None, sort=list(dict.fromkeys(row["model"] for row in rows))).axis(grid=False)
+    figures = [row["mean"] for row in rows if row["mean"] is not None]
+    middle = (min(figures, default=0.0) + max(figures, default=0.0)) / 2
+    shade = alt.Color("mean:Q", title=metric).scale(scheme="viridis")
+    with_figure = [row for row in rows if row["mean"] is not None]
+    cell = _chart(with_figure).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, **_told())
+    without = [row for row in rows if row["mean"] is None]
+    grey = _chart(without).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=alt.value("#c8c8c8"), **_told())
+    dark = alt.when(f"datum.mean != null && datum.mean < {middle}").then(alt.value("#ffffff"))
+    words = _chart(rows).mark_text(fontSize=10).encode(
+        x=x, y=y, text="shown:N", color=dark.otherwise(alt.value("#000000"))
+    )  # fmt: skip
+    best = [row for row in rows if row["is_best"]]
+    frame = _chart(best).mark_rect(filled=False, stroke="#d55e00", strokeWidth=2.5).encode(x=x, y=y)
+    return alt.layer(cell, grey, words, frame).properties(width=alt.Step(62), height=alt.Step(30))
+
+
+def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) -> Chart:
+    """Points for configurations, a stair through those that nothing beats in both."""
+    cost = alt.X("cost:Q", title=title).scale(type="log", nice=False, padding=16).axis(format="~s", tickCount=5)
+    front = [row for row in rows if row["front"]]
+    stair = _chart(front).mark_line(interpolate="step-after", color="#888888", strokeDash=[3, 3]).encode(
+        x=cost, y=_figure("value", metric)
+    )  # fmt: skip
+    points = _chart(rows).mark_point(size=40, opacity=0.75).encode(
+        x=cost, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
+    )  # fmt: skip
+    rings = _chart(front).mark_point(size=130, color="#888888", shape="circle").encode(
+        x=cost, y=_figure("value", metric)
+    )  # fmt: skip
+    return alt.layer(stair, points, rings).properties(width=WIDTH, height=HEIGHT)
+
+
+def times(rows: Sequence[Row], models: Sequence[str]) -> Chart:
+    """A tick for each run."""
+    x = alt.X("seconds:Q", title="seconds").scale(zero=True)
+    y = alt.Y("model:N", title=None, sort=list(models)).axis(grid=False)
+    marks = _chart(rows).mark_tick(thickness=2, size=18, opacity=0.8)
+    chart: alt.Chart = marks.encode(x=x, y=y, color=_colour(models, legend=False), **_told())
+    return chart.properties(width=WIDTH, height=alt.Step(26))
+
+
+def confused(rows: Sequence[Row], labels: Sequence[str]) -> Chart:
+    """True classes down, guesses across."""
+    in_order = [f"{place} {label}" for place, label in enumerate(labels)]
+    x = alt.X("guess:N", title="guess", sort=in_order).axis(
+        labelAngle=-60, labelLimit=110, labelOverlap=False, grid=False
+    )
+    y = alt.Y("true:N", title="true", sort=in_order).axis(labelLimit=110, grid=False)
+    shade = alt.Color("share:Q", title="share", legend=None).scale(domain=[0, 1], scheme="blues")
+    cell = _chart(rows).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, description="says:N")
+    ink = alt.when("datum.share > 0.5").then(alt.value("#ffffff")).otherwise(alt.value("#000000"))
+    seen = [row for row in rows if row["count"]]
+    words = _chart(seen).mark_text(fontSize=9).encode(x=x, y=y, text="count:N", color=ink)
+    return alt.layer(cell, words).properties(width=alt.Step(CELL), height=alt.Step(CELL * 0.75))
+
+
+def _chart(rows: Sequence[Row]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=list(rows)))
+
+
+def _told() -> dict[str, Any]:
+    """What a click leads to and what a screen reader says."""
+    return {"href": alt.Href("link:N"), "description": alt.Description("says:N")}
+
+
+def _figure(field: str, title: str) -> alt.Y:
+    return alt.Y(f"{field}:Q", title=title).scale(zero=False)
+
+
+def _epochs(rows: Sequence[Row]) -> alt.X:
+    last = max(row["epoch"] for row in rows)
+    return alt.X("epoch:Q", title="epoch").axis(tickMinStep=1, format="d", tickCount=min(last, 10)).scale(zero=False)
+
+
+def _colour(models: Sequence[str], *, legend: bool = True) -> alt.Color:
+    scale = alt.Scale(domain=list(models), range=[look_of(model).colour for model in models])
+    shown = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2) if legend else None
+    return alt.Color("model:N", scale=scale, legend=shown)
+
+
+def _dash(models: Sequence[str]) -> alt.StrokeDash:
+    scale = alt.Scale(domain=list(models), range=[list(look_of(model).dash) or [1, 0] for model in models])
+    return alt.StrokeDash("model:N", scale=scale, legend=None)
+
+
+def _shape(models: Sequence[str]) -> alt.Shape:
+    scale = alt.Scale(domain=list(models), range=[look_of(model).shape for model in models])
+    return alt.Shape("model:N", scale=scale, legend=None)
+
+
+def _ramp(count: int) -> list[str]:
+    """Colours from cold to warm that are seen on white as on black, and by all (Okabe and Ito)."""
+    ramp = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
+    return [ramp[place % len(ramp)] for place in range(count)]

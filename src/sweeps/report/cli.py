@@ -1,0 +1,110 @@
+"""The command: reads sweeps, writes a page and its figures, once or while a sweep runs. Never imports torch."""
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from sweeps.analysis.text import clean
+from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.files import atomic_write
+from sweeps.launching.lock import owner_of
+from sweeps.records import Status
+from sweeps.report.content import Content, read
+
+NAME = "report.html"
+NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report; returns the exit code: 0, or 2 with one line on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        check_extra()
+        target = args.output or args.folders[0] / NAME
+        while True:
+            content = read(args.folders)
+            busy = args.watch is not None and is_busy(content)
+            write(content, target, figures=not args.no_figures, refresh=args.watch if busy else None)
+            print(f"{datetime.now():%H:%M:%S} {target}" if args.watch is not None else target, flush=True)
+            if not busy:
+                return 0
+            time.sleep(args.watch)
+    except SweepsError as error:
+        print(f"report: {clean(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def write(content: Content, target: Path, *, figures: bool = True, refresh: float | None = None) -> None:
+    """Write the page to `target`, and every chart as SVG, PDF and PNG into a folder of its name beside it.
+
+    Raises:
+        RecordError: it cannot be written there.
+    """
+    from sweeps.report import render  # altair and vl-convert: a second that --help must not cost
+    from sweeps.report.charts import figures_of
+    from sweeps.report.page import page
+
+    pictures = render.draw(list(figures_of(content)))
+    made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    try:
+        if figures:
+            render.save(pictures, target.with_suffix(""), f"../{target.name}")
+        text = page(content, pictures, base=target.parent, made=made, refresh=refresh)
+        atomic_write(target, text.encode("utf-8", errors="replace"), durable=False)
+    except OSError as error:
+        raise RecordError(
+            f"{target} cannot be written ({error.strerror}); name a file in a folder that exists: --output FILE.html"
+        ) from error
+
+
+def is_busy(content: Content) -> bool:
+    """Whether somebody is at work on any of these runs or their sweeps."""
+    folders = {entry.row.path.parent for entry in content.entries} | set(content.folders)
+    running = any(entry.row.status == Status.RUNNING for entry in content.entries)
+    return running or any(owner_of(folder) is not None for folder in folders)
+
+
+def check_extra() -> None:
+    """Refuse to begin without what draws the charts.
+
+    Raises:
+        ConfigError: names what is missing and how to get it.
+    """
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(f"a report needs {' and '.join(missing)}: pip install 'hydra-sweeps[report]'")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"report: {message} (--help tells more)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="report", description="One page and its figures from one or more sweeps, finished or not.")
+    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a sweep's folder: multirun/lr_study")
+    parser.add_argument("--output", metavar="FILE", type=Path, help=f"the page (default: {NAME} in the first folder)")
+    parser.add_argument("--no-figures", action="store_true", help="the page alone, without SVG, PDF and PNG files")
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        type=_seconds,
+        const=30.0,
+        help="write it again every so many seconds (default: 30) until nobody is at work on the sweep",
+    )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"--watch={text} is refused: from 1 second to a day (86400)")
+    return seconds

@@ -1,0 +1,182 @@
+"""What a report is made from: ranked rows with their records, curves and confusions. Never imports torch."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeps import confusion
+from sweeps.analysis import RunRow, load, rank
+from sweeps.analysis.columns import Column, columns_of
+from sweeps.analysis.ranking import criteria
+from sweeps.analysis.rows import Criterion
+from sweeps.analysis.text import number
+from sweeps.confusion import Confusion
+from sweeps.errors import RecordError
+from sweeps.records import RunDir, RunRecord
+
+REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
+
+    key: str  # of its place in the page
+    row: RunRow
+    record: RunRecord | None
+    epochs: list[dict[str, Any]]
+    trouble: str = ""
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """The figure by epoch, where there is one."""
+        points = ((number(row.get("epoch")), number(row.get(metric))) for row in self.epochs)
+        return {int(epoch): value for epoch, value in points if epoch is not None and value is not None}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The runs that differ in nothing but their seed. `mean`, `low`, `high` are over the `n` that have a result."""
+
+    model: str
+    label: str
+    entries: tuple[Entry, ...]
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def best(self) -> Entry:
+        """Its best ranked run."""
+        return self.entries[0]
+
+
+@dataclass(frozen=True)
+class Content:
+    """A report's content; `entries` are ranked, and `criterion` is the objective that most of them have."""
+
+    folders: tuple[Path, ...]
+    entries: list[Entry]
+    columns: list[Column]
+    criterion: Criterion | None
+    configurations: list[Configuration]
+    invocations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[RunRow]:
+        """The ranked rows."""
+        return [entry.row for entry in self.entries]
+
+    @property
+    def models(self) -> list[str]:
+        """The networks, that of the best run first."""
+        return list(dict.fromkeys(one.model for one in self.configurations))
+
+    def confusions(self) -> Iterator[tuple[Entry, Confusion]]:
+        """The confusion of each network's best run that has left one; a damaged file counts as none."""
+        seen: set[str] = set()
+        for entry in self.entries:
+            if entry.row.has_result and entry.row.model not in seen:
+                found = _confusion(entry)
+                if found is not None:
+                    seen.add(entry.row.model)
+                    yield entry, found
+
+
+def read(folders: Sequence[Path]) -> Content:
+    """All that there is at and below `folders`.
+
+    Raises:
+        RecordError: a folder does not exist, or holds no runs.
+    """
+    rows = rank(load(folders))
+    entries = [_entry(f"run-{place}", row) for place, row in enumerate(rows, start=1)]
+    found = criteria(rows)
+    columns = columns_of(rows)
+    criterion = found[0] if found else None
+    return Content(
+        folders=tuple(folders),
+        entries=entries,
+        columns=columns,
+        criterion=criterion,
+        configurations=_configurations(entries, columns, criterion),
+        invocations=list(_invocations(rows)),
+    )
+
+
+def repeat_line(record: RunRecord) -> str:
+    """The command that does this run again, in a sweep of its own, as one types it in a shell."""
+    kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in ("sweep", "on_mismatch")]
+    return shlex.join(["python", "-m", "sweeps", *kept, f"sweep={REPEATED}"])
+
+
+def command_line(command: object) -> str:
+    """A recorded command as one types it."""
+    words = [str(word) for word in command] if isinstance(command, list) else []
+    if words and words[0] == "__main__.py":
+        words[:1] = ["python", "-m", "sweeps"]
+    return shlex.join(words)
+
+
+def _entry(key: str, row: RunRow) -> Entry:
+    run = RunDir(row.path)
+    record: RunRecord | None = None
+    epochs: list[dict[str, Any]] = []
+    trouble = ""
+    try:
+        record = run.read()
+        epochs = run.read_metrics()
+    except RecordError as error:
+        trouble = "" if row.problem else str(error)
+    return Entry(key, row, record, epochs, trouble)
+
+
+def _configurations(
+    entries: Sequence[Entry], columns: Sequence[Column], criterion: Criterion | None
+) -> list[Configuration]:
+    """In the order of their best runs."""
+    if criterion is None:
+        return []
+    members = [entry for entry in entries if entry.row.criterion == criterion]
+    seedless = [column for column in columns if column.is_setting and column.key not in ("seed", "model")]
+    differing = [column for column in seedless if len({column.show(entry.row) for entry in members}) > 1]
+    grouped: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in members:
+        looks = (entry.row.model, str(entry.row.epochs_asked), *(column.show(entry.row) for column in seedless))
+        grouped.setdefault(looks, []).append(entry)
+    return [_configuration(group, differing) for group in grouped.values()]
+
+
+def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Configuration:
+    row = group[0].row
+    label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
+    values = [entry.row.value for entry in group if entry.row.has_result and entry.row.value is not None]
+    mean = sum(values) / len(values) if values else None
+    return Configuration(
+        row.model, label, tuple(group), len(values), mean, min(values, default=None), max(values, default=None)
+    )
+
+
+def _short(header: str) -> str:
+    return header.replace("\n", " ")
+
+
+def _confusion(entry: Entry) -> Confusion | None:
+    try:
+        return confusion.read(RunDir(entry.row.path))
+    except RecordError:
+        return None
+
+
+def _invocations(rows: Iterable[RunRow]) -> Iterator[dict[str, Any]]:
+    """Every start of every sweep that the runs belong to, as its `sweep.json` tells."""
+    for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows):  # noqa: PTH100 - see `load`
+        try:
+            found = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["invocations"]
+            yield from (one for one in found if isinstance(one, dict))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue

@@ -1,0 +1,77 @@
+"""Charts as pictures: SVG for the page, and SVG, PDF and PNG files for papers and slides. Never imports torch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import vl_convert
+
+from sweeps.files import atomic_write
+from sweeps.report.charts import Figure
+
+COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
+_POINTS = 72 / 25.4  # in a millimetre
+_CONFIG = {
+    "background": None,
+    "font": "system-ui, Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "grid": True,
+        "gridColor": "#e4e4e4",
+        "domainColor": "#888888",
+        "tickColor": "#888888",
+        "labelOverlap": True,
+    },
+    "header": {"labelFontSize": 11, "labelFontWeight": "bold"},
+    "legend": {"labelLimit": 160},
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure; `svg` stands on no background of its own."""
+
+    figure: Figure
+    svg: str
+
+
+def draw(figures: Sequence[Figure]) -> list[Picture]:
+    """Every figure as SVG, its ids its own so that all of them can stand in one page."""
+    pictures = []
+    for figure in figures:
+        spec = {**figure.chart.to_dict(), "config": _CONFIG}
+        pictures.append(Picture(figure, _own_ids(vl_convert.vegalite_to_svg(spec), figure.name)))
+    return pictures
+
+
+def save(pictures: Sequence[Picture], folder: Path, page: str) -> None:
+    """Write each picture as SVG and PDF of a column's width and as PNG; links in the SVG lead to `page`."""
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        name, width = picture.figure.name, BOTH if picture.figure.wide else COLUMN
+        svg = picture.svg.replace('href="#run-', f'href="{page}#run-')
+        white = re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', svg, count=1)
+        contents = {
+            "svg": _sized(svg, width, "mm").encode(),
+            "pdf": vl_convert.svg_to_pdf(_sized(svg, width * _POINTS, "px")),  # a pixel becomes a point there
+            "png": vl_convert.svg_to_png(white, scale=2),
+        }
+        for kind, content in contents.items():
+            atomic_write(folder / f"{name}.{kind}", content, durable=False)
+
+
+def _sized(svg: str, width: float, unit: str) -> str:
+    """The picture so many millimetres (mm) or pixels (px) wide."""
+
+    def resize(match: re.Match[str]) -> str:
+        pixels, height = float(match[2]), float(match[3])
+        return f'{match[1]} width="{width:.2f}{unit}" height="{width * height / pixels:.2f}{unit}"'
+
+    return re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"', resize, svg, count=1)
+
+
+def _own_ids(svg: str, name: str) -> str:
+    for found in set(re.findall(r'\bid="([^"]+)"', svg)):
+        svg = svg.replace(f'id="{found}"', f'id="{name}-{found}"').replace(f"url(#{found})", f"url(#{name}-{found})")
+    return svg

@@ -1,0 +1,23 @@
+"""What is said, once, where a tracker's own package is not installed. The run goes on without that tracker."""
+
+import functools
+import importlib.util
+import logging
+import sys
+
+log = logging.getLogger(__name__)
+
+
+def is_installed(name: str, *modules: str) -> bool:
+    """Whether the tracker `name` can work: all of `modules` are there. If not, the way out is told."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        _tell(name, ", ".join(missing))
+    return not missing
+
+
+@functools.cache
+def _tell(name: str, missing: str) -> None:
+    text = f"tracker={name} records nothing: {missing} is not installed; pip install 'hydra-sweeps[{name}]'"
+    log.warning(text)
+    print(f"warning: {text}", file=sys.stderr)  # the log goes to the run's own file
