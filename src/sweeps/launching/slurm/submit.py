@@ -54,7 +54,10 @@ class Options:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """The options as Hydra hands them over."""
-        return cls(**{key: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for key, v in options.items()})
+        plain: dict[str, Any] = {
+            key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in options.items()
+        }
+        return cls(**plain)
 
     def __post_init__(self) -> None:
         for key in ("array_parallelism", "time", "cpus", "notice"):
