@@ -21,7 +21,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$sock,cred_expire=1
+AuthInfo=socket=$sock
 CredType=cred/munge
 SlurmctldPort=${SLURM_ONE_CTLD_PORT:-16817}
 SlurmdPort=${SLURM_ONE_D_PORT:-16818}

@@ -11,7 +11,7 @@
 #SBATCH --mem=16G
 #SBATCH --nodes=1
 #SBATCH --open-mode=append
-#SBATCH --output=/tmp/w7rec/test_the_submission_is_the_rec0/study/.slurm/%A_%a_0_log.out
+#SBATCH --output=/shared/study/.slurm/%A_%a_0_log.out
 #SBATCH --partition=gpu
 #SBATCH --qos=low
 #SBATCH --requeue
@@ -25,4 +25,4 @@ module load cuda
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /tmp/w7rec/test_the_submission_is_the_rec0/study/.slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=8 python -u -m submitit.core._submit /tmp/w7rec/test_the_submission_is_the_rec0/study/.slurm
+srun --unbuffered --output /shared/study/.slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=8 python -u -m submitit.core._submit /shared/study/.slurm

@@ -9,6 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,9 +45,10 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory):
+def cluster():
     """A Slurm with one node, of which every command of this module knows."""
-    folder = tmp_path_factory.mktemp("slurm")
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    folder.chmod(0o755)  # munge wants everybody to get at its socket
     controller, node = free_ports(2)
     ports = {"SLURM_ONE_CTLD_PORT": controller, "SLURM_ONE_D_PORT": node}
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +58,7 @@ def cluster(tmp_path_factory):
             yield
         finally:
             subprocess.run([ONE, "stop", folder], check=True, timeout=120)
+            shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +86,15 @@ def running(folder, least=1):
 
 def slurm(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def start_now(job):
+    """Whether a job is back in the queue; it need not wait there for the two minutes that Slurm makes it wait."""
+    entry = Queue().look()[job]
+    if (entry.state, entry.reason) != ("PENDING", "BeginTime"):
+        return False
+    slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
+    return True
 
 
 def test_a_grid_whose_parent_is_killed_ends_as_an_undisturbed_one_and_nothing_is_done_twice(shell, undisturbed):
@@ -140,6 +153,7 @@ def test_each_cell_ends_as_it_should_whatever_happens_to_its_job(shell):
     number, name = job_of(timed_out), cancelled.path.name
     slurm("scancel", "--signal=USR2", number)  # what Slurm sends some time before the limit
     slurm("scancel", job_of(cancelled))
+    started.wait_for(lambda: start_now(number), "the job to be back in the queue")
     done = started.end()
     assert done.code == 1, done.text
     records = {run.path.name: run.read() for run in find_runs(folder)}
@@ -185,12 +199,12 @@ def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
     assert done.code == 130
     assert "Traceback" not in done.text
     alive = [entry.job for entry in Queue().look().values() if not entry.is_over]
-    watch = [shutil.which("python3") or "python3", "-m", "sweeps.watch", str(folder)]
+    watch = [sys.executable, "-m", "sweeps.watch", str(folder)]
     if answer == "leave":
         assert len(alive) == 3
         assert "3 jobs left to Slurm" in done.text
-        seen = subprocess.run([os.sys.executable, *watch[1:]], capture_output=True, text=True, timeout=60)
-        assert "in Slurm's queue: 1 pending, 2 running" in seen.stdout or "in Slurm's queue" in seen.stdout
+        seen = subprocess.run(watch, capture_output=True, text=True, timeout=60)
+        assert "in Slurm's queue: 1 pending, 2 running" in seen.stdout
         Queue().cancel(alive)
         chaos.wait_until(lambda: all(entry.is_over for entry in Queue().look().values()), "the jobs to end", 60)
     else:
@@ -223,7 +237,7 @@ def test_a_folder_that_the_node_cannot_see_is_named(shell):
     if probe.returncode != 0:
         pytest.skip("this machine lets nobody mount")
     script = f'mount -t tmpfs none {hidden} && exec "$@"'
-    command = [os.sys.executable, "-m", "sweeps", "-m", *SMALL, "sweep=hidden", "seed=0", *SLURM]
+    command = [sys.executable, "-m", "sweeps", "-m", *SMALL, "sweep=hidden", "seed=0", *SLURM]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", *command],
         cwd=shell.folder,
@@ -243,6 +257,7 @@ def test_a_job_that_makes_room_for_an_urgent_one_goes_on_afterwards(shell):
     started = shell.start(*words, *SLURM, f"hydra.launcher.cpus={os.cpu_count()}")
     (run,) = started.wait_for(lambda: running(folder), "the run at work")
     slurm("srun", "--partition=urgent", "--exclusive", "true")
+    started.wait_for(lambda: start_now(job_of(run)), "the job to be back in the queue")
     done = started.end()
     assert done.code == 0, done.text
     record = run.read()
@@ -253,6 +268,6 @@ def test_a_job_that_makes_room_for_an_urgent_one_goes_on_afterwards(shell):
 
 def test_the_local_launcher_in_a_job_sees_the_gpus_and_cores_that_the_job_was_given():
     code = "from sweeps.launching.slots import *; print([slot.name for slot in make_slots(jobs=9)], available_cores())"
-    command = [os.sys.executable, "-c", code]
+    command = [sys.executable, "-c", code]
     assert slurm("srun", "--gres=gpu:2", *command).strip() == "['gpu 0', 'gpu 1'] 1"
     assert slurm("srun", "--cpus-per-task=1", *command).strip() == "['cpu 0'] 1"

@@ -122,7 +122,6 @@ class Follower:
             if record is not None and record.status.is_finished:
                 self._end(job)
                 job.cell.complete(record)
-                self._ledger.tidy(job.number)
             elif entry is None or entry.is_over:
                 self._over(job, entry, record, stopping=stopping)
             elif stopping:
@@ -238,6 +237,7 @@ class Follower:
         if not job.running:  # it began and ended between two looks
             self._view.start(job.number, job.cell)
         self._view.end(job.number, job.cell, error)
+        self._ledger.tidy(job.number)
         del self._jobs[job.number]
 
     def _log(self, job: Job) -> str:

@@ -84,7 +84,7 @@ class Ledger:
         return self.folder / f"{job}_0_log.out"
 
     def tidy(self, job: str) -> None:
-        """A job is over and its cell has its result: what only the submission needed goes."""
+        """A job is over: what only its start needed goes."""
         for name in (f"{job}_submitted.pkl", f"{job}_0_result.pkl", f"{job}_0_result.pkl.save_tmp"):
             (self.folder / name).unlink(missing_ok=True)
 
