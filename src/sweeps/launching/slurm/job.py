@@ -71,20 +71,20 @@ class CellJob:
         return max(self.notice / 2, self.notice - 30)
 
     def _leave(self, notice: "Notice") -> None:
-        job = os.environ["SLURM_JOB_ID"]
+        job = slurm_job()  # not SLURM_JOB_ID: that of an array's last task stands for the whole array
         if notice.time_is_up or is_preempted(job):
             try:
                 requeue(job)
-                print(f"job {slurm_job()} is back in the queue, to go on after its last epoch", flush=True)
+                print(f"job {job} is back in the queue, to go on after its last epoch", flush=True)
             except (OSError, subprocess.SubprocessError) as error:
-                print(f"job {slurm_job()} cannot be requeued: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
+                print(f"job {job} cannot be requeued: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED)
 
     def _give_up(self, run: RunDir, epochs: int) -> None:
         """The epoch does not end in time. What earlier epochs of this start have done is kept and gone on from."""
         if _epochs(run) > epochs:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
-                requeue(os.environ["SLURM_JOB_ID"])
+                requeue(slurm_job())
             return  # Slurm ends this process
         name = run.path.name
         cell = Cell(self.number, list(self.overrides), name, name, run)
