@@ -33,7 +33,7 @@ pytestmark = [
 ONE = Path(__file__).with_name("slurm_one.sh")
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.poll=0.3")
 GRID = (*(word for word in chaos.GRID if not word.startswith("hydra.launcher.")), *SLURM)
-LONG = ("trainer.epochs=40", "dataset.limit=1000", "trainer.batch_size=10")  # seconds: time enough to be disturbed
+LONG = ("trainer.epochs=15", "dataset.limit=1000", "trainer.batch_size=10")  # seconds: time enough to be disturbed
 
 
 def free_ports(count):
@@ -147,7 +147,7 @@ def test_each_cell_ends_as_it_should_whatever_happens_to_its_job(shell):
         "model._target_=networks.faulty",
         "+model.fault=none",
     )
-    started = shell.start(*words, "seed=0,1", "trainer.epochs=30", "hydra.launcher.notice=40", *SLURM)
+    started = shell.start(*words, "seed=0,1", "hydra.launcher.notice=40", *SLURM)
     both = started.wait_for(lambda: len(found := running(folder)) == 2 and found, "two runs at work")
     timed_out, cancelled = both
     number, name = job_of(timed_out), cancelled.path.name
@@ -164,7 +164,7 @@ def test_each_cell_ends_as_it_should_whatever_happens_to_its_job(shell):
     assert record.status is Status.COMPLETED
     assert (record.attempts, record.environment["slurm_job"]) == (2, number), "requeued, and not submitted again"
     assert "is back in the queue" in Ledger(folder).log(number).read_text()
-    assert shell(*words, "seed=0,1", "trainer.epochs=30", "output=undisturbed").code == 0
+    assert shell(*words, "seed=0,1", "output=undisturbed").code == 0
     other = RunDir(shell.folder / "undisturbed" / "mixed" / timed_out.path.name)
     assert untimed(timed_out) == untimed(other)
     assert timed_out.weights.read_bytes() == other.weights.read_bytes()
@@ -263,7 +263,7 @@ def test_a_job_that_makes_room_for_an_urgent_one_goes_on_afterwards(shell):
     record = run.read()
     assert record.status is Status.COMPLETED
     assert record.attempts == 2
-    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 41))
+    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 16))
 
 
 def test_the_local_launcher_in_a_job_sees_the_gpus_and_cores_that_the_job_was_given():
