@@ -191,7 +191,7 @@ def test_a_cell_that_raises_is_tried_again_and_reported_with_its_log(shell):
 @pytest.mark.parametrize("answer", ["leave", "cancel"])
 def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
     folder = shell.folder / "multirun" / "stopped"
-    words = ("-m", *SMALL, *LONG, "sweep=stopped", "model=lenet_bn", "seed=0,1,2", "hydra.launcher.poll=0.3", *SLURM)
+    words = ("-m", *SMALL, *LONG, "trainer.epochs=200", "sweep=stopped", "model=lenet_bn", "seed=0,1,2", *SLURM)
     started = shell.start(*words, f"hydra.launcher.on_interrupt={answer}")
     started.wait_for(lambda: running(folder), "a run at work")
     started.send(signal.SIGINT)

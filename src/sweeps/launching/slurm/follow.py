@@ -22,12 +22,17 @@ from sweeps.launching.slurm.submit import Submitter
 from sweeps.launching.view import View
 from sweeps.records import RunRecord, Status
 
+SETTLING = 5.0  # seconds that a job must have been over: one that is being requeued seems to be for a moment
 LAG = 60.0  # seconds that a record may take from the node that wrote it to us: network mounts cache for so long
 
 
 @dataclass
 class Job:
-    """A job that is followed. `over_since` is on the monotonic clock; `epochs` is what the display has been told."""
+    """A job that is followed.
+
+    `epochs` is what the display has been told, `over_since` is on the monotonic clock, and `verdict` is the kind, text
+    and advice of the failure for which it was cancelled.
+    """
 
     number: str
     cell: Cell
@@ -35,6 +40,7 @@ class Job:
     begun: bool = False
     epochs: int = 0
     over_since: float | None = None
+    verdict: tuple[str, str, str] | None = None
 
 
 class Follower:
@@ -137,20 +143,24 @@ class Follower:
                 self._view.start(job.number, job.cell)
             self._tell(job, record)
             if self._policy.timeout is not None and entry.seconds > self._policy.timeout:
-                self._queue.cancel([job.number])
                 text = f"job {job.number} was still running after {self._policy.timeout:g} s; its log: {self._log(job)}"
-                self._failed(job, "timeout", text, "a larger timeout=SECONDS")
+                self._give_up(job, "timeout", text, "a larger timeout=SECONDS")
         elif entry.state == "PENDING":
             if job.running:  # back in the queue
                 self._view.end(job.number, job.cell)
                 self._view.again(job.cell)
                 job.running = job.begun = False
             if entry.reason in HOPELESS:
-                self._queue.cancel([job.number])
                 text = f"Slurm will never start job {job.number}: {entry.reason}"
-                self._failed(job, ConfigError.kind, text, "other hydra.launcher options")
+                self._give_up(job, ConfigError.kind, text, "other hydra.launcher options")
             elif entry.reason not in ("None", "Priority", "Resources", "JobArrayTaskLimit"):
                 self._say(f"jobs wait: {entry.reason}")
+
+    def _give_up(self, job: Job, kind: str, text: str, advice: str) -> None:
+        """Cancel a job; its cell has failed as soon as it is over, and not before: nobody else may write there."""
+        if job.verdict is None:
+            job.verdict = kind, text, advice
+            self._queue.cancel([job.number])
 
     def _tell(self, job: Job, record: RunRecord | None) -> None:
         """Pass on what the record of a running job says to the display."""
@@ -165,15 +175,20 @@ class Follower:
 
     def _over(self, job: Job, entry: Entry | None, record: RunRecord | None, *, stopping: bool) -> None:
         """A job has ended, and its cell has no result (yet)."""
-        if job.over_since is None:  # look again: its last words may be on their way, or it is being requeued
+        if job.over_since is None:
             job.over_since = time.monotonic()
+        if job.verdict is not None:
+            self._failed(job, *job.verdict)
             return
+        seconds = time.monotonic() - job.over_since
         if record is not None and record.status is Status.FAILED and record.error is not None:
             self._view.note(f"{job.cell.label}: the log of job {job.number} is {self._log(job)}")
             self._failed(job, record.error.kind, record.error.text)
             return
+        if seconds < SETTLING:
+            return
         state = entry.state if entry is not None else state_from_accounting(job.number)
-        if state in ("COMPLETED", "") and time.monotonic() - job.over_since < LAG:
+        if state in ("COMPLETED", "") and seconds < LAG:  # its last words may be on their way
             return
         if stopping or state == "PREEMPTED":
             self._end(job)
