@@ -15,6 +15,7 @@ from sweeps.errors import ConfigError, RunFailed
 from sweeps.launching.cells import Cell
 from sweeps.launching.scheduler import Policy, record_end
 from sweeps.launching.signals import StopRequest
+from sweeps.launching.slurm.ends import describe_end
 from sweeps.launching.slurm.job import raw_record
 from sweeps.launching.slurm.ledger import Ledger
 from sweeps.launching.slurm.queue import HOPELESS, Entry, NoAnswer, Queue, state_from_accounting
@@ -196,25 +197,9 @@ class Follower:
                 self._waiting.append(job.cell)
                 self._view.again(job.cell)
             return
-        self._failed(job, *self._describe(job, entry, state, record))
-
-    def _describe(self, job: Job, entry: Entry | None, state: str, record: RunRecord | None) -> tuple[str, str, str]:
-        """Kind, text and advice for a job that has ended without a word."""
-        where = f" on {entry.node}" if entry is not None and entry.node else ""
-        ended = f"job {job.number} ended{where}{f' as {state}' if state else ''}"
-        if (
-            not self._ledger.log(job.number).exists()
-            and (record is None or record.status is Status.PENDING)
-            and state != "CANCELLED"
-        ):
-            text = f"{ended} without a trace, not even its log {self._log(job)}: does the node see this folder?"
-            return ConfigError.kind, text, "output=FOLDER on a file system that all nodes share"
-        text = f"{ended}; its log: {self._log(job)}"
-        if state == "TIMEOUT":
-            return "timeout", text, "a larger hydra.launcher.time=MINUTES, or hydra.launcher.notice=SECONDS"
-        if state == "OUT_OF_MEMORY":
-            return "oom", text, "batch"
-        return "killed", text, ""
+        self._failed(
+            job, *describe_end(job.number, state, entry.node if entry else "", record, self._ledger.log(job.number))
+        )
 
     def _failed(self, job: Job, kind: str, text: str, advice: str | None = None) -> None:
         """A try of a cell has failed; where `advice` is given, its record does not say so yet."""
