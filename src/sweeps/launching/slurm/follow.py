@@ -60,6 +60,8 @@ class Follower:
         poll: float,
         cancel: bool,
     ) -> None:
+        for cell in under_way.values():
+            cell.tries = 1
         self._waiting = list(cells)
         self._jobs = {number: Job(number, cell) for number, cell in under_way.items()}
         self._queue = queue

@@ -11,11 +11,15 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
+
+from hydra.core.utils import JobStatus
 
 from sweeps.errors import RecordError
 from sweeps.launching.cells import Cell
@@ -28,6 +32,7 @@ from sweeps.records import RunDir, RunRecord, Status
 
 # The signal that is sent before the time limit; submitit, which asks Slurm for it, lets a user choose another one.
 TIME_IS_UP = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
@@ -44,12 +49,12 @@ class CellJob:
     number: int
     notice: int
 
-    def __call__(self) -> None:
+    def __call__(self) -> NoReturn:
         """Do the cell, or what is left of it.
 
         Raises:
-            Exception: what the run raised, after it was written into its record.
-            SystemExit: the run was asked to stop, and has.
+            SystemExit: in any case, so that submitit leaves no file with a result: the run's record has it. The exit
+                codes are 0 for all well, 1 for a run that failed, 130 for one that was asked to stop.
         """
         run = RunDir(self.folder)
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
@@ -63,14 +68,17 @@ class CellJob:
                     result = setup.run(self.overrides, self.number)
             except KeyboardInterrupt:
                 self._leave(notice)
-        _ = result.return_value  # raises what the run raised
+        if result.status is not JobStatus.COMPLETED:
+            traceback.print_exception(result._return_value)
+            raise SystemExit(EXIT_FAILED)
+        raise SystemExit(0)
 
     @property
     def _seconds_to_stop(self) -> float:
         """How long a run may go on with its epoch after the notice; what is left is for the requeue."""
         return max(self.notice / 2, self.notice - 30)
 
-    def _leave(self, notice: "Notice") -> None:
+    def _leave(self, notice: "Notice") -> NoReturn:
         job = slurm_job()  # not SLURM_JOB_ID: that of an array's last task stands for the whole array
         if notice.time_is_up or is_preempted(job):
             try:

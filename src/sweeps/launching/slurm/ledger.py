@@ -85,8 +85,7 @@ class Ledger:
 
     def tidy(self, job: str) -> None:
         """A job is over: what only its start needed goes."""
-        for name in (f"{job}_submitted.pkl", f"{job}_0_result.pkl", f"{job}_0_result.pkl.save_tmp"):
-            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / f"{job}_submitted.pkl").unlink(missing_ok=True)
 
     def _adopt(self, submission: Submission, entries: Mapping[str, Entry]) -> None:
         """Whoever submitted it died before he could write down the number, if it was submitted at all."""
