@@ -1,10 +1,12 @@
 """The charts, as Altair builds them from the rows of `data.py`. Never imports torch."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+from altair.utils import schemapi
 
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import images
@@ -34,6 +36,11 @@ class Figure:
     rows: list[Row]
     chart: Chart
     wide: bool = False
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Inside the block Altair does not hold every row against its schema, which for a thousand runs takes seconds."""
+    return schemapi.debug_mode(False)
 
 
 def figures_of(content: Content) -> Iterator[Figure]:

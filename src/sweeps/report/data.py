@@ -87,7 +87,7 @@ def sensitivity(content: Content) -> list[Row]:
 def heat(content: Content) -> list[Row]:
     """Model x learning rate: the mean of each cell's best configuration, and what else ended there."""
     matrix = matrix_of(content.rows)
-    if matrix is None:
+    if matrix is None or not matrix.cells:
         return []
     rows = []
     for place in dict.fromkeys((*matrix.cells, *matrix.others)):

@@ -22,19 +22,17 @@ def embedded(content: Content, figures: Sequence[Figure], *, base: Path, refresh
     common = _common(content.entries)
     environments: list[dict[str, Any]] = []
     runs = [_run(entry, common, environments, base) for entry in content.entries]
-    return _finite(
-        {
-            "schema": SCHEMA,
-            "ranked_on": sentences(content.rows),
-            "objective": content.criterion._asdict() if content.criterion else None,
-            "colours": {model: look_of(model).colour for model in content.models},
-            "common": common,
-            "environments": environments,
-            "runs": runs,
-            "charts": {figure.name: figure.rows for figure in figures},
-            "refresh": refresh,
-        }
-    )
+    return {
+        "schema": SCHEMA,
+        "ranked_on": sentences(content.rows),
+        "objective": content.criterion._asdict() if content.criterion else None,
+        "colours": {model: look_of(model).colour for model in content.models},
+        "common": common,
+        "environments": environments,
+        "runs": runs,
+        "charts": {figure.name: figure.rows for figure in figures},
+        "refresh": refresh,
+    }
 
 
 def _run(entry: Entry, common: dict[str, Any], environments: list[dict[str, Any]], base: Path) -> dict[str, Any]:
@@ -98,10 +96,3 @@ def _common(entries: Sequence[Entry]) -> dict[str, Any]:
         for key, value in known[0].items()
         if all(key in settings and to_json(settings[key]) == to_json(value) for settings in known[1:])
     }
-
-
-def _finite(content: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    found: dict[str, Any] = json.loads(to_json(content))
-    return found

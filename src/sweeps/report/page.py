@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -15,6 +14,7 @@ from sweeps.analysis import text
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import criteria, is_best, sentences, tally
 from sweeps.confusion import Confusion
+from sweeps.files import to_json
 from sweeps.report.content import Content, Entry
 from sweeps.report.embedded import embedded
 from sweeps.report.provenance import provenance
@@ -226,5 +226,4 @@ def _hash(script: str) -> str:
 
 def _in_script(content: dict[str, Any]) -> str:
     """JSON in which no tag can begin."""
-    found = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return found.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return to_json(content).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -41,7 +41,9 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
     pictures = []
     for figure in figures:
         spec = {**figure.chart.to_dict(), "config": _CONFIG}
-        pictures.append(Picture(figure, _own_ids(vl_convert.vegalite_to_svg(spec), figure.name)))
+        svg = _own_ids(vl_convert.vegalite_to_svg(spec), figure.name)
+        # vl-convert takes a link within the page for one to the site of Vega's examples.
+        pictures.append(Picture(figure, re.sub(r'href="[^"#]*#', 'href="#', svg)))
     return pictures
 
 

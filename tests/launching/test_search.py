@@ -1,0 +1,118 @@
+"""A search as it is typed: trials that are runs, repeats that go on, kills that leave nothing stuck."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from sweeps.records import Status, find_runs
+
+from .conftest import SMALL, runs_by
+
+pytest.importorskip("optuna")
+
+TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=1")
+SEARCH = ("-m", "sweep=study", "hydra/sweeper=search", *TINY)
+HERE = "hydra.launcher.workers=0"
+RATE = "optim.lr=tag(log, interval(1e-3, 1))"
+
+
+@pytest.fixture
+def study(tmp_path):
+    """The folder of the search."""
+    return tmp_path / "multirun" / "study"
+
+
+def states_in(folder):
+    """How many trials the journal holds in each state."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.study import load_study
+
+    study = load_study(study_name="search", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal"))))
+    return [trial.state.name for trial in study.trials]
+
+
+def test_a_search_runs_its_trials_and_a_larger_total_goes_on(sweeps, study):
+    done = sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=3")
+    assert done.code == 0, done.text
+    assert "study: 3 trials, 0 finished before, 3 to do" in done.text
+    assert "best of 3 trials: number " in done.text
+    first = {run.path.name: run.record.read_text() for run in find_runs(study)}
+    assert len(first) == 3
+    assert states_in(study) == ["COMPLETE"] * 3
+
+    done = sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=4")
+    assert "study: 4 trials, 3 finished before, 1 to do" in done.text
+    after = {run.path.name: run.record.read_text() for run in find_runs(study)}
+    assert len(after) == 4
+    assert {name: after[name] for name in first} == first
+
+    assert sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=4").code == 0
+    assert sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=2").code == 1
+    done = sweeps(*SEARCH, HERE, "optim.lr=interval(0.1, 1)", "hydra.sweeper.n_trials=5")
+    assert "holds a search of another space (optim.lr: float 0.001 to 1, log -> float 0.1 to 1)" in done.text
+
+
+def test_equal_trials_are_one_run(sweeps, study):
+    done = sweeps(*SEARCH, HERE, "seed=0,1", "hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=5")
+    assert done.code == 0, done.text
+    assert states_in(study) == ["COMPLETE"] * 5
+    assert len(list(find_runs(study))) == 2
+
+
+def test_a_run_that_diverges_or_fails_is_told_and_the_search_goes_on(sweeps, study):
+    faulty = ("model._target_=networks.faulty", "+model.fault=none,diverge,exception", "hydra.sweeper.sampler=grid")
+    done = sweeps(*SEARCH, HERE, *faulty)
+    assert done.code == 0, done.text
+    assert sorted(states_in(study)) == ["COMPLETE", "FAIL", "PRUNED"]
+    statuses = {fault: run.read().status for fault, run in runs_by(study, "model.fault").items()}
+    assert statuses == {"none": Status.COMPLETED, "diverge": Status.DIVERGED, "exception": Status.FAILED}
+
+
+def test_a_search_can_prune(sweeps, study):
+    within = ("pruner=asha", "pruner.report_every=0.5", "pruner.first=0.5", "dataset.limit=200", "trainer.epochs=2")
+    done = sweeps(*SEARCH, HERE, *within, "optim.lr=0.1,0.0000001", "hydra.sweeper.sampler=grid")
+    assert done.code == 0, done.text
+    assert set(states_in(study)) <= {"COMPLETE", "PRUNED"}
+    assert "COMPLETE" in states_in(study)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["seed=0"], "hydra/sweeper=search has nothing to search"),
+        (["optim.lr=interval(1, 0.1)"], "optim.lr=interval(1, 0.1) is reversed"),
+        (["optim.lr=0.1,0.2", "repeats=3"], "repeats is refused with hydra/sweeper=search"),
+        (["optim.lr=0.1,0.2", "plan=true"], "plan=true is refused with hydra/sweeper=search"),
+        (["optim.lr=0.1,-1"], "optim.lr=-1 is refused: a learning rate is a number above 0"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_the_first_run(sweeps, study, arguments, says):
+    done = sweeps(*SEARCH, HERE, *arguments)
+    assert done.code == 1
+    assert says in done.text
+    assert list(find_runs(study.parent.parent)) == []
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_with_its_trials_and_none_stuck(shell):
+    study = shell.folder / "multirun" / "study"
+    command = (*SEARCH, "hydra.launcher.workers=2", RATE, "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler=random")
+
+    def finished():
+        return sum(json.loads(run.record.read_text())["status"] == "completed" for run in find_runs(study))
+
+    for kill in range(3):
+        started = shell.start(*command)
+        started.wait_for(lambda: (study / "study.journal").exists() and any(find_runs(study)), "the first trial")
+        started.wait_for(lambda least=kill: finished() >= least, "some trials")
+        time.sleep(0.1)
+        started.send(signal.SIGKILL)
+        started.end()
+    done = shell(*command)
+    assert done.code == 0, done.text
+    assert states_in(study) == ["COMPLETE"] * 6
+    assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
+    assert len(list(find_runs(study))) == 6
