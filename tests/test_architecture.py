@@ -29,7 +29,7 @@ FLOORS = (
     {"analysis"},
     {"launching"},
     {"search"},
-    {"bench", "help", "reproduce", "summarize", "watch"},
+    {"bench", "evidence", "help", "reproduce", "summarize", "watch"},
     {"app"},
     {"__main__", "hydra_plugins"},
 )
