@@ -86,6 +86,12 @@ def test_a_pruned_run_is_no_figure_of_the_full_training(run_in, study):
     assert (cell.n, cell.mean, cell.apart) == (2, pytest.approx(0.85), {"pruned": 1})
 
 
+def test_the_matrix_shows_no_figure_of_a_pruned_run(run_in, study):
+    run_in(lr=0.1, accuracies=(0.5,))
+    run_in(lr=0.2, accuracies=(0.9,), status=Status.PRUNED)
+    assert analysis.matrix_table(rows_of(study)).lines[0].cells == ["alexnet", "*0.5000", "pruned"]
+
+
 def test_of_21_cells_without_a_difference_hardly_ever_one_is_called_worse():
     """The whole table, the choice of the best included: at most 5 % false alarms (200 tables; 3 points of chance)."""
     rng, criterion = np.random.default_rng(0), Criterion("test_acc", "max", "last", "test")
