@@ -29,7 +29,7 @@ FLOORS = (
     {"analysis"},
     {"launching"},
     {"search"},
-    {"bench", "frames", "help", "predict", "report", "reproduce", "summarize", "watch"},
+    {"bench", "evidence", "frames", "help", "predict", "report", "reproduce", "summarize", "watch"},
     {"app", "sweeps"},
     {"__main__", "hydra_plugins"},
 )

@@ -28,7 +28,8 @@ Keys, KEY=VALUE; each is explained where it stands in {conf}:
   optim.lr  optim.momentum  optim.weight_decay
   trainer.epochs  trainer.batch_size  trainer.clip_norm  trainer.evaluate_train  trainer.threads
   resize.size  dataset.limit  dataset.test_limit  dataset.validation  dataset.root
-  with -m: plan  on_failure  stop_after  retries  timeout  on_mismatch  hydra.launcher.workers
+  with -m: repeats  zip  exclude  pruner.report_every  pruner.factor  pruner.budget  hydra/sweeper=search
+           plan  on_failure  stop_after  retries  timeout  on_mismatch  hydra.launcher.workers
 
 See also:
   python -m sweeps model=alexnet --cfg job    print the composed config and run nothing

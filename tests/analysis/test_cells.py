@@ -86,6 +86,12 @@ def test_a_pruned_run_is_no_figure_of_the_full_training(run_in, study):
     assert (cell.n, cell.mean, cell.apart) == (2, pytest.approx(0.85), {"pruned": 1})
 
 
+def test_the_matrix_shows_no_figure_of_a_pruned_run(run_in, study):
+    run_in(lr=0.1, accuracies=(0.5,))
+    run_in(lr=0.2, accuracies=(0.9,), status=Status.PRUNED)
+    assert analysis.matrix_table(rows_of(study)).lines[0].cells == ["alexnet", "*0.5000", "pruned"]
+
+
 def test_of_21_cells_without_a_difference_hardly_ever_one_is_called_worse():
     """The whole table, the choice of the best included: at most 5 % false alarms (200 tables; 3 points of chance)."""
     rng, criterion = np.random.default_rng(0), Criterion("test_acc", "max", "last", "test")
@@ -93,14 +99,8 @@ def test_of_21_cells_without_a_difference_hardly_ever_one_is_called_worse():
     for _ in range(200):
         values = rng.normal(0.9, 0.01, (21, 5))
         table = [Cell(str(at), (), (), criterion, dict(enumerate(of)), 0) for at, of in enumerate(values)]
-        alarms += any(cell.standing == "worse" for cell in judged_without_intervals(table))
+        alarms += any(cell.standing == "worse" for cell in judged(table, with_intervals=False))
     assert alarms / 200 < 0.08
-
-
-def judged_without_intervals(table, monkeypatch=pytest.MonkeyPatch()):  # noqa: B008
-    with monkeypatch.context() as patched:
-        patched.setattr("sweeps.analysis.cells.interval", lambda values: None)
-        return judged(table)
 
 
 def test_of_21_cells_the_one_that_is_far_worse_is_found():
@@ -108,7 +108,7 @@ def test_of_21_cells_the_one_that_is_far_worse_is_found():
     values = rng.normal(0.9, 0.003, (21, 5))
     values[7] -= 0.2
     table = [Cell(str(at), (), (), criterion, dict(enumerate(of)), 0) for at, of in enumerate(values)]
-    assert [cell.label for cell in judged_without_intervals(table) if cell.standing == "worse"] == ["7"]
+    assert [cell.label for cell in judged(table, with_intervals=False) if cell.standing == "worse"] == ["7"]
 
 
 def test_what_was_chosen_on_held_out_images_is_tested_once(run_in, study, made_up):

@@ -49,7 +49,6 @@ def test_a_search_runs_its_trials_and_a_larger_total_goes_on(sweeps, study):
     assert len(after) == 4
     assert {name: after[name] for name in first} == first
 
-    assert sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=4").code == 0
     assert sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=2").code == 1
     done = sweeps(*SEARCH, HERE, "optim.lr=interval(0.1, 1)", "hydra.sweeper.n_trials=5")
     assert "holds a search of another space (optim.lr: float 0.001 to 1, log -> float 0.1 to 1)" in done.text
@@ -99,12 +98,12 @@ def test_what_cannot_be_searched_is_refused_before_the_first_run(sweeps, study, 
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_its_trials_and_none_stuck(shell):
     study = shell.folder / "multirun" / "study"
-    command = (*SEARCH, "hydra.launcher.workers=2", RATE, "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler=random")
+    command = (*SEARCH, "hydra.launcher.workers=2", RATE, "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler=random")
 
     def finished():
         return sum(json.loads(run.record.read_text())["status"] == "completed" for run in find_runs(study))
 
-    for kill in range(3):
+    for kill in range(2):
         started = shell.start(*command)
         started.wait_for(lambda: (study / "study.journal").exists() and any(find_runs(study)), "the first trial")
         started.wait_for(lambda least=kill: finished() >= least, "some trials")
@@ -113,6 +112,6 @@ def test_killed_again_and_again_it_ends_with_its_trials_and_none_stuck(shell):
         started.end()
     done = shell(*command)
     assert done.code == 0, done.text
-    assert states_in(study) == ["COMPLETE"] * 6
+    assert states_in(study) == ["COMPLETE"] * 4
     assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
-    assert len(list(find_runs(study))) == 6
+    assert len(list(find_runs(study))) == 4

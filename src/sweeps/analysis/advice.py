@@ -29,7 +29,7 @@ def _single_runs(cells: Sequence[Cell]) -> Iterator[str]:
     if len(with_result) > 1 and not has_repeats(cells):
         yield (
             "Every cell is a single run (n = 1), which is not evidence: the next seed may turn the order round. "
-            "The same command with repeats=5 adds four more seeds to each."
+            "A sweep of the best ones with repeats=5 tells."
         )
 
 

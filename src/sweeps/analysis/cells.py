@@ -82,13 +82,15 @@ def cells_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) ->
     return sorted(cells, key=lambda cell: (order.get(cell.criterion, 0), 2 - min(cell.n, 2), -cell.gain))
 
 
-def judged(cells: Sequence[Cell]) -> list[Cell]:
-    """`cells` with their intervals and their standing against the best one of the same objective.
+def judged(cells: Sequence[Cell], *, with_intervals: bool = True) -> list[Cell]:
+    """`cells` with their intervals (unless nobody wants them) and their standing against the best of their objective.
 
     The best was chosen by looking at all of them, so every two cells count as compared: Holm's correction runs over
     all pairs, and among cells that do not differ even one is called worse in at most 5 % of the tables.
     """
-    found = [dataclasses.replace(cell, interval=interval(list(cell.by_seed.values()))) for cell in cells]
+    found = list(cells)
+    if with_intervals:
+        found = [dataclasses.replace(cell, interval=interval(list(cell.by_seed.values()))) for cell in cells]
     for criterion in dict.fromkeys(cell.criterion for cell in cells):
         places = [at for at, cell in enumerate(found) if cell.criterion == criterion and cell.n > 1]
         if not places:

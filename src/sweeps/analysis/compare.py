@@ -17,6 +17,7 @@ from sweeps.errors import ConfigError
 
 # Standard errors that a difference must be worth for a test at 5 % to show it in 80 % of all tries.
 _DETECTABLE = 2.8
+_TOO_MANY = 1_000  # seeds
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
             yield f"{cell.label}: {'; '.join(part for part in (collapsed, without) if part)}."
     if found.p is not None and found.p >= ALPHA and found.std and found.difference:
         needed = math.ceil((_DETECTABLE * found.std / found.difference) ** 2)
-        if needed > found.n:
+        if needed > _TOO_MANY:
+            yield f"More than {_TOO_MANY:,} seeds would be needed to show a difference this small."
+        elif needed > found.n:
             yield f"About {needed:,} seeds would show a difference of this size."
 
 

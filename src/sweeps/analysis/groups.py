@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion, RunRow
+from sweeps.records import Status
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,10 @@ def matrix_of(rows: Sequence[RunRow]) -> Matrix | None:
     for row in members:
         placed.setdefault(Place(row.model, row.lr), []).append(row)
     for place, of in placed.items():
-        groups[place] = [group for group in group_by(of, seedless) if group.n]
-        others[place] = Counter(row.status for row in of if not row.has_result)
+        # A pruned run has the figure of a shorter training: beside whole ones it would mislead either way.
+        whole = [row for row in of if row.status != Status.PRUNED]
+        groups[place] = [group for group in group_by(whole, seedless) if group.n]
+        others[place] = Counter(row.status for row in of if not row.has_result or row.status == Status.PRUNED)
     cells = {place: max(found_here, key=_gain) for place, found_here in groups.items() if found_here}
     keys = [column for column in columns if column.key in ("model", "lr")]
     return Matrix(

@@ -128,21 +128,22 @@ def pairwise(cells: Sequence[Mapping[int, float]]) -> dict[tuple[int, int], floa
 
     seeds = sorted(set().union(*cells))
     table = np.array([[cell.get(seed, math.nan) for seed in seeds] for cell in cells], dtype=float)
+    first, second = np.triu_indices(len(cells), 1)
+    differences = table[first] - table[second]
+    present = np.isfinite(differences)
     found: dict[tuple[int, int], float] = {}
-    for at in range(len(cells) - 1):
-        differences = table[at] - table[at + 1 :]
-        present = np.isfinite(differences)
-        for pattern in np.unique(present, axis=0):
-            n = int(pattern.sum())
-            if n < 2:
-                continue
-            places = np.flatnonzero((present == pattern).all(axis=1))
-            values = differences[np.ix_(places, np.flatnonzero(pattern))]
-            flat = np.ptp(values, axis=1) <= _NO_SPREAD * np.maximum(1.0, np.abs(values).max(axis=1))
-            p = np.array([_p_of_signs(n, float(mean)) for mean in values.mean(axis=1)])
-            if not flat.all():
-                p[~flat] = stats.ttest_1samp(values[~flat], 0.0, axis=1).pvalue
-            found |= {(at, at + 1 + int(place)): float(one) for place, one in zip(places, p, strict=True)}
+    for pattern in np.unique(present, axis=0):  # pairs with the same seeds are tested in one call
+        n = int(pattern.sum())
+        if n < 2:
+            continue
+        places = np.flatnonzero((present == pattern).all(axis=1))
+        values = differences[np.ix_(places, np.flatnonzero(pattern))]
+        flat = np.ptp(values, axis=1) <= _NO_SPREAD * np.maximum(1.0, np.abs(values).max(axis=1))
+        p = np.array([_p_of_signs(n, float(mean)) for mean in values.mean(axis=1)])
+        if not flat.all():
+            p[~flat] = stats.ttest_1samp(values[~flat], 0.0, axis=1).pvalue
+        pairs = zip(first[places].tolist(), second[places].tolist(), strict=True)
+        found |= dict(zip(pairs, p.tolist(), strict=True))
     return found
 
 

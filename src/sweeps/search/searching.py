@@ -74,7 +74,8 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         leave_nothing_empty(folder, config.output)
     for number, drawn, values in best:
         shown = ", ".join(f"{key}={kept.axes[key].text(value)}" for key, value in drawn.items())
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, values, strict=True))
+        names = [objective_of(config)[0] if name == "objective" else name for name in objectives]
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
         console.print(f"best of {search.finished} trials: number {number}, {shown}: {figures}", highlight=False)
     if not best:
         raise RunFailed(

@@ -1,0 +1,96 @@
+"""docs/search.md, from the figures that were measured. Never imports torch."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sweeps.evidence.runs import EPOCHS, POINTS
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The page; a part that was not measured says how to."""
+    parts = [
+        "# Search, pruning and statistics, measured",
+        "Made by `python scripts/search_study.py all` (docs/search.json holds the figures); do not edit.",
+        *_section("Pruners on a grid of 27 cells", "grid", found, _grid),
+        *_section("tpe against random", "samplers", found, _samplers),
+        *_section("Killed and repeated", "kills", found, _kills),
+        *_section("Workers of an asynchronous search", "busy", found, _busy),
+        *_section("Statistics on known cases", "statistics", found, _statistics),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, key: str, found: Mapping[str, Any], body: Any) -> Iterator[str]:
+    yield f"## {title}"
+    if key in found:
+        yield from body(found[key])
+    else:
+        yield f"Not measured yet: `python scripts/search_study.py {key}`."
+
+
+def _grid(rules: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"lenet_bn on 10,000 images, learning rate x batch size x momentum, {EPOCHS} epochs, compared by train loss. A "
+        "pruned run is bit for bit the beginning of the whole one, so each grid was trained once and the pruners were "
+        "replayed on its reports, two workers at a time, the cells in random order."
+    )
+    lines = ["| pruner | epochs of the full grid's | fewer by | within 0.5 points of the best | regret: mean, worst |"]
+    lines.append("|---|---|---|---|---|")
+    for name, seeds in rules.items():
+        factors = [one["of"] / one["epochs"] for one in seeds]
+        near = sum(one["regret"] <= POINTS for one in seeds)
+        regrets = [one["regret"] for one in seeds]
+        share = statistics.fmean(one["epochs"] / one["of"] for one in seeds)
+        lines.append(
+            f"| {name} | {share:.0%} | {statistics.fmean(factors):.1f} [{min(factors):.1f}, {max(factors):.1f}] | "
+            f"{near} of {len(seeds)} seeds | {statistics.fmean(regrets):.4f}, {max(regrets):.4f} |"
+        )
+    yield "\n".join(lines)
+
+
+def _samplers(curves: Mapping[str, Any]) -> Iterator[str]:
+    best = max(value for seeds in curves.values() for curve in seeds for value in curve)
+    trials = min(len(curve) for seeds in curves.values() for curve in seeds)
+    marks = [mark for mark in (5, 10, 15, 20, 30) if mark <= trials]
+    yield "Regret against the best figure that any of them found, mean over the seeds (standard deviation)."
+    lines = [f"| sampler | {' | '.join(f'{mark} trials' for mark in marks)} |", "|---" * (len(marks) + 1) + "|"]
+    for name, seeds in curves.items():
+        cells = []
+        for mark in marks:
+            regrets = [best - curve[mark - 1] for curve in seeds]
+            spread = statistics.stdev(regrets) if len(regrets) > 1 else 0.0
+            cells.append(f"{statistics.fmean(regrets):.4f} ({spread:.4f})")
+        lines.append(f"| {name}, {len(seeds)} seeds | {' | '.join(cells)} |")
+    yield "\n".join(lines)
+
+
+def _kills(one: Mapping[str, Any]) -> Iterator[str]:
+    states = ", ".join(f"{count} {state}" for state, count in one["trials"].items())
+    stuck = sum(count for state, count in one["trials"].items() if state in ("RUNNING", "WAITING"))
+    yield (
+        f"A search of {one['n_trials']} trials with two workers, killed with -9 {one['kills']} times at moments drawn "
+        f"by chance and then repeated: {states}; {stuck or 'none'} stuck."
+    )
+
+
+def _busy(one: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{one['trials']} trials of 1 or 10 epochs on two workers: at work {one['share']:.1%} of the time until the "
+        "last trial begins."
+    )
+
+
+def _statistics(one: Mapping[str, Any]) -> Iterator[str]:
+    covered = ", ".join(f"n = {n}: {share:.1%}" for n, share in one["coverage"].items())
+    alarms = ", ".join(f"n = {n}: {share:.1%}" for n, share in one["false_alarms"].items())
+    table = one["table_alarms"]
+    yield f"{one['tables']:,} simulated tables each, normal values."
+    yield "\n".join(
+        [
+            f"* 95 % intervals that hold the true mean: {covered}.",
+            f"* Paired tests of two equal cells with p below 0.05: {alarms}.",
+            f"* Tables of {table['cells']} equal cells over {table['n']} seeds in which any is called worse than the "
+            f"best (Holm over all pairs): {table['share']:.1%}.",
+        ]
+    )
