@@ -92,9 +92,8 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
 
     tracker.open(folder, record, epochs_done=len(rows))
-    sample = next(data.train.in_order())[0]
     if not rows:
-        tracker.network(step.network, sample)
+        tracker.network(step.network, next(data.train.in_order())[0])
     epochs = run_epochs(
         step,
         data,
@@ -125,7 +124,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             raise Interrupted
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
-    tracker.trained(step.network, sample)
+    tracker.trained(step.network, next(data.train.in_order())[0])
 
 
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
