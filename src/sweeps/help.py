@@ -13,12 +13,13 @@ Compare architectures and hyper-parameters: one run, or a sweep over a grid of r
 
   python -m sweeps [-m] [GROUP=OPTION ...] [KEY=VALUE ...]
 
-Five commands that people need:
+Six commands that people need:
   python -m sweeps model=googlenet                             train one network
   python -m sweeps -m model=alexnet,nin optim.lr=0.01,0.1      sweep: every combination is a run
   python -m sweeps -m 'model=glob(*)' seed=0,1,2 sweep=study   all seven, three seeds, in multirun/study
   python -m sweeps experiment=smoke                            does it work here? Seconds.
   python -m sweeps.summarize multirun/study                    rank the runs of a sweep
+  python -m sweeps.report multirun/study                       the same as a page with charts
 
 Groups, GROUP=OPTION; [the one that is taken where none is named]:
 {groups}

@@ -98,9 +98,8 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     if stop is not None:
         raise PrunedError(stop, reporter.reached or len(rows))
     tracker.open(folder, record, epochs_done=len(rows))
-    sample = next(data.train.in_order())[0]
     if not rows:
-        tracker.network(step.network, sample)
+        tracker.network(step.network, next(data.train.in_order())[0])
     epochs = run_epochs(
         step,
         data,
@@ -138,7 +137,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
             raise Interrupted
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
-    tracker.trained(step.network, sample)
+    tracker.trained(step.network, next(data.train.in_order())[0])
 
 
 def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:

@@ -11,7 +11,11 @@ from rich.console import Console
 
 from sweeps.analysis import export, tables
 from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
+<<<<<<< HEAD
 from sweeps.analysis.compare import compare
+=======
+from sweeps.analysis.curves import curve_column
+>>>>>>> issue6
 from sweeps.analysis.groups import Group, group_by
 from sweeps.analysis.ranking import rank, sentences
 from sweeps.analysis.rows import RunRow, load
@@ -28,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the summary; returns the exit code: 0, or 2 with one line on stderr."""
     args = _parser().parse_args(argv)
     try:
+        if args.curves and args.format == "latex":
+            raise ConfigError("--curves draws with characters that LaTeX lacks; python -m sweeps.report makes figures")
         rows = rank(load(args.folders))
         text = _answer(rows, args)
         if args.output is not None:
@@ -60,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json hold figures in full")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
+    parser.add_argument("--curves", action="store_true", help="a column with the objective's curve, epoch by epoch")
     parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last epoch")
     return parser
 
@@ -84,6 +91,8 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
 
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
     columns = columns_of(rows, args.all_metrics)
+    if args.curves:
+        columns.insert(-1, curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":

@@ -1,6 +1,6 @@
 """A table as plain text cells, and its picture on a terminal of any width."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -26,11 +26,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of cells; `marked` cells stand out in `style`, all of them where it is empty."""
+    """One row of cells; `marked` cells stand out in `style`, all of them where it is empty; `inks` colours some."""
 
     cells: list[str]
     style: str = ""
     marked: frozenset[int] = frozenset()
+    inks: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Sheet:
             for place, parts, width in zip(shown, folded, widths, strict=True):
                 part = parts[depth] if depth < len(parts) else ""
                 space = " " * (width - cell_len(part))
-                style = line.style if place in line.marked else ""
+                style = line.inks.get(place) or (line.style if place in line.marked else "")
                 text.append(" " * _GAP if text else "")
                 text.append(space + part if self.heads[place].right else part + space, style)
             text.rstrip()

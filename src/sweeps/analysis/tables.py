@@ -11,6 +11,7 @@ from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
+from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import chosen_on, criteria, images, is_best, rank, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
 from sweeps.analysis.selection import best_run_tested, chosen_figure
@@ -20,6 +21,7 @@ from sweeps.records import Status
 _BEST = "bold green"
 _STYLES = {Status.FAILED.value: "red", UNREADABLE: "red", Status.DIVERGED.value: "yellow"}
 _MARK = "*"
+_OWN_COLOUR = ("model", "curve")  # columns in the colour that the network has everywhere
 
 
 def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> Sheet:
@@ -30,7 +32,8 @@ def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = Non
     for row in rows:
         place = text.BLANK if row.rank is None else f"{_MARK if is_best(row) else ''}{row.rank}"
         style = _BEST if is_best(row) else "cyan" if row.is_unfinished else _STYLES.get(row.status, "")
-        lines.append(Line([place, *(column.show(row) for column in columns)], style))
+        inks = {at: look_of(row.model).colour for at, column in enumerate(columns, 1) if column.key in _OWN_COLOUR}
+        lines.append(Line([place, *(column.show(row) for column in columns)], style, inks=inks if row.model else {}))
     return Sheet(tally(rows), heads, lines, _ranking_notes(rows))
 
 
