@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,7 @@ def start_now(job):
     entry = Queue().look()[job]
     if (entry.state, entry.reason) != ("PENDING", "BeginTime"):
         return False
+    time.sleep(3)  # its node refuses a start that is not clearly later than the end of the last one
     slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
     return True
 

@@ -9,6 +9,8 @@ import contextlib
 import io
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,7 @@ from sweeps.errors import ConfigError
 from sweeps.launching.cells import Cell
 from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import check_count
-from sweeps.launching.slurm.job import CellJob
+from sweeps.launching.slurm.job import HOLD_BACK, CellJob
 from sweeps.launching.slurm.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ def make_executor(folder: Path) -> "SlurmExecutor":
         raise ConfigError(
             "hydra/launcher=slurm submits through submitit, which is not installed: pip install 'hydra-sweeps[slurm]'"
         ) from error
-    return SlurmExecutor(folder=folder)
+    return SlurmExecutor(folder=folder, python=shlex.join([sys.executable, "-c", HOLD_BACK]))
 
 
 @contextlib.contextmanager
