@@ -123,7 +123,7 @@ def test_a_grid_whose_parent_is_killed_ends_as_an_undisturbed_one_and_nothing_is
     assert chaos.compare(folder, undisturbed) == []
     assert {run.read().attempts for run in find_runs(folder)} == {1}
     assert "6 runs: 6 completed" in again.text
-    assert [path.name for path in (folder / ".slurm").glob("*.pkl*")] == ["setup.pkl"]
+    assert len(list((folder / ".slurm").glob("*.pkl*"))) == 1, "what all jobs share"
 
     third = shell(*GRID)
     assert third.code == 0

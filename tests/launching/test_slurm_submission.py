@@ -11,6 +11,7 @@ from sweeps.errors import ConfigError
 from sweeps.identity import run_name
 from sweeps.launching import slots
 from sweeps.launching.cells import make_cells
+from sweeps.launching.setup import Setup
 from sweeps.launching.slots import visible_gpus
 from sweeps.launching.slurm.ledger import Ledger
 from sweeps.launching.slurm.queue import Entry, Queue, _entries
@@ -45,7 +46,8 @@ def submit(folder, jobs, **options):
     """Submit cells of these overrides; returns their jobs."""
     cells = make_cells(jobs, 0, folder)
     ledger = Ledger(folder)
-    return [job for _, job in Submitter("my study", ledger, ledger.folder / "setup.pkl", Options(**options))(cells)]
+    setup = Setup(None, None, None, {})
+    return [job for _, job in Submitter("my study", ledger, setup, Options(**options))(cells)]
 
 
 def test_the_submission_is_the_recorded_one(pretended, tmp_path):

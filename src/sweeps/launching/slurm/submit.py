@@ -20,7 +20,9 @@ from hydra.core.utils import env_override
 from omegaconf import OmegaConf
 
 from sweeps.errors import ConfigError
+from sweeps.files import atomic_write
 from sweeps.launching.cells import Cell
+from sweeps.launching.setup import Setup
 from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import check_count
 from sweeps.launching.slurm.job import HOLD_BACK, CellJob
@@ -96,16 +98,19 @@ class Options:
 
 
 class Submitter:
-    """Submits cells of one sweep, which share what lies in the file `setup`.
+    """Submits cells of one sweep. They share `setup`, in a file of its own for each command that submits something.
+
+    So whoever types the command again, with other settings perhaps, changes nothing for the jobs that still wait.
 
     Raises:
         ConfigError: submitit is not installed.
     """
 
-    def __init__(self, sweep: str, ledger: Ledger, setup: Path, options: Options) -> None:
+    def __init__(self, sweep: str, ledger: Ledger, setup: Setup, options: Options) -> None:
         self._sweep = re.sub(r"[^A-Za-z0-9._-]+", "-", sweep)
         self._ledger = ledger
         self._setup = setup
+        self._setup_file: Path | None = None
         self._options = options
         self._executor = make_executor(ledger.folder)
 
@@ -120,9 +125,16 @@ class Submitter:
 
     def _submit(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
         submission = self._ledger.begin([cell.name for cell in cells])
+        if self._setup_file is None:
+            self._setup_file = self._ledger.folder / f"setup-{submission.token}.pkl"
+            atomic_write(self._setup_file, self._setup.pack())
         work = [
             CellJob(
-                str(self._setup), str(self._folder_of(cell)), tuple(cell.overrides), cell.number, self._options.notice
+                str(self._setup_file),
+                str(self._folder_of(cell)),
+                tuple(cell.overrides),
+                cell.number,
+                self._options.notice,
             )
             for cell in cells
         ]
