@@ -125,17 +125,12 @@ class Submitter:
 
     def _submit(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
         submission = self._ledger.begin([cell.name for cell in cells])
-        if self._setup_file is None:
-            self._setup_file = self._ledger.folder / f"setup-{submission.token}.pkl"
-            atomic_write(self._setup_file, self._setup.pack())
+        setup, notice = self._setup_file, self._options.notice
+        if setup is None:
+            setup = self._ledger.folder / f"setup-{submission.token}.pkl"
+            atomic_write(setup, self._setup.pack())
         work = [
-            CellJob(
-                str(self._setup_file),
-                str(self._folder_of(cell)),
-                tuple(cell.overrides),
-                cell.number,
-                self._options.notice,
-            )
+            CellJob(str(setup), str(self._folder_of(cell)), tuple(cell.overrides), cell.number, notice)
             for cell in cells
         ]
         self._executor.update_parameters(job_name=f"{self._sweep}.{submission.token}", **self._options.parameters())
@@ -147,11 +142,14 @@ class Submitter:
                 jobs = self._executor.submit_array(work)
         except RuntimeError as error:
             self._ledger.withdraw(submission)
+            if self._setup_file is None:
+                setup.unlink()
             raise ConfigError(
                 f"Slurm refuses the jobs of this sweep: {str(error).strip() or said.getvalue()}"
             ) from error
         finally:
             self._clean_up()
+        self._setup_file = setup
         self._ledger.confirm(submission, jobs[0].job_id.partition("_")[0])
         return list(zip(cells, (submission.job_of(index) for index in range(len(cells))), strict=True))
 
