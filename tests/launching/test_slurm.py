@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,19 @@ def cluster():
             shutil.rmtree(folder)
 
 
+def alive():
+    """The jobs that wait or run."""
+    return [entry.job for entry in Queue().look().values() if not entry.is_over]
+
+
 @pytest.fixture(autouse=True)
 def no_jobs_are_left(cluster):
+    """A run has its result a moment before its job is over."""
     yield
-    left = [entry.job for entry in Queue().look().values() if not entry.is_over]
-    Queue().cancel(left)
-    assert not left
+    try:
+        chaos.wait_until(lambda: not alive(), "the jobs to end", patience=20)
+    finally:
+        Queue().cancel(alive())
 
 
 def submissions(folder):
@@ -93,6 +101,7 @@ def start_now(job):
     entry = Queue().look()[job]
     if (entry.state, entry.reason) != ("PENDING", "BeginTime"):
         return False
+    time.sleep(3)  # its node refuses a start that is not clearly later than the end of the last one
     slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
     return True
 
@@ -114,7 +123,7 @@ def test_a_grid_whose_parent_is_killed_ends_as_an_undisturbed_one_and_nothing_is
     assert chaos.compare(folder, undisturbed) == []
     assert {run.read().attempts for run in find_runs(folder)} == {1}
     assert "6 runs: 6 completed" in again.text
-    assert [path.name for path in (folder / ".slurm").glob("*.pkl*")] == ["setup.pkl"]
+    assert len(list((folder / ".slurm").glob("*.pkl*"))) == 1, "what all jobs share"
 
     third = shell(*GRID)
     assert third.code == 0
@@ -196,17 +205,16 @@ def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
     done = started.end()
     assert done.code == 130
     assert "Traceback" not in done.text
-    alive = [entry.job for entry in Queue().look().values() if not entry.is_over]
+    left = alive()
     watch = [sys.executable, "-m", "sweeps.watch", str(folder)]
     if answer == "leave":
-        assert len(alive) == 3
+        assert len(left) == 3
         assert "3 jobs left to Slurm" in done.text
         seen = subprocess.run(watch, capture_output=True, text=True, timeout=60)
         assert "in Slurm's queue: 1 pending, 2 running" in seen.stdout
-        Queue().cancel(alive)
-        chaos.wait_until(lambda: all(entry.is_over for entry in Queue().look().values()), "the jobs to end", 60)
+        Queue().cancel(left)
     else:
-        assert alive == []
+        assert left == []
         statuses = {str(run.read().status) for run in find_runs(folder)}
         assert statuses <= {"interrupted", "pending", "completed"}
         assert "interrupted" in statuses

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from sweeps.errors import ConfigError
+from sweeps.identity import run_name
 from sweeps.launching import slots
 from sweeps.launching.cells import make_cells
+from sweeps.launching.setup import Setup
 from sweeps.launching.slots import visible_gpus
 from sweeps.launching.slurm.ledger import Ledger
 from sweeps.launching.slurm.queue import Entry, Queue, _entries
 from sweeps.launching.slurm.submit import Options, Submitter
+from sweeps.lifecycle import new_record
+from sweeps.records import RunDir
 
 from .conftest import SMALL
 
@@ -42,7 +46,8 @@ def submit(folder, jobs, **options):
     """Submit cells of these overrides; returns their jobs."""
     cells = make_cells(jobs, 0, folder)
     ledger = Ledger(folder)
-    return [job for _, job in Submitter("my study", ledger, ledger.folder / "setup.pkl", Options(**options))(cells)]
+    setup = Setup(None, None, None, {})
+    return [job for _, job in Submitter("my study", ledger, setup, Options(**options))(cells)]
 
 
 def test_the_submission_is_the_recorded_one(pretended, tmp_path):
@@ -117,6 +122,37 @@ def test_without_submitit_it_says_what_to_install(sweeps, pretended, monkeypatch
     done = sweeps("-m", *SMALL, "sweep=none", "seed=0,1", "hydra/launcher=slurm")
     assert done.code == 1
     assert "pip install 'hydra-sweeps[slurm]'" in done.text
+
+
+def test_a_queued_cell_with_other_settings_is_neither_attached_to_nor_submitted(sweeps, pretended, compose, tmp_path):
+    pytest.importorskip("submitit")
+    words = (*SMALL, "sweep=study", "seed=0")
+    folder = tmp_path / "multirun" / "study"
+    config = compose(*words, "optim.lr=0.123")
+    run = RunDir(folder / run_name(words))
+    run.path.mkdir(parents=True)
+    run.write(new_record(config, name=run.path.name, overrides=words))
+    ledger = Ledger(folder)
+    ledger.confirm(ledger.begin([run.path.name]), "7")
+    command(pretended, "squeue", "echo '7|PENDING|Resources|0:00||study'")
+    command(pretended, "sbatch", f"touch {tmp_path}/submitted")
+    before = run.record.read_bytes()
+
+    done = sweeps("-m", *words, "hydra/launcher=slurm")
+    assert done.code == 1
+    assert "is in Slurm's queue as job 7, with other settings: wait for it, end it with scancel 7" in done.text
+    assert run.record.read_bytes() == before
+    assert not (tmp_path / "submitted").exists()
+
+
+def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "sbatch", f"touch {tmp_path}/submitted")
+    done = sweeps("-m", *SMALL, "sweep=study", "seed=0,1", "plan=true", "hydra/launcher=slurm")
+    assert done.code == 0, done.text
+    assert "2 of 2 cells to do" in done.text
+    assert not (tmp_path / "submitted").exists()
+    assert not (tmp_path / "multirun").exists()
 
 
 @pytest.mark.parametrize(

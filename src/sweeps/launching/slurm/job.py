@@ -32,6 +32,14 @@ from sweeps.records import RunDir, RunRecord, Status
 
 # The signal that is sent before the time limit; submitit, which asks Slurm for it, lets a user choose another one.
 TIME_IS_UP = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+NOTICES = (TIME_IS_UP, signal.SIGTERM)
+# What a job's Python is started through: a notice that comes before its handlers are there waits for them. Without this
+# it would end a process that is still importing, which takes its time on a busy file system.
+HOLD_BACK = (
+    "import os, signal, sys; "
+    f"signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in NOTICES]}); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -123,8 +131,9 @@ class Notice:
             if not self._over.wait(seconds):
                 give_up()
 
-        for number in (TIME_IS_UP, signal.SIGTERM):
+        for number in NOTICES:
             signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NOTICES)
         threading.Thread(target=wait, name="time limit", daemon=True).start()
         try:
             yield

@@ -16,7 +16,6 @@ from rich.console import Console
 from sweeps.analysis.text import plural
 from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
-from sweeps.files import atomic_write
 from sweeps.launching.cells import Cell, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.plan import show_plan
@@ -35,7 +34,6 @@ from sweeps.launching.view import View
 from sweeps.provenance import note_invocation
 
 CHECKERS = 2  # processes that check the cells before they are submitted: a login node is shared with others
-SETUP_NAME = "setup.pkl"
 
 
 def launch(
@@ -99,9 +97,7 @@ def _follow(
     }
     if attached:
         view.note(f"{view.title}: attached to {plural(len(attached), 'job')} that are queued or running already")
-    ledger.folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(ledger.folder / SETUP_NAME, setup.pack())
-    submit = Submitter(view.title, ledger, ledger.folder / SETUP_NAME, options)
+    submit = Submitter(view.title, ledger, setup, options)
     follower = Follower(
         todo,
         attached,

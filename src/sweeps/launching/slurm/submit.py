@@ -9,6 +9,8 @@ import contextlib
 import io
 import os
 import re
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +20,12 @@ from hydra.core.utils import env_override
 from omegaconf import OmegaConf
 
 from sweeps.errors import ConfigError
+from sweeps.files import atomic_write
 from sweeps.launching.cells import Cell
+from sweeps.launching.setup import Setup
 from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import check_count
-from sweeps.launching.slurm.job import CellJob
+from sweeps.launching.slurm.job import HOLD_BACK, CellJob
 from sweeps.launching.slurm.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -94,16 +98,19 @@ class Options:
 
 
 class Submitter:
-    """Submits cells of one sweep, which share what lies in the file `setup`.
+    """Submits cells of one sweep. They share `setup`, in a file of its own for each command that submits something.
+
+    So whoever types the command again, with other settings perhaps, changes nothing for the jobs that still wait.
 
     Raises:
         ConfigError: submitit is not installed.
     """
 
-    def __init__(self, sweep: str, ledger: Ledger, setup: Path, options: Options) -> None:
+    def __init__(self, sweep: str, ledger: Ledger, setup: Setup, options: Options) -> None:
         self._sweep = re.sub(r"[^A-Za-z0-9._-]+", "-", sweep)
         self._ledger = ledger
         self._setup = setup
+        self._setup_file: Path | None = None
         self._options = options
         self._executor = make_executor(ledger.folder)
 
@@ -118,10 +125,12 @@ class Submitter:
 
     def _submit(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
         submission = self._ledger.begin([cell.name for cell in cells])
+        setup, notice = self._setup_file, self._options.notice
+        if setup is None:
+            setup = self._ledger.folder / f"setup-{submission.token}.pkl"
+            atomic_write(setup, self._setup.pack())
         work = [
-            CellJob(
-                str(self._setup), str(self._folder_of(cell)), tuple(cell.overrides), cell.number, self._options.notice
-            )
+            CellJob(str(setup), str(self._folder_of(cell)), tuple(cell.overrides), cell.number, notice)
             for cell in cells
         ]
         self._executor.update_parameters(job_name=f"{self._sweep}.{submission.token}", **self._options.parameters())
@@ -133,11 +142,14 @@ class Submitter:
                 jobs = self._executor.submit_array(work)
         except RuntimeError as error:
             self._ledger.withdraw(submission)
+            if self._setup_file is None:
+                setup.unlink()
             raise ConfigError(
                 f"Slurm refuses the jobs of this sweep: {str(error).strip() or said.getvalue()}"
             ) from error
         finally:
             self._clean_up()
+        self._setup_file = setup
         self._ledger.confirm(submission, jobs[0].job_id.partition("_")[0])
         return list(zip(cells, (submission.job_of(index) for index in range(len(cells))), strict=True))
 
@@ -162,7 +174,7 @@ def make_executor(folder: Path) -> "SlurmExecutor":
         raise ConfigError(
             "hydra/launcher=slurm submits through submitit, which is not installed: pip install 'hydra-sweeps[slurm]'"
         ) from error
-    return SlurmExecutor(folder=folder)
+    return SlurmExecutor(folder=folder, python=shlex.join([sys.executable, "-c", HOLD_BACK]))
 
 
 @contextlib.contextmanager
