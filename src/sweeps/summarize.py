@@ -11,11 +11,8 @@ from rich.console import Console
 
 from sweeps.analysis import export, tables
 from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
-<<<<<<< HEAD
 from sweeps.analysis.compare import compare
-=======
 from sweeps.analysis.curves import curve_column
->>>>>>> issue6
 from sweeps.analysis.groups import Group, group_by
 from sweeps.analysis.ranking import rank, sentences
 from sweeps.analysis.rows import RunRow, load
