@@ -146,12 +146,21 @@ def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals:
         raise PrunedError(stop, reporter.reached)
 
 
+def choose_engine(config: Mapping[str, Any], device: torch.device) -> Engine:
+    """How the run computes on `device`.
+
+    Raises:
+        ConfigError: the device cannot do what is asked for.
+    """
+    choices = {key: config["trainer"][key] for key in ("precision", "memory_format", "compile", "capture")}
+    return Engine.choose(device, size=config["resize"]["size"], **choices)
+
+
 def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
     release_memory(device)
     trainer = config["trainer"]
-    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile", "capture")}
-    engine = Engine.choose(device, size=config["resize"]["size"], **choices)
+    engine = choose_engine(config, device)
     engine.configure()
     splits = load(config)
     inspect(config, len(splits.train))

@@ -18,7 +18,7 @@ def aftermath(new_shell):
     """One sweep in which everything goes wrong that can, two cells at a time."""
     shell = new_shell()
     faults = "hang,none,exception,exit,sys_exit,oom,kill,segfault,diverge,config,data"
-    done = shell("-m", "sweep=study", f"+model.fault={faults}", "timeout=25", "hydra.launcher.workers=2", *NETWORK)
+    done = shell("-m", "sweep=study", f"+model.fault={faults}", "timeout=10", "hydra.launcher.workers=2", *NETWORK)
     return done, runs_by(shell.folder / "multirun" / "study", "model.fault")
 
 
@@ -36,7 +36,7 @@ def test_the_others_finish_and_the_exit_code_tells(aftermath):
 @pytest.mark.parametrize(
     ("fault", "kind", "text"),
     [
-        ("hang", "timeout", "still running after 25 s (batch size 25"),
+        ("hang", "timeout", "still running after 10 s (batch size 25"),
         ("exception", "error", "ArithmeticError: the network has had enough"),
         ("exit", "killed", "the process left with exit code 7 (batch size 25"),
         ("sys_exit", "killed", "the process left with exit code 0 (batch size 25"),

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
     if unknown := [name for name in args.engines or () if name not in ENGINES]:
         parser.error(f"--engines: {', '.join(unknown)} is not known; known are {', '.join(ENGINES)}")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # no sweep that is timed may be left behind
     try:
         return EXIT_FAILED if _bench(args, models, Console()) else 0
     except KeyboardInterrupt:
@@ -64,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SweepsError as error:
         print(f"bench: {error}", file=sys.stderr)
         return EXIT_FAILED if isinstance(error, RunFailed) else EXIT_REFUSED
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) -> list[str]:
@@ -176,7 +180,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return names
 
 
 def _count(text: str) -> int:

@@ -18,7 +18,7 @@ from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
 from sweeps.pruning import goes_on
 from sweeps.records import RunDir
-from sweeps.run import build, check_parts, inspect
+from sweeps.run import build, check_parts, choose_engine, inspect
 from sweeps.training import RECORDED_AFTER, Totals
 
 
@@ -29,15 +29,17 @@ class Inspector:
         self._setup = setup
         self._profiles: dict[str, NetworkProfile] = {}
 
-    def inspect(self, folder: Path, cells: Sequence[tuple[str, Sequence[str], str]]) -> list[Report]:
-        """Reports on `cells`, each (name, overrides, hash of its composition)."""
-        return [self._inspect(RunDir(folder / cell[0]), *cell) for cell in cells]
+    def inspect(self, folder: Path, cells: Sequence[tuple[str, Sequence[str], str]], here: bool) -> list[Report]:
+        """Reports on `cells`, each (name, overrides, hash of its composition), which will run `here` or elsewhere."""
+        return [self._inspect(RunDir(folder / cell[0]), *cell, here=here) for cell in cells]
 
-    def _inspect(self, folder: RunDir, name: str, overrides: Sequence[str], composition: str) -> Report:
+    def _inspect(self, folder: RunDir, name: str, overrides: Sequence[str], composition: str, *, here: bool) -> Report:
         try:
             config = self._compose(overrides)
             check(config)
             check_parts(config)
+            if here:
+                choose_engine(config, choose_device(config["device"]))
             kind = repr(
                 [config[key] for key in ("model", "resize", "augment", "trainer")] + [config["dataset"]["name"]]
             )

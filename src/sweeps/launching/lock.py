@@ -99,7 +99,8 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path) -> Process | None:
     """The owner that a lock names; None where it is gone or damaged."""
     try:
-        return Process(**json.loads(file.read_text(encoding="utf-8")))
+        owner = Process(**json.loads(file.read_text(encoding="utf-8")))
+        return owner if isinstance(owner.host, str) and isinstance(owner.pid, int) else None
     except (OSError, ValueError, TypeError):
         return None
 

@@ -45,7 +45,8 @@ class Worker:
     def __init__(self, slot: Slot, setup: bytes, recycle_after: int | None) -> None:
         self.slot = slot
         self.task: Any = None  # what it is at work on; whatever the caller passed to `submit`
-        self.since = 0.0  # monotonic clock
+        self.since = 0.0  # monotonic clock: since when it has had its task, or has been training
+        self.has_begun = False  # to train
         self._setup = setup
         self._recycle_after = recycle_after
         self._process: SpawnProcess | None = None
@@ -57,7 +58,7 @@ class Worker:
         if self._process is None or self._connection is None:
             self._start()
         assert self._connection is not None
-        self.task, self.since = task, time.monotonic()
+        self.task, self.since, self.has_begun = task, time.monotonic(), False
         self._runs += kind == "run"
         try:
             self._connection.send((kind, content))

@@ -24,12 +24,15 @@ def prepare(
     view: View,
     stop: StopRequest,
     under_way: Collection[str] = (),
+    *,
+    here: bool = True,
 ) -> list[Cell]:
     """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
 
     Args:
         under_way: the names of cells that somebody else is doing, or about to do. One that has other settings now than
             it was begun with is among those that are left; all others are not.
+        here: whether the cells will run on this machine, which must then have what they ask for.
 
     Raises:
         ConfigError: some cell cannot work.
@@ -45,7 +48,7 @@ def prepare(
         view.note(
             f"{view.title}: starting workers and checking {plural(len(unknown), 'cell')} before the first run ..."
         )
-    for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop), strict=True):
+    for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop, here=here), strict=True):
         cell.report = report
     errors = [cell for cell in unknown if cell.report.error]
     if errors:
@@ -70,7 +73,7 @@ def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, st
         ConfigError: names its overrides and what is wrong.
     """
     cells = [Cell(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
-    for cell, report in zip(cells, _inspect(cells, folder, pool, stop), strict=True):
+    for cell, report in zip(cells, _inspect(cells, folder, pool, stop, here=True), strict=True):
         if report.error:
             raise ConfigError(f"{','.join(cell.overrides)}: {report.error}. No run was started")
 
@@ -155,11 +158,11 @@ def _is_as_begun(cell: Cell) -> bool:
     return True
 
 
-def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest) -> list[Report]:
+def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest, *, here: bool) -> list[Report]:
     """Every cell's report, from all workers side by side."""
     questions = []
     size = min(CHUNK, max(1, len(cells) // len(pool.workers)))  # a small grid starts all workers as well
     for start in range(0, len(cells), size):
         chunk = [(cell.name, cell.overrides, cell.composition) for cell in cells[start : start + size]]
-        questions.append(("inspect", {"folder": folder, "cells": chunk}))
+        questions.append(("inspect", {"folder": folder, "cells": chunk, "here": here}))
     return [report for answer in ask(pool, questions, stop) for report in answer]

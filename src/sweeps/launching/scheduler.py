@@ -18,6 +18,8 @@ from sweeps.lifecycle import now, smaller_batch
 from sweeps.records import Failure, Status
 
 LONGEST_PAUSE = 60.0  # seconds before a further try
+START_SECONDS = 60.0  # that a run may take beyond its timeout to start its process and to read its images
+MOST_INTERRUPTIONS = 3  # of one cell, by somebody who did not mean the sweep
 WITHOUT_RETRY = (ConfigError.kind, DataError.kind)  # what fails the same way every time
 
 
@@ -125,6 +127,8 @@ class Scheduler:
     def _handle(self, event: Event, *, stopping: bool) -> None:
         worker, cell = event.worker, event.worker.task
         if event.kind not in ("done", "died"):
+            if event.kind == "begin":
+                worker.since, worker.has_begun = time.monotonic(), True
             self._view.tell(worker.slot.name, event.kind, event.content)
             return
         worker.finish()
@@ -133,7 +137,7 @@ class Scheduler:
         elif isinstance(event.content, JobReturn) and event.content.status is JobStatus.COMPLETED:
             cell.result = event.content
             self._view.end(worker.slot.name, cell)
-        elif isinstance(event.content, KeyboardInterrupt):
+        elif isinstance(event.content, KeyboardInterrupt) and (stopping or cell.tries <= MOST_INTERRUPTIONS):
             self._view.end(worker.slot.name, cell)
             if not stopping:  # somebody stopped this one worker, which is of no more use
                 worker.kill()
@@ -141,6 +145,8 @@ class Scheduler:
                 self._view.again(cell)
         else:
             error = event.content._return_value if isinstance(event.content, JobReturn) else event.content
+            if isinstance(error, KeyboardInterrupt):
+                error = RunFailed(f"{cell.name} was interrupted {cell.tries} times; the same command tries it again")
             worker.kill()  # after an exception, an out-of-memory above all, a fresh process is the safe one
             self._failed(worker, cell, error)
 
@@ -161,7 +167,8 @@ class Scheduler:
     def _end_overdue(self) -> None:
         limit = self._policy.timeout
         for worker in self._pool.busy:
-            if limit is not None and time.monotonic() - worker.since > limit:
+            start = 0.0 if worker.has_begun else START_SECONDS
+            if limit is not None and time.monotonic() - worker.since > limit + start:
                 cell = worker.task
                 worker.kill()
                 worker.finish()

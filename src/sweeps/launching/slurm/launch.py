@@ -65,7 +65,7 @@ def launch(
     with stop_on_signals() as stop:
         with Pool(_checkers(len(cells)), setup.pack()) as pool:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
-            todo = prepare(cells, composition, folder, pool, view, stop, under_way)
+            todo = prepare(cells, composition, folder, pool, view, stop, under_way, here=False)
             todo = [cell for cell in todo if not _is_attachable(cell, under_way)]
             say_what_is_left(cells, todo, view)
             if config.plan:
