@@ -165,7 +165,7 @@ def heat(rows: Sequence[Row], metric: str) -> Chart:
     )  # fmt: skip
     best = [row for row in rows if row["is_best"]]
     frame = _chart(best).mark_rect(filled=False, stroke="#d55e00", strokeWidth=2.5).encode(x=x, y=y)
-    return alt.layer(cell, grey, words, frame).properties(width=alt.Step(62), height=alt.Step(30))
+    return alt.layer(cell, grey, words, frame).properties(width=alt.Step(76), height=alt.Step(30))
 
 
 def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) -> Chart:
