@@ -48,7 +48,9 @@ def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, c
     assert record.examples_per_second > 0
     assert datetime.fromisoformat(record.ended) >= datetime.fromisoformat(record.started)
     assert datetime.fromisoformat(record.started).tzinfo is not None
-    assert {path.name for path in contents(folder.path)} == {"run.json", "metrics.jsonl", "weights.safetensors"}
+    assert {path.name for path in contents(folder.path)} == {
+        "run.json", "metrics.jsonl", "weights.safetensors", "predictions.safetensors",
+    }  # fmt: skip
 
 
 def test_a_record_names_what_is_needed_to_get_the_result_again(do_run):
