@@ -25,6 +25,7 @@ GROUPS = {
     "recipe",
     "resize",
     "schedule",
+    "pruner",
     "tracker",
     "trainer",
 }

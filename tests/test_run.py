@@ -52,6 +52,7 @@ def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, c
         "run.json",
         "metrics.jsonl",
         "weights.safetensors",
+        "predictions.safetensors",
         "confusion.json",
     }
 

@@ -33,6 +33,7 @@ def reports(tmp_path_factory):
         ("run.json", RENAMED),
         ("checkpoint.pt", (*RENAMED, "before removing")),
         ("weights.safetensors", RENAMED),
+        ("predictions.safetensors", RENAMED),
         ("metrics.jsonl", RENAMED),
         ("folder", ("before syncing",)),
     ],

@@ -78,6 +78,14 @@ def test_a_search_can_prune(sweeps, study):
     assert "COMPLETE" in states_in(study)
 
 
+def test_other_launchers_get_trials_in_batches(sweeps, study):
+    batches = ("hydra/launcher=basic", "hydra.sweeper.batch_size=2", "hydra.sweeper.n_trials=3")
+    done = sweeps(*SEARCH, RATE, *batches)
+    assert done.code == 0, done.text
+    assert states_in(study) == ["COMPLETE"] * 3
+    assert len(list(find_runs(study))) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
