@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import hypothesis
 import pytest
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -13,6 +14,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.progress import Progress
 from sweeps.records import RunDir, RunRecord
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a timing decides nothing
+hypothesis.settings.load_profile("untimed")
 
 # A run of four steps an epoch, without curves; a test names what it wants otherwise.
 SMALL_RUN = (

@@ -22,10 +22,10 @@ GROUPS = {
     "experiment",
     "model",
     "optim",
+    "pruner",
     "recipe",
     "resize",
     "schedule",
-    "pruner",
     "tracker",
     "trainer",
 }

@@ -47,7 +47,7 @@ def test_frames_of_a_sweep_without_an_epoch_are_empty_of_epochs(study):
 
 def test_a_trained_network_predicts_what_it_predicted_in_its_run(study):
     model = sweeps.load_model(study / "a")
-    from sweeps.run import load
+    from sweeps.parts import load
 
     test = load(model.record.config).test
     right = (model.predict(test.images) == test.labels).float().mean().item()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sweeps.checks import check_targets
 from sweeps.data import resize_exact
 from sweeps.errors import RecordError
+from sweeps.parts import make
 from sweeps.records import RunDir, RunRecord
-from sweeps.run import make
 
 
 class Trained(nn.Module):

@@ -2,31 +2,27 @@
 
 import functools
 import hashlib
-import json
 import logging
-from collections.abc import Iterable, Mapping
-from inspect import signature as inspect_signature
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from torch import nn
 
-from sweeps import confusion, models
+from sweeps import confusion
 from sweeps.checks import check
-from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
-from sweeps.devices import choose_device, describe_device, peak_memory, release_memory
-from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.data import Batches
+from sweeps.devices import choose_device, describe_device, peak_memory
+from sweeps.errors import RecordError
 from sweeps.files import atomic_write
 from sweeps.identity import run_id
 from sweeps.lifecycle import PrunedError, new_record, previous_record, recording, summarize
+from sweeps.parts import build, check_parts, inspect, load, make_trackers
 from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
 from sweeps.pruning import Reporter, goes_on, reporter_of
 from sweeps.records import RunDir, RunRecord
 from sweeps.tracking import NullTracker, followed
-from sweeps.training import Engine, Loaders, Step, Totals, checkpoint, confusion_of, is_time, run_epochs
+from sweeps.training import Step, Totals, checkpoint, confusion_of, is_time, run_epochs
 
 log = logging.getLogger(__name__)
 
@@ -146,40 +142,6 @@ def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals:
         raise PrunedError(stop, reporter.reached)
 
 
-def choose_engine(config: Mapping[str, Any], device: torch.device) -> Engine:
-    """How the run computes on `device`.
-
-    Raises:
-        ConfigError: the device cannot do what is asked for.
-    """
-    choices = {key: config["trainer"][key] for key in ("precision", "memory_format", "compile", "capture")}
-    return Engine.choose(device, size=config["resize"]["size"], **choices)
-
-
-def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
-    """The network with its optimizer, and the images it trains on, as the seed makes them."""
-    release_memory(device)
-    trainer = config["trainer"]
-    engine = choose_engine(config, device)
-    engine.configure()
-    splits = load(config)
-    inspect(config, len(splits.train))
-    data = _loaders(config, splits, device)
-    torch.manual_seed(config["seed"])
-    network: nn.Module = make(config["model"])
-    models.initialize(network, config["init"])
-    network = engine.place(network)
-    step = Step(
-        network,
-        _optimizer(config, network.parameters(), device),
-        engine=engine,
-        schedule=make(config["schedule"]),
-        total_steps=trainer["epochs"] * len(data.train),
-        clip_norm=trainer["clip_norm"],
-    )
-    return step, data
-
-
 def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device, batches: int) -> list[dict[str, Any]]:
     """Put the run's checkpoint, if it left a sound one, into `step`; returns the metrics rows up to it."""
     try:
@@ -191,124 +153,6 @@ def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device
     step.steps = epoch * batches
     folder.write_metrics(rows[:epoch])  # what came after the checkpoint is done, and written, again
     return rows[:epoch]
-
-
-def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.NetworkProfile:
-    """Build the network without memory and see that it takes these images in batches of this size.
-
-    Args:
-        num_images: how many training images there are, for the size of the last batch; None leaves it out.
-
-    Raises:
-        ConfigError: it does not; names the layer and the way out.
-    """
-    keys = ("size", "channels")
-    shape = {key: config["resize"][key] for key in keys} | {"classes": config["dataset"]["classes"]}
-    shape["batch_size"] = config["trainer"]["batch_size"]
-    return _inspect(json.dumps(config["model"], sort_keys=True), num_images=num_images, **shape)
-
-
-@functools.lru_cache(maxsize=16)
-def _inspect(
-    model_json: str, *, size: int, channels: int, classes: int, batch_size: int, num_images: int | None
-) -> models.NetworkProfile:
-    node = json.loads(model_json)
-
-    def build(image_size: int) -> nn.Module:
-        sized = {**node, "image_size": image_size} if "image_size" in node else node
-        network: nn.Module = make(sized)
-        return network
-
-    return models.inspect_network(
-        build,
-        name=str(node["_target_"]).rpartition(".")[2],
-        channels=channels,
-        image_size=size,
-        classes=classes,
-        batch_size=batch_size,
-        smallest_batch=batch_size if num_images is None else (num_images % batch_size or batch_size),
-    )
-
-
-def make(node: Mapping[str, Any]) -> Any:
-    """What `node` describes by its `_target_`.
-
-    Raises:
-        ConfigError: it cannot be made with these arguments.
-    """
-    try:
-        return instantiate(node)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, SweepsError):
-            raise cause from error
-        if isinstance(cause, (TypeError, ValueError)):
-            raise ConfigError(f"_target_={node['_target_']} cannot be made: {cause}") from error
-        raise
-
-
-def check_parts(config: Mapping[str, Any]) -> None:
-    """Make everything but the network and the images, and forget it.
-
-    Raises:
-        ConfigError: some part does not take its arguments.
-    """
-    make(config["schedule"])
-    make_trackers(config)
-    make(config["dataset"]["source"])
-    Augment(**config["augment"])
-    _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
-
-
-def make_trackers(config: Mapping[str, Any]) -> list[NullTracker]:
-    """The trackers of a config: one node, or several by name."""
-    chosen = config["tracker"]
-    nodes = [chosen] if "_target_" in chosen else chosen.values()
-    return [make(node) for node in nodes]
-
-
-def _optimizer(
-    config: Mapping[str, Any], parameters: Iterable[nn.Parameter], device: torch.device
-) -> torch.optim.Optimizer:
-    """The optimizer, with its fused form on CUDA: one kernel for all parameters."""
-    try:
-        partial = make(config["optim"])
-        fused = device.type == "cuda" and "fused" in inspect_signature(partial).parameters
-        optimizer: torch.optim.Optimizer = partial(parameters, fused=True) if fused else partial(parameters)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optim: {config['optim']['_target_']} refuses its arguments: {error}") from error
-    return optimizer
-
-
-def load(config: Mapping[str, Any]) -> Splits:
-    """The images of a run. A process keeps those of its last one, since the next run most often wants the same."""
-    return _load(json.dumps(config["dataset"], sort_keys=True))
-
-
-@functools.lru_cache(maxsize=1)
-def _load(dataset_json: str) -> Splits:
-    dataset = json.loads(dataset_json)
-    keys = ("root", "name", "classes", "channels", "size", "limit", "test_limit", "validation")
-    splits = load_splits(make(dataset["source"]), **{key: dataset[key] for key in keys})
-    log.info("images from %s", splits.origin)
-    return splits
-
-
-def _loaders(config: Mapping[str, Any], splits: Splits, device: torch.device) -> Loaders:
-    augment = Augment(**config["augment"])
-
-    def batches(images: ImageSet, augment: Augment | None = None) -> Batches:
-        return Batches(
-            images.to(device),
-            batch_size=config["trainer"]["batch_size"],
-            size=config["resize"]["size"],
-            channels=config["resize"]["channels"],
-            seed=config["seed"],
-            augment=augment,
-        )
-
-    val = None if splits.val is None else batches(splits.val)
-    return Loaders(batches(splits.train, augment), val, batches(splits.test))
 
 
 def _order_hash(batches: Batches, epochs: int) -> str:

@@ -18,10 +18,11 @@ from hydra import initialize_config_dir
 from safetensors.torch import load_file
 
 from sweeps.config import conf_dir, register_schema, resolve
+from sweeps.parts import check_parts, load
 from sweeps.progress import Progress
 from sweeps.provenance import code_state
 from sweeps.records import RunDir, RunRecord, Status
-from sweeps.run import check_parts, load, run
+from sweeps.run import run
 
 CRASHED = 42
 OVERRIDES = (

@@ -5,8 +5,8 @@ import importlib.util
 
 import pytest
 
+from sweeps.parts import make_trackers
 from sweeps.records import Status
-from sweeps.run import make_trackers
 from sweeps.tracking import NullTracker, absent, followed
 from sweeps.tracking.several import Several
 from sweeps.tracking.wandb import WandbTracker

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from sweeps import run
+from sweeps import parts
 from sweeps.bench import contenders
 from sweeps.bench.contenders import Contender, Task
 from sweeps.checks import check
@@ -52,7 +52,7 @@ class Case:
     def task(self, contender: Contender) -> Task:
         """The epoch's work, from the first weights on, as `contender` needs it."""
         trainer = {**self.config["trainer"], **contender.settings}
-        step, data = run.build({**self.config, "trainer": trainer}, self.device)
+        step, data = parts.build({**self.config, "trainer": trainer}, self.device)
         return Task(
             step,
             data,
@@ -77,7 +77,7 @@ class Case:
             "lr": task.step.lr,
             "parameters": sum(parameter.numel() for parameter in task.step.network.parameters()),
             "classes": task.classes,
-            "forward_macs": run.inspect(self.config).forward_macs,
+            "forward_macs": parts.inspect(self.config).forward_macs,
             "engine": task.step.engine.describe(),
             "overrides": self.overrides,
         }
@@ -176,7 +176,7 @@ def peak_rate(device: torch.device) -> float | None:
 
 def _case(config: dict[str, Any], overrides: list[str]) -> Case:
     check(config)
-    return Case(config, overrides, run.load(config), choose_device(config["device"]))
+    return Case(config, overrides, parts.load(config), choose_device(config["device"]))
 
 
 def _compose(overrides: list[str]) -> dict[str, Any]:

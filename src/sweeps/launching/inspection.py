@@ -16,9 +16,9 @@ from sweeps.launching.cells import Cost, Report
 from sweeps.launching.setup import Setup
 from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
+from sweeps.parts import build, check_parts, choose_engine, inspect
 from sweeps.pruning import goes_on
 from sweeps.records import RunDir
-from sweeps.run import build, check_parts, choose_engine, inspect
 from sweeps.training import RECORDED_AFTER, Totals
 
 
