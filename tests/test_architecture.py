@@ -42,10 +42,11 @@ ONLY = {
     "help": {"config"},
 }
 LIGHT = ("analysis", "app", "checks", "config", "errors", "help", "identity", "records", "summarize")
+PLUGINS = {"hydra_plugins.sweeps.plugins", "hydra_plugins.sweeps.slurm"}
 WITHOUT_TORCH = sorted(
     {module for module, path in MODULES.items() if "ever imports torch" in path.read_text(encoding="utf-8")[:1000]}
     | {module for module in MODULES if module.split(".")[1:2] and module.split(".")[1] in LIGHT}
-    | {"hydra_plugins.sweeps.plugins"}
+    | PLUGINS
 )
 
 
@@ -122,9 +123,10 @@ def test_light_rooms_start_without_torch():
     assert done.returncode == 0, done.stderr
 
 
-def test_plugins_are_cheap_to_scan():
+@pytest.mark.parametrize("plugins", sorted(PLUGINS))
+def test_plugins_are_cheap_to_scan(plugins):
     """Hydra executes them at every start, so whatever they need is imported when it is needed."""
-    tree = ast.parse(MODULES["hydra_plugins.sweeps.plugins"].read_text(encoding="utf-8"))
+    tree = ast.parse(MODULES[plugins].read_text(encoding="utf-8"))
     at_once = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in [node.module]}
     at_once |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in at_once} <= sys.stdlib_module_names | {"hydra", "omegaconf"}

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import platform
 import socket
 import subprocess
@@ -25,11 +26,18 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
+        "slurm_job": slurm_job(),
         "device": device,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": code_state(),
     }
+
+
+def slurm_job() -> str:
+    """The Slurm job that this process belongs to, as Slurm numbers it: 12, or 12_3; empty outside of one."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 def note_invocation(folder: Path, slots: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from sweeps.processes import STALE_SECONDS, Process
 SCHEMA_VERSION = 1
 
 RECORD_NAME = "run.json"
-_SKIPPED_FOLDERS = frozenset({".hydra", "tensorboard"})
+_SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
 
 class Status(StrEnum):

@@ -15,9 +15,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.errors import RecordError, SweepsError
+from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.identity import labels
 from sweeps.launching.lock import owner_of
+from sweeps.launching.slurm.ledger import Ledger, is_live
+from sweeps.launching.slurm.queue import Queue
 from sweeps.launching.view import Activity, Overview
 from sweeps.records import RunRecord, Status, find_runs
 
@@ -66,14 +68,31 @@ def look(folder: Path) -> tuple[Group, bool]:
     if not records and not unreadable:
         raise RecordError(f"{folder} holds no runs; name a sweep's folder, such as multirun/lr_study")
     names = dict(zip((r.name for r in records), labels([r.overrides for r in records]), strict=True)) if records else {}
-    owner = owner_of(folder)
+    owner, jobs = owner_of(folder), _jobs_of(folder)
     counts = Counter(str(record.status) for record in records)
     running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
     overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
-    busy = owner is not None or bool(running)
-    lines = [Text(f"at work: {owner}" if owner else "somebody runs single cells" if running else "nobody is at work")]
+    busy = owner is not None or bool(running) or bool(jobs)
+    lines = [Text(f"at work: {owner}")] if owner else []
+    if jobs:
+        lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))
+    if not busy or not lines:
+        lines = [Text("somebody runs single cells" if running else "nobody is at work")]
     lines += [Text(f"unreadable: {reason}", style="bold red") for reason in unreadable]
     return Group(overview, *lines), busy
+
+
+def _jobs_of(folder: Path) -> Counter[str]:
+    """How many jobs of the sweep wait and run in Slurm's queue, where this machine has one, by their states."""
+    ledger = Ledger(folder)
+    if not ledger.folder.is_dir():
+        return Counter()
+    try:
+        entries = Queue().look()
+    except ConfigError:  # another machine, or a controller that is away
+        return Counter()
+    jobs = [entries[job] for job in ledger.jobs(entries).values() if is_live(job, entries)]
+    return Counter(job.state for job in jobs)
 
 
 def _activity(record: RunRecord, label: str) -> Activity:

@@ -1,10 +1,13 @@
 """The cells of a sweep: what the parent process knows of each run. Never imports torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 
 from sweeps.errors import RecordError, RunFailed
+from sweeps.identity import labels, run_name
 from sweeps.records import RunDir, RunRecord
 
 
@@ -83,3 +86,21 @@ class Cell:
 
     def _set_result(self, status: JobStatus, value: object) -> None:
         self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
+
+
+def make_cells(jobs: Sequence[Sequence[str]], first: int, folder: Path | None) -> list[Cell]:
+    """The cells of a sweep from the overrides of its jobs, numbered from `first`; their runs in `folder`, if any."""
+    cells = []
+    for number, (overrides, label) in enumerate(zip(jobs, labels(jobs), strict=True), start=first):
+        name = run_name(overrides)
+        cells.append(Cell(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None))
+    return cells
+
+
+def settle(cells: Sequence[Cell], *, stopped: bool) -> None:
+    """Give the cells their results that are left: of the one that counts for them, or that they were not done."""
+    for cell in cells:
+        if cell.same_as is not None:
+            cell.result = cell.same_as.result
+        elif cell.result is None and not stopped:
+            cell.fail(NotDone(f"{cell.name} was not done: the sweep stopped after a failure"))

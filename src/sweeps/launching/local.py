@@ -10,8 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.config import SweepsConfig
-from sweeps.identity import labels, run_name
-from sweeps.launching.cells import Cell, NotDone
+from sweeps.launching.cells import Cell, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.inline import InlinePool
 from sweeps.launching.plan import show_plan
@@ -23,7 +22,6 @@ from sweeps.launching.signals import StopRequest, stop_on_signals
 from sweeps.launching.slots import Slot, check_count, make_slots
 from sweeps.launching.view import View
 from sweeps.provenance import note_invocation
-from sweeps.records import RunDir
 
 
 def launch(
@@ -44,10 +42,7 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
     ours = OmegaConf.get_type(config) is SweepsConfig  # the launcher serves other Hydra applications as well
-    cells = []
-    for number, (overrides, label) in enumerate(zip(job_overrides, labels(job_overrides), strict=True)):
-        run = RunDir(folder / run_name(overrides)) if ours else None
-        cells.append(Cell(initial_job_idx + number, list(overrides), run_name(overrides), label, run))
+    cells = make_cells(job_overrides, initial_job_idx, folder if ours else None)
     recycle_after = options.get("recycle_after")
     check_count("recycle_after", recycle_after, 1)
     wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
@@ -82,18 +77,14 @@ def _run(
     *,
     keep_config: bool,
 ) -> None:
-    policy = Policy(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(Policy()).items()})
+    policy = Policy.of(config)
     view.finished = len(cells) - len(todo)
     view.open()
     try:
         Scheduler(todo, pool, policy, view, keep_config=keep_config).run(stop)
     finally:
         view.close()
-    for cell in cells:
-        if cell.same_as is not None:
-            cell.result = cell.same_as.result
-        elif cell.result is None and not stop:
-            cell.fail(NotDone(f"{cell.name} was not done: the sweep stopped after a failure"))
+    settle(cells, stopped=bool(stop))
 
 
 def _pool(slots: Sequence[Slot], setup: Setup, recycle_after: int | None, view: View, stop: StopRequest) -> Pool:

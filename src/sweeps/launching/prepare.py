@@ -1,7 +1,7 @@
 """Before the first epoch: recognise what is finished, check all the rest, say what is left."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,19 @@ CHUNK = 8  # cells that a worker inspects before it answers, at most
 
 
 def prepare(
-    cells: Sequence[Cell], composition: Composition, folder: Path, pool: Pool, view: View, stop: StopRequest
+    cells: Sequence[Cell],
+    composition: Composition,
+    folder: Path,
+    pool: Pool,
+    view: View,
+    stop: StopRequest,
+    under_way: Collection[str] = (),
 ) -> list[Cell]:
     """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
+
+    Args:
+        under_way: the names of cells that somebody else is doing, or about to do. One that has other settings now than
+            it was begun with is among those that are left; all others are not.
 
     Raises:
         ConfigError: some cell cannot work.
@@ -29,7 +39,8 @@ def prepare(
         cell.composition = composition.of(cell.overrides)
         cell.same_as = by_name.get(cell.name)
         by_name.setdefault(cell.name, cell)
-    unknown = [cell for cell in by_name.values() if not _is_finished(cell)]
+    begun = {name for name, cell in by_name.items() if name in under_way and _is_as_begun(cell)}
+    unknown = [cell for cell in by_name.values() if not _is_finished(cell) and cell.name not in begun]
     if unknown:
         view.note(
             f"{view.title}: starting workers and checking {plural(len(unknown), 'cell')} before the first run ..."
@@ -45,8 +56,8 @@ def prepare(
             cell.complete(cell.folder.read())
     by_settings: dict[str, Cell] = {}
     for cell in sorted(
-        by_name.values(), key=lambda cell: cell.result is None
-    ):  # what is finished counts for the others
+        by_name.values(), key=lambda cell: cell.result is None and cell.name not in begun
+    ):  # what is finished, or under way, counts for the others
         cell.same_as = by_settings.get(cell.report.run_id)
         by_settings.setdefault(cell.report.run_id, cell)
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
@@ -118,6 +129,17 @@ def _is_finished(cell: Cell) -> bool:
         return False
     cell.report.run_id = record.run_id
     cell.complete(record)
+    return True
+
+
+def _is_as_begun(cell: Cell) -> bool:
+    """Whether the record in a cell's folder is of the same composition, finished or not; it tells the settings then."""
+    record = cell.read()
+    if record is None or record.composition != cell.composition:
+        return False
+    if not cell.composition and record.overrides != cell.overrides:
+        return False  # nothing is known of the composition; the overrides have to do
+    cell.report.run_id = record.run_id
     return True
 
 

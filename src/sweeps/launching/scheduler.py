@@ -4,8 +4,10 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps.errors import ConfigError, DataError, RunFailed
 from sweeps.launching.cells import Cell
@@ -28,6 +30,22 @@ class Policy:
     retries: int = 0
     timeout: float | None = None
 
+    @classmethod
+    def of(cls, config: DictConfig) -> Self:
+        """What a sweep's config says; another application's config may say nothing of it."""
+        return cls(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(cls()).items()})
+
+    def is_enough(self, failures: int) -> bool:
+        """Whether so many failures end the sweep."""
+        limit = 1 if self.on_failure == "stop" else self.stop_after
+        return limit is not None and failures >= limit
+
+    def pause(self, cell: Cell, kind: str) -> float | None:
+        """Seconds until the next try of a cell that failed; None where it has had its last."""
+        if cell.tries > self.retries or kind in WITHOUT_RETRY:
+            return None
+        return float(min(LONGEST_PAUSE, 2.0 ** (cell.tries - 1)))
+
 
 class Scheduler:
     """Gives cells to idle workers until none is left, somebody asks to stop, or the policy says so."""
@@ -43,8 +61,7 @@ class Scheduler:
     @property
     def _enough(self) -> bool:
         """Whether the policy ends the sweep."""
-        limit = 1 if self._policy.on_failure == "stop" else self._policy.stop_after
-        return limit is not None and self._failures >= limit
+        return self._policy.is_enough(self._failures)
 
     def run(self, stop: StopRequest) -> None:
         """Do the cells; each has its `result` afterwards, or none where it was not done or interrupted."""
@@ -102,8 +119,8 @@ class Scheduler:
         self._view.end(worker.slot.name, cell, error)
         record = cell.read()
         kind = record.error.kind if record is not None and record.error is not None else "error"
-        if cell.tries <= self._policy.retries and kind not in WITHOUT_RETRY:
-            pause = min(LONGEST_PAUSE, 2.0 ** (cell.tries - 1))
+        pause = self._policy.pause(cell, kind)
+        if pause is not None:
             cell.not_before = time.monotonic() + pause
             self._waiting.append(cell)
             self._view.again(cell)

@@ -80,28 +80,32 @@ def check_count(key: str, value: int | None, least: int) -> None:
 
 def available_cores() -> int:
     """The cores that this process may use, which a batch system or a container may have cut."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _given_by_slurm("SLURM_CPUS_ON_NODE") or cores)  # not every cluster binds a job to its cores
 
 
 def available_memory() -> int:
     """Bytes that new processes may use; plenty where the system does not say."""
+    given = (_given_by_slurm("SLURM_MEM_PER_NODE") or 1 << 30) << 20  # in MiB
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        return 1 << 50
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 1 << 50)
+        return given
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), given)
+    return min(free, given)
 
 
 def visible_gpus() -> list[str]:
     """What CUDA_VISIBLE_DEVICES may say of the GPUs that this process was given: indices or identifiers.
 
-    Asks the driver's own tool, since asking torch would cost the parent process seconds and a gigabyte.
+    Asks the driver's own tool, since asking torch would cost the parent process seconds and a gigabyte. A job of Slurm
+    that was given none may still see those of others there.
     """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    if "SLURM_JOB_ID" in os.environ and _slurm_manages_gpus():
+        return []
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
@@ -111,6 +115,22 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return done.stdout.split() if done.returncode == 0 else []
+
+
+def _given_by_slurm(key: str) -> int | None:
+    """How much of something the Slurm job that this process belongs to was given on this node, if it says so."""
+    value = os.environ.get(key, "") if "SLURM_JOB_ID" in os.environ else ""
+    return int(value) if value.isdigit() and value != "0" else None
+
+
+def _slurm_manages_gpus() -> bool:
+    """Whether this node's GPUs are Slurm's to give, so that a job that was told of none has none."""
+    command = ["scontrol", "--oneliner", "show", "node", os.environ.get("SLURMD_NODENAME", "")]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and " Gres=gpu" in done.stdout
 
 
 def _choose_gpus(device: str, gpus: int | None) -> list[str]:

@@ -1,0 +1,172 @@
+"""What happens inside a job of the cluster: one cell, and what follows from Slurm's notices. Never imports torch.
+
+Slurm tells a job twice that it has to go: `SIGUSR2` some time before its limit (`hydra.launcher.notice`), and SIGTERM
+when it is preempted or cancelled. Either way the run stops after its epoch with a checkpoint. A job whose time is up,
+or that makes room for another one, asks to be put back into the queue; its next start goes on from the checkpoint.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from hydra.core.utils import JobStatus
+
+from sweeps.errors import RecordError
+from sweeps.launching.cells import Cell
+from sweeps.launching.progress import display, showing
+from sweeps.launching.scheduler import record_end
+from sweeps.launching.setup import Setup
+from sweeps.launching.slurm.queue import is_preempted, requeue
+from sweeps.provenance import slurm_job
+from sweeps.records import RunDir, RunRecord, Status
+
+# The signal that is sent before the time limit; submitit, which asks Slurm for it, lets a user choose another one.
+TIME_IS_UP = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+NOTICES = (TIME_IS_UP, signal.SIGTERM)
+# What a job's Python is started through: a notice that comes before its handlers are there waits for them. Without this
+# it would end a process that is still importing, which takes its time on a busy file system.
+HOLD_BACK = (
+    "import os, signal, sys; "
+    f"signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in NOTICES]}); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """One cell, as submitit carries it to its node: small, since what all cells share lies in the file `setup`.
+
+    `notice` is in seconds: between the signal and the end of the job's time.
+    """
+
+    setup: str
+    folder: str
+    overrides: tuple[str, ...]
+    number: int
+    notice: int
+
+    def __call__(self) -> NoReturn:
+        """Do the cell, or what is left of it.
+
+        Raises:
+            SystemExit: in any case, so that submitit leaves no file with a result: the run's record has it. The exit
+                codes are 0 for all well, 1 for a run that failed, 130 for one that was asked to stop.
+        """
+        run = RunDir(self.folder)
+        if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+            release(run, slurm_job())  # an earlier start of this job, on a node that was lost
+        epochs = _epochs(run)
+        notice = Notice()
+        with notice.heard(self._seconds_to_stop, lambda: self._give_up(run, epochs)):
+            setup = Setup.unpack(Path(self.setup).read_bytes())
+            try:
+                with showing(display(notice.stop_requested)):
+                    result = setup.run(self.overrides, self.number)
+            except KeyboardInterrupt:
+                self._leave(notice)
+        if result.status is not JobStatus.COMPLETED:
+            traceback.print_exception(result._return_value)
+            raise SystemExit(EXIT_FAILED)
+        raise SystemExit(0)
+
+    @property
+    def _seconds_to_stop(self) -> float:
+        """How long a run may go on with its epoch after the notice; what is left is for the requeue."""
+        return max(self.notice / 2, self.notice - 30)
+
+    def _leave(self, notice: "Notice") -> NoReturn:
+        job = slurm_job()  # not SLURM_JOB_ID: that of an array's last task stands for the whole array
+        if notice.time_is_up or is_preempted(job):
+            try:
+                requeue(job)
+                print(f"job {job} is back in the queue, to go on after its last epoch", flush=True)
+            except (OSError, subprocess.SubprocessError) as error:
+                print(f"job {job} cannot be requeued: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED)
+
+    def _give_up(self, run: RunDir, epochs: int) -> None:
+        """The epoch does not end in time. What earlier epochs of this start have done is kept and gone on from."""
+        if _epochs(run) > epochs:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                requeue(slurm_job())
+            return  # Slurm ends this process
+        name = run.path.name
+        cell = Cell(self.number, list(self.overrides), name, name, run)
+        text = f"job {slurm_job()} reached its time limit before an epoch was over"
+        record_end(cell, "timeout", text, "a larger hydra.launcher.time=MINUTES")
+        os._exit(1)
+
+
+class Notice:
+    """What Slurm has told this job so far."""
+
+    def __init__(self) -> None:
+        self.time_is_up = False
+        self._stop = False
+        self._told = threading.Event()
+        self._over = threading.Event()
+
+    def stop_requested(self) -> bool:
+        """Whether the run is to stop after its epoch."""
+        return self._stop
+
+    @contextmanager
+    def heard(self, seconds: float, give_up: Callable[[], None]) -> Iterator[None]:
+        """Listen inside the block; `give_up` is called where it has not ended so many seconds after time was up."""
+
+        def wait() -> None:
+            self._told.wait()
+            if not self._over.wait(seconds):
+                give_up()
+
+        for number in NOTICES:
+            signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NOTICES)
+        threading.Thread(target=wait, name="time limit", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._over.set()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+        if number == TIME_IS_UP:
+            self.time_is_up = True
+            self._told.set()
+
+
+def release(run: RunDir, job: str) -> None:
+    """Say of a run that says it is running, in a job of which Slurm says that it is not, that it was interrupted."""
+    record = raw_record(run)
+    if record is None or record.status is not Status.RUNNING:
+        return
+    if record.process is not None and record.process.is_local and record.process.is_alive:
+        return  # somebody else's, on this machine
+    if not record.environment or record.environment.get("slurm_job") == job:
+        record.status = Status.INTERRUPTED
+        run.write(record)
+
+
+def raw_record(run: RunDir) -> RunRecord | None:
+    """The record as it was written, whether or not its process still lives; None where there is none to read."""
+    try:
+        return RunRecord.from_json(run.record.read_text(encoding="utf-8"), run.record)
+    except (OSError, UnicodeDecodeError, RecordError):
+        return None
+
+
+def _epochs(run: RunDir) -> int:
+    record = raw_record(run)
+    return record.epochs if record is not None else 0

@@ -1,0 +1,151 @@
+"""The launcher for Slurm: from the jobs that Hydra hands over to their results, on whatever nodes. Never imports torch.
+
+What cells are and what is left of them is found out as by the local launcher; from there on jobs take the place of
+worker processes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, configure_log, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from sweeps.analysis.text import plural
+from sweeps.config import SweepsConfig
+from sweeps.errors import ConfigError
+from sweeps.launching.cells import Cell, make_cells, settle
+from sweeps.launching.composition import Composition
+from sweeps.launching.plan import show_plan
+from sweeps.launching.pool import Pool
+from sweeps.launching.prepare import declare, prepare, say_what_is_left
+from sweeps.launching.scheduler import Policy
+from sweeps.launching.setup import Setup
+from sweeps.launching.signals import StopRequest, stop_on_signals
+from sweeps.launching.slots import Slot, available_cores
+from sweeps.launching.slurm.follow import Follower
+from sweeps.launching.slurm.job import release
+from sweeps.launching.slurm.ledger import Ledger, is_live
+from sweeps.launching.slurm.queue import Queue
+from sweeps.launching.slurm.submit import Options, Submitter, make_executor
+from sweeps.launching.view import View
+from sweeps.provenance import note_invocation
+
+CHECKERS = 2  # processes that check the cells before they are submitted: a login node is shared with others
+
+
+def launch(
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    initial_job_idx: int,
+    options: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Do what is left of every job on the cluster, and wait for it.
+
+    Raises:
+        ConfigError: some cell cannot work, an option is wrong, there is no Slurm or it refuses; see the message.
+        KeyboardInterrupt: somebody asked to stop; the same command attaches again.
+    """
+    setup_globals()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    if OmegaConf.get_type(config) is not SweepsConfig:
+        raise ConfigError("hydra/launcher=slurm serves the application `sweeps` alone; others: hydra-submitit-launcher")
+    chosen = Options.of(options)
+    folder = Path(config.hydra.sweep.dir).absolute()
+    queue, ledger = Queue(), Ledger(folder)
+    make_executor(ledger.folder)  # without submitit there is no need to check anything
+    cells = make_cells(job_overrides, initial_job_idx, folder)
+    under_way = _under_way(cells, queue, ledger)
+    setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
+    view = View(folder.name, Console(), total=len(cells))
+    with stop_on_signals() as stop:
+        with Pool(_checkers(len(cells)), setup.pack()) as pool:
+            composition = Composition(context.config_loader, config.hydra.job.config_name)
+            todo = prepare(cells, composition, folder, pool, view, stop, under_way)
+            todo = [cell for cell in todo if not _is_attachable(cell, under_way)]
+            say_what_is_left(cells, todo, view)
+            if config.plan:
+                show_plan(cells, todo, pool, stop, view)
+                return []
+        declare(cells)
+        note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()])
+        _follow(cells, todo, under_way, queue, ledger, setup, chosen, view, stop)
+    if stop:
+        raise KeyboardInterrupt
+    return [cell.result for cell in cells if cell.result is not None]
+
+
+def _follow(
+    cells: Sequence[Cell],
+    todo: Sequence[Cell],
+    under_way: Mapping[str, str],
+    queue: Queue,
+    ledger: Ledger,
+    setup: Setup,
+    options: Options,
+    view: View,
+    stop: StopRequest,
+) -> None:
+    attached = {
+        under_way[cell.name]: cell
+        for cell in cells
+        if cell.name in under_way and cell.result is None and cell.same_as is None
+    }
+    if attached:
+        view.note(f"{view.title}: attached to {plural(len(attached), 'job')} that are queued or running already")
+    submit = Submitter(view.title, ledger, setup, options)
+    follower = Follower(
+        todo,
+        attached,
+        queue=queue,
+        ledger=ledger,
+        submit=submit,
+        policy=Policy.of(setup.config),
+        view=view,
+        poll=options.poll,
+        cancel=options.on_interrupt == "cancel",
+    )
+    view.finished = sum(cell.result is not None for cell in cells)
+    view.open()
+    try:
+        follower.run(stop)
+    finally:
+        view.close()
+    settle(cells, stopped=bool(stop))
+
+
+def _under_way(cells: Sequence[Cell], queue: Queue, ledger: Ledger) -> dict[str, str]:
+    """The jobs that wait or run, by the name of their cell. Runs of jobs that are over say so afterwards."""
+    entries = queue.look()
+    jobs = ledger.jobs(entries)
+    for cell in cells:
+        if cell.name in jobs and cell.folder is not None and not is_live(jobs[cell.name], entries):
+            release(cell.folder, jobs[cell.name])
+    return {name: job for name, job in jobs.items() if is_live(job, entries)}
+
+
+def _is_attachable(cell: Cell, under_way: Mapping[str, str]) -> bool:
+    """Whether a cell that was checked is the one that a job is doing.
+
+    Raises:
+        ConfigError: the job does a cell of that name with other settings.
+    """
+    if cell.name not in under_way:
+        return False
+    record, job = cell.read(), under_way[cell.name]
+    if record is not None and record.run_id == cell.report.run_id:
+        cell.report.record = None  # the job's own is the better one
+        return True
+    raise ConfigError(
+        f"{cell.label} is in Slurm's queue as job {job}, with other settings: wait for it, end it with "
+        f"scancel {job}, or name another sweep=NAME. No run was started"
+    )
+
+
+def _checkers(jobs: int) -> list[Slot]:
+    count = max(1, min(CHECKERS, available_cores(), jobs))
+    return [Slot(f"check {number}", {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}) for number in range(count)]

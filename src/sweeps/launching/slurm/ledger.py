@@ -1,0 +1,106 @@
+"""Which cell was submitted as which job: what lets the command be typed again. Never imports torch.
+
+One small file per submission, not per cell. It is written before the jobs exist, under a name that the jobs carry as
+well: a parent killed between the submission and Slurm's answer loses nothing, since Slurm is asked for that name.
+"""
+
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.files import atomic_write
+from sweeps.launching.slurm.queue import Entry
+
+FOLDER = ".slurm"
+
+
+@dataclass
+class Submission:
+    """Cells, by name, that were submitted together; `job` is empty until Slurm has said its number."""
+
+    token: str
+    cells: list[str]
+    job: str = ""
+
+    def job_of(self, index: int) -> str:
+        """The job of one of the cells: a task of an array, or the job itself where there is only one."""
+        return f"{self.job}_{index}" if len(self.cells) > 1 else self.job
+
+    def jobs(self) -> Iterator[tuple[str, str]]:
+        """(cell, job) of each; none where Slurm has not answered."""
+        if self.job:
+            yield from ((cell, self.job_of(index)) for index, cell in enumerate(self.cells))
+
+
+class Ledger:
+    """The submissions of one sweep, in `.slurm/` in its folder, where the logs of the jobs lie as well."""
+
+    def __init__(self, sweep: Path) -> None:
+        self.folder = sweep.absolute() / FOLDER
+
+    def begin(self, cells: Sequence[str]) -> Submission:
+        """Note what is about to be submitted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        submission = Submission(f"{int(time.time()):x}-{secrets.token_hex(3)}", list(cells))
+        self._write(submission)
+        return submission
+
+    def confirm(self, submission: Submission, job: str) -> None:
+        """Slurm has given it the number `job`."""
+        submission.job = job
+        self._write(submission)
+
+    def withdraw(self, submission: Submission) -> None:
+        """Slurm has refused it."""
+        self._file(submission).unlink(missing_ok=True)
+
+    def read(self) -> list[Submission]:
+        """Every submission, the oldest first; a damaged file is left out, as is one of another release."""
+        found = []
+        for path in sorted(self.folder.glob("submission-*.json")):
+            try:
+                found.append(Submission(**json.loads(path.read_text(encoding="utf-8"))))
+            except (OSError, ValueError, TypeError):
+                continue
+        return found
+
+    def jobs(self, entries: Mapping[str, Entry]) -> dict[str, str]:
+        """The last job of every cell, among `entries` or over; one that lives comes before one that does not."""
+        last: dict[str, str] = {}
+        for submission in self.read():
+            if not submission.job:
+                self._adopt(submission, entries)
+            for cell, job in submission.jobs():
+                if is_live(job, entries) or not is_live(last.get(cell, ""), entries):
+                    last[cell] = job
+        return last
+
+    def log(self, job: str) -> Path:
+        """What a job has printed."""
+        return self.folder / f"{job}_0_log.out"
+
+    def tidy(self, job: str) -> None:
+        """A job is over: what only its start needed goes."""
+        (self.folder / f"{job}_submitted.pkl").unlink(missing_ok=True)
+
+    def _adopt(self, submission: Submission, entries: Mapping[str, Entry]) -> None:
+        """Whoever submitted it died before he could write down the number, if it was submitted at all."""
+        for entry in entries.values():
+            if entry.name.endswith(f".{submission.token}"):
+                self.confirm(submission, entry.job.partition("_")[0])
+                return
+
+    def _file(self, submission: Submission) -> Path:
+        return self.folder / f"submission-{submission.token}.json"
+
+    def _write(self, submission: Submission) -> None:
+        atomic_write(self._file(submission), json.dumps(dataclasses.asdict(submission)).encode())
+
+
+def is_live(job: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether a job waits or runs."""
+    return job in entries and not entries[job].is_over

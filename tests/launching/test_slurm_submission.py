@@ -1,0 +1,194 @@
+"""What is submitted to Slurm, and what is said where there is none. Needs no Slurm."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeps.errors import ConfigError
+from sweeps.identity import run_name
+from sweeps.launching import slots
+from sweeps.launching.cells import make_cells
+from sweeps.launching.setup import Setup
+from sweeps.launching.slots import visible_gpus
+from sweeps.launching.slurm.ledger import Ledger
+from sweeps.launching.slurm.queue import Entry, Queue, _entries
+from sweeps.launching.slurm.submit import Options, Submitter
+from sweeps.lifecycle import new_record
+from sweeps.records import RunDir
+
+from .conftest import SMALL
+
+RECORDED = Path(__file__).with_name("slurm_submission.sh")
+
+
+def command(folder, name, *lines):
+    """A command of Slurm's that does what a test wants."""
+    path = folder / name
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch):
+    """A folder of commands that come before all others."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    for name in ("sbatch", "squeue", "scancel", "scontrol", "srun"):
+        command(folder, name)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def submit(folder, jobs, **options):
+    """Submit cells of these overrides; returns their jobs."""
+    cells = make_cells(jobs, 0, folder)
+    ledger = Ledger(folder)
+    setup = Setup(None, None, None, {})
+    return [job for _, job in Submitter("my study", ledger, setup, Options(**options))(cells)]
+
+
+def test_the_submission_is_the_recorded_one(pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "sbatch", "echo Submitted batch job 7")
+    options = {
+        "array_parallelism": 2,
+        "partition": "gpu",
+        "time": 90,
+        "cpus": 8,
+        "gpus_per_node": 1,
+        "memory": "16G",
+        "qos": "low",
+        "constraint": "a100|h100",
+        "account": "lab",
+        "setup": ["module load cuda"],
+        "extra": {"mail-type": "FAIL"},
+    }
+    jobs = submit(tmp_path / "study", [["seed=0"], ["seed=1"], ["seed=2"]], **options)
+    assert jobs == ["7_0", "7_1", "7_2"]
+    (submission,) = Ledger(tmp_path / "study").read()
+    text = (tmp_path / "study" / ".slurm" / "7_submission.sh").read_text()
+    for found, name in ((submission.token, "TOKEN"), (str(tmp_path), "/shared"), (sys.executable, "python")):
+        text = text.replace(found, name)
+    assert text == RECORDED.read_text()
+
+
+def test_a_submission_that_was_not_confirmed_is_found_by_its_name(tmp_path):
+    ledger = Ledger(tmp_path)
+    submission = ledger.begin(["a", "b"])
+    entries = {
+        job: Entry(job, state, "None", 0, "", f"study.{submission.token}")
+        for job, state in (("9_0", "RUNNING"), ("9_1", "PENDING"))
+    }
+    assert Ledger(tmp_path).jobs(entries) == {"a": "9_0", "b": "9_1"}
+    assert Ledger(tmp_path).jobs({}) == {"a": "9_0", "b": "9_1"}, "known from now on"
+
+
+def test_of_several_jobs_of_a_cell_the_one_that_lives_counts(tmp_path):
+    ledger = Ledger(tmp_path)
+    for job in ("5", "6"):
+        ledger.confirm(ledger.begin(["a"]), job)
+    entries = {"5": Entry("5", "RUNNING", "None", 0, "", ""), "6": Entry("6", "CANCELLED", "None", 0, "", "")}
+    assert ledger.jobs(entries) == {"a": "5"}
+
+
+def test_the_queue_is_read_as_slurm_prints_it():
+    text = "12_3|RUNNING|None|2-03:04:05|node7|study.1|2\n13|PENDING|Resources|0:00||x\n14|COMPLETED|None|INVALID||y\n"
+    first, second, third = _entries(text)
+    assert (first.job, first.seconds, first.node, first.name) == ("12_3", 183_845, "node7", "study.1|2")
+    assert (second.is_over, second.reason) == (False, "Resources")
+    assert (third.is_over, third.seconds) == (True, 0)
+
+
+def test_a_controller_that_is_away_is_quoted(pretended):
+    command(pretended, "squeue", "echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1")
+    with pytest.raises(ConfigError, match="Slurm does not answer: slurm_load_jobs error: Unable to contact"):
+        Queue().look()
+
+
+def test_without_slurm_it_says_what_to_do(sweeps, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = sweeps("-m", *SMALL, "sweep=none", "seed=0,1", "hydra/launcher=slurm")
+    assert done.code == 1
+    assert "this machine has no sbatch" in done.text
+    assert "hydra/launcher=local" in done.text
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_without_submitit_it_says_what_to_install(sweeps, pretended, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    done = sweeps("-m", *SMALL, "sweep=none", "seed=0,1", "hydra/launcher=slurm")
+    assert done.code == 1
+    assert "pip install 'hydra-sweeps[slurm]'" in done.text
+
+
+def test_a_queued_cell_with_other_settings_is_neither_attached_to_nor_submitted(sweeps, pretended, compose, tmp_path):
+    pytest.importorskip("submitit")
+    words = (*SMALL, "sweep=study", "seed=0")
+    folder = tmp_path / "multirun" / "study"
+    config = compose(*words, "optim.lr=0.123")
+    run = RunDir(folder / run_name(words))
+    run.path.mkdir(parents=True)
+    run.write(new_record(config, name=run.path.name, overrides=words))
+    ledger = Ledger(folder)
+    ledger.confirm(ledger.begin([run.path.name]), "7")
+    command(pretended, "squeue", "echo '7|PENDING|Resources|0:00||study'")
+    command(pretended, "sbatch", f"touch {tmp_path}/submitted")
+    before = run.record.read_bytes()
+
+    done = sweeps("-m", *words, "hydra/launcher=slurm")
+    assert done.code == 1
+    assert "is in Slurm's queue as job 7, with other settings: wait for it, end it with scancel 7" in done.text
+    assert run.record.read_bytes() == before
+    assert not (tmp_path / "submitted").exists()
+
+
+def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "sbatch", f"touch {tmp_path}/submitted")
+    done = sweeps("-m", *SMALL, "sweep=study", "seed=0,1", "plan=true", "hydra/launcher=slurm")
+    assert done.code == 0, done.text
+    assert "2 of 2 cells to do" in done.text
+    assert not (tmp_path / "submitted").exists()
+    assert not (tmp_path / "multirun").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time": 0}, "hydra.launcher.time=0 is refused"),
+        ({"cpus": 0}, "hydra.launcher.cpus=0 is refused"),
+        ({"poll": 0}, "hydra.launcher.poll=0 is refused"),
+        ({"time": 1, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is refused"),
+        ({"on_interrupt": "shrug"}, "on_interrupt=shrug is refused: leave or cancel"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        Options(**options)
+
+
+def test_in_a_job_without_gpus_those_of_others_are_not_taken(pretended, monkeypatch):
+    command(pretended, "nvidia-smi", "echo 0; echo 1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    command(pretended, "scontrol", "echo NodeName=n1 Gres=gpu:2 CPUTot=8")
+    assert visible_gpus() == []
+    command(pretended, "scontrol", "echo 'NodeName=n1 Gres=(null) CPUTot=8'")
+    assert visible_gpus() == ["0", "1"], "where Slurm does not manage them, they are whose the node is"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "NoDevFiles")
+    assert visible_gpus() == []
+
+
+def test_a_job_has_the_cores_and_the_memory_that_it_was_given(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "1")
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "512")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert slots.available_memory() > 512 << 20
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert slots.available_cores() == 1
+    assert slots.available_memory() == 512 << 20
