@@ -42,7 +42,7 @@ ONLY = {
     "data": {"errors"},
     "tracking": {"confusion", "files", "lifecycle", "records"},
     "frames": {"analysis", "errors", "records"},
-    "report": {"analysis", "config", "confusion", "errors", "files", "launching", "records"},
+    "report": {"analysis", "config", "confusion", "errors", "files", "identity", "launching", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

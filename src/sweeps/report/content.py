@@ -16,6 +16,7 @@ from sweeps.analysis.rows import Criterion
 from sweeps.analysis.text import number
 from sweeps.confusion import Confusion
 from sweeps.errors import RecordError
+from sweeps.identity import labels
 from sweeps.records import RunDir, RunRecord
 
 REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
@@ -26,6 +27,7 @@ class Entry:
     """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
 
     key: str  # of its place in the page
+    label: str  # what of its overrides tells it from the other runs
     row: RunRow
     record: RunRecord | None
     epochs: list[dict[str, Any]]
@@ -94,7 +96,7 @@ def read(folders: Sequence[Path]) -> Content:
         RecordError: a folder does not exist, or holds no runs.
     """
     rows = rank(load(folders))
-    entries = [_entry(f"run-{place}", row) for place, row in enumerate(rows, start=1)]
+    entries = _entries(rows)
     found = criteria(rows)
     columns = columns_of(rows)
     criterion = found[0] if found else None
@@ -122,7 +124,12 @@ def command_line(command: object) -> str:
     return shlex.join(words)
 
 
-def _entry(key: str, row: RunRow) -> Entry:
+def _entries(rows: Sequence[RunRow]) -> list[Entry]:
+    shown = labels([row.name.split(",") for row in rows]) if rows else []
+    return [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(shown, rows, strict=True), start=1)]
+
+
+def _entry(key: str, label: str, row: RunRow) -> Entry:
     run = RunDir(row.path)
     record: RunRecord | None = None
     epochs: list[dict[str, Any]] = []
@@ -132,7 +139,7 @@ def _entry(key: str, row: RunRow) -> Entry:
         epochs = run.read_metrics()
     except RecordError as error:
         trouble = "" if row.problem else str(error)
-    return Entry(key, row, record, epochs, trouble)
+    return Entry(key, label or row.name, row, record, epochs, trouble)
 
 
 def _configurations(

@@ -113,7 +113,9 @@ def _line(entry: Entry, content: Content, base: Path) -> str:
     mark = '<span aria-label="the best">★</span> ' if is_best(row) else ""
     cells = [
         _cell(row.rank, f"{mark}{text.BLANK if row.rank is None else row.rank}", True),
-        f'<th scope="row" data-v="{escape(row.name)}"><a href="{escape(link(row.path, base))}">{escape(row.name)}</a> '
+        f'<th scope="row" data-v="{escape(row.name)}">'
+        f'<a href="{escape(link(row.path, base))}" title="{escape(row.name)}">'
+        f"{escape(entry.label)}</a> "
         f'<button type="button" class="js more" aria-label="Details of {escape(row.name)}">…</button></th>',
     ]
     for column in content.columns:
