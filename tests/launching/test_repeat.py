@@ -37,9 +37,9 @@ def work(monkeypatch):
         done["composed"] += 1
         return compose(self, *arguments, **options)
 
-    def counting_inspect(self, *arguments):
+    def counting_inspect(self, *arguments, **options):
         done["inspected"] += 1
-        return inspect(self, *arguments)
+        return inspect(self, *arguments, **options)
 
     def counting_run(self, overrides, number):
         done["run"].append([override for override in overrides if override.startswith(("seed", "optim", "+model"))])

@@ -17,6 +17,7 @@ from sweeps.training.mistakes import IMAGES
 
 def passed(labels, guesses, classes, batch_size=4):
     totals = Totals(classes, torch.device("cpu"))
+    totals.keep_answers()
     for true, guess in zip(labels.split(batch_size), guesses.split(batch_size), strict=True):
         totals.add(torch.nn.functional.one_hot(guess, classes).float(), true, torch.tensor(1.0))
     return totals
@@ -28,7 +29,7 @@ def test_pairs_are_the_most_confused_with_their_images():
     labels = torch.tensor([0] * 15 + [1] * 15)
     guesses = torch.tensor([0] * 5 + [1] * 10 + [1] * 12 + [0] * 3)
     totals = passed(labels, guesses, 3)
-    assert torch.equal(totals.guesses(), guesses)
+    assert all(map(torch.equal, totals.answers(), (guesses.byte(), labels.byte())))
     found = confusion_of(totals, ImageSet(images, labels), ["a", "b", "c"], split="test", epoch=7)
     assert found.counts == [[5, 10, 0], [3, 12, 0], [0, 0, 0]]
     assert (found.split, found.epoch) == ("test", 7)

@@ -166,9 +166,11 @@ class Scheduler:
 
     def _end_overdue(self) -> None:
         limit = self._policy.timeout
+        if limit is None:
+            return
         for worker in self._pool.busy:
             start = 0.0 if worker.has_begun else START_SECONDS
-            if limit is not None and time.monotonic() - worker.since > limit + start:
+            if time.monotonic() - worker.since > limit + start:
                 cell = worker.task
                 worker.kill()
                 worker.finish()
