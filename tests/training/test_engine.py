@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from sweeps import models
 from sweeps.errors import ConfigError
@@ -93,5 +92,4 @@ def test_an_epoch_never_waits_for_the_device() -> None:
             totals.peek()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert isinstance(network, nn.Module)
     assert math.isfinite(totals.read().loss)

@@ -119,8 +119,6 @@ def repeat_line(record: RunRecord) -> str:
 def command_line(command: object) -> str:
     """A recorded command as one types it."""
     words = [str(word) for word in command] if isinstance(command, list) else []
-    if words and words[0] == "__main__.py":
-        words[:1] = ["python", "-m", "sweeps"]
     return shlex.join(words)
 
 
