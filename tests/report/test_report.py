@@ -197,8 +197,8 @@ def test_a_damaged_confusion_is_left_out(report, run_in, study, content):
 
 def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
     run_in()
-    start = {"began": "2026-01-01", "command": ["python", "-m", "sweeps", "-m", "model=nin"], "packages": {"torch": "9.9"},
-             "git": {"commit": "abcdef", "dirty": True}, "diff": "+ a <b>"}  # fmt: skip
+    start = {"began": "2026-01-01", "command": ["python", "-m", "sweeps", "-m", "model=nin"],
+             "packages": {"torch": "9.9"}, "git": {"commit": "abcdef", "dirty": True}, "diff": "+ a <b>"}  # fmt: skip
     (study / "sweep.json").write_text(json.dumps({"invocations": [start, start]}), encoding="utf-8")
     page = report(study).page
     for text in ("python -m sweeps -m model=nin", "commit abcdef with changes", "torch 9.9", "+ a &lt;b&gt;"):
