@@ -47,7 +47,7 @@ ONLY = {
     "help": {"config"},
 }
 LIGHT = ("analysis", "app", "checks", "config", "errors", "help", "identity", "records", "summarize")
-PLUGINS = {"hydra_plugins.sweeps.plugins", "hydra_plugins.sweeps.slurm"}
+PLUGINS = {"hydra_plugins.sweeps.plugins"}
 WITHOUT_TORCH = sorted(
     {module for module, path in MODULES.items() if "ever imports torch" in path.read_text(encoding="utf-8")[:1000]}
     | {module for module in MODULES if module.split(".")[1:2] and module.split(".")[1] in LIGHT}

@@ -45,6 +45,17 @@ def test_runs_without_a_result_stand_apart_from_the_mean(run_in, study):
     assert "1 diverged" in sheet_of(study, "model").lines[0].cells[-1]
 
 
+def test_an_interval_stands_where_runs_differ_in_their_seeds_alone(run_in, study):
+    for seed, final in enumerate((0.5, 0.6, 0.7)):
+        run_in(lr=0.1, seed=seed, accuracies=(final,))
+    run_in(lr=0.2, seed=0, accuracies=(0.4,))
+    sheet = sheet_of(study, "model", "lr")
+    at = [head.text for head in sheet.heads].index("95 % interval")
+    # Student's t with 2 degrees of freedom: 4.3027 * 0.1 / sqrt(3) on both sides of 0.6
+    assert [line.cells[at] for line in sheet.lines] == ["[0.3516, 0.8484]", "-"]
+    assert "95 % interval" not in [head.text for head in sheet_of(study, "model").heads]
+
+
 def test_a_pruned_run_counts_with_its_figure(run_in, study):
     run_in(accuracies=(0.5,), status=Status.PRUNED)
     (group,) = grouped(study, "model")

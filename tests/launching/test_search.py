@@ -54,6 +54,20 @@ def test_a_search_runs_its_trials_and_a_larger_total_goes_on(sweeps, study):
     assert "holds a search of another space (optim.lr: float 0.001 to 1, log -> float 0.1 to 1)" in done.text
 
 
+def test_a_key_can_be_searched_for_one_choice_alone(sweeps, study):
+    when = 'hydra.sweeper.when={optim:{sgd:{optim.momentum:"0.5,0.9"}}}'
+    space = ("optim=sgd,adam", when, "hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=8")
+    done = sweeps(*SEARCH, HERE, *space)
+    assert done.code == 0, done.text
+    found = [run.read().overrides for run in find_runs(study)]
+    with_momentum = [one for one in found if any("optim.momentum" in override for override in one)]
+    assert with_momentum
+    assert len(with_momentum) < len(found)
+    assert all("optim=sgd" in one for one in with_momentum), "adam has none"
+    done = sweeps(*SEARCH, HERE, "optim=sgd,adam", "hydra.sweeper.when={optim:{adamw:{optim.lr:'1,2'}}}")
+    assert "optim is never adamw in this search; it is sgd, adam" in done.text
+
+
 def test_equal_trials_are_one_run(sweeps, study):
     done = sweeps(*SEARCH, HERE, "seed=0,1", "hydra.sweeper.sampler=random", "hydra.sweeper.n_trials=5")
     assert done.code == 0, done.text

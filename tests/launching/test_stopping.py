@@ -1,7 +1,6 @@
 """Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, the command goes on."""
 
 import os
-import shutil
 import signal
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from sweeps.launching.lock import owner_of
 from sweeps.records import RunDir, Status, find_runs
 
-from .conftest import SMALL, Shell, chaos, contents, untimed
+from .conftest import SMALL, chaos, contents, untimed
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +24,10 @@ def statuses(folder):
     return sorted(str(run.read().status) for run in find_runs(folder)) if folder.is_dir() else []
 
 
+def underway(folder):
+    return [run for run in find_runs(folder) if run.read().status is Status.RUNNING]
+
+
 def assert_goes_on_from_its_last_epoch(run):
     """What an interrupted run has left is of one moment."""
     record, metrics = run.read(), run.read_metrics()
@@ -35,86 +38,60 @@ def assert_goes_on_from_its_last_epoch(run):
     assert record.error is None
 
 
-@pytest.fixture(scope="module")
-def stopped(new_shell):
-    """The sweep of `chaos.GRID` after one Ctrl-C in the middle: how the command ended, and its folder."""
-    shell = new_shell()
-    folder = shell.folder / "multirun" / chaos.SWEEP
-    started = shell.start(*chaos.GRID)
-    started.wait_for(lambda: rows(folder) >= 5, "five epochs")
+def ctrl_c(started):
     started.send(signal.SIGINT)
-    return started.end(), folder
 
 
-def test_ctrl_c_ends_the_sweep_after_the_epochs_under_way(stopped):
-    done, folder = stopped
-    assert done.code == INTERRUPTED
-    assert "stopping after this epoch; Ctrl-C once more stops at once" in done.text
-    assert "interrupted; the same command with the same sweep=NAME goes on from here" in done.text
-    assert "Traceback" not in done.text
-    interrupted = [run for run in find_runs(folder) if run.read().status is Status.INTERRUPTED]
-    assert 1 <= len(interrupted) <= 2, "one for each worker"
-    for run in interrupted:
-        assert_goes_on_from_its_last_epoch(run)
-    assert set(statuses(folder)) <= {"completed", "interrupted", "pending"}
-    assert len(statuses(folder)) == chaos.CELLS
-    assert owner_of(folder) is None
+def notice_of_a_batch_system(started):
+    started.process.terminate()
 
 
-def test_ctrl_c_twice_ends_it_at_once_and_the_command_goes_on_to_the_same_end(stopped, undisturbed, tmp_path):
-    _, before = stopped
-    folder = tmp_path / "multirun" / chaos.SWEEP
-    shutil.copytree(before, folder)
-    finished = [run.path.name for run in find_runs(folder) if run.read().status.is_finished]
-    kept = {name: contents(folder / name) for name in finished}
-    shell = Shell(tmp_path)
-    try:
-        done_before = rows(folder)
-        started = shell.start(*chaos.GRID)
-        started.wait_for(lambda: rows(folder) > done_before, "another epoch")
-        started.send(signal.SIGINT)
-        started.wait_for(lambda: "stopping after this epoch" in started.text, "an answer")
-        started.send(signal.SIGINT)
-        done = started.end()
-        assert done.code == INTERRUPTED
-        assert "Traceback" not in done.text
-        assert len(list(find_runs(folder))) == chaos.CELLS
-        for run in find_runs(folder):
-            record = run.read()
-            assert record.status in (Status.COMPLETED, Status.INTERRUPTED, Status.PENDING)
-            assert len(run.read_metrics()) >= record.epochs
-        assert owner_of(folder) is None
-
-        last = shell(*chaos.GRID)
-        assert last.code == 0
-        assert "finished before and skipped" in last.text
-    finally:
-        shell.close()
-    assert chaos.compare(folder, undisturbed) == []
-    assert {name: contents(folder / name) for name in finished} == kept
-
-
-@pytest.fixture(scope="module")
-def terminated(new_shell):
-    """A sweep whose parent was told to end by a batch system, while each worker had a run that lasts."""
-    shell = new_shell()
+@pytest.mark.parametrize("told", [ctrl_c, notice_of_a_batch_system])
+def test_told_once_the_sweep_ends_after_the_epochs_under_way(shell, told):
     folder = shell.folder / "multirun" / "study"
     started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000")
     started.wait_for(lambda: statuses(folder).count("running") == 2, "two runs")
     workers = started.workers
-    started.wait_for(lambda: rows(folder) >= 4, "four epochs")
-    started.process.terminate()
-    return started.end(), folder, workers
-
-
-def test_a_notice_to_the_parent_acts_as_one_ctrl_c(terminated):
-    done, folder, workers = terminated
+    started.wait_for(lambda: all(run.read_metrics() for run in underway(folder)), "an epoch of each")
+    told(started)
+    done = started.end()
     assert done.code == INTERRUPTED
+    assert "stopping after this epoch; Ctrl-C once more stops at once" in done.text
+    assert "interrupted; the same command with the same sweep=NAME goes on from here" in done.text
+    assert "Traceback" not in done.text
     assert statuses(folder) == ["interrupted", "interrupted", "pending"]
-    running = [run for run in find_runs(folder) if run.read().status is Status.INTERRUPTED]
-    for run in running:
+    interrupted = [run for run in find_runs(folder) if run.read().status is Status.INTERRUPTED]
+    for run in interrupted:
         assert_goes_on_from_its_last_epoch(run)
-    assert {run.read().process.pid for run in running} == set(workers), "they ended in peace"
+    assert {run.read().process.pid for run in interrupted} == set(workers), "they ended in peace"
+    assert owner_of(folder) is None
+
+
+def test_told_twice_it_ends_at_once_and_the_command_goes_on_to_the_same_end(shell, undisturbed):
+    folder = shell.folder / "multirun" / chaos.SWEEP
+    started = shell.start(*chaos.GRID)
+    # A worker begins its second run when its first is complete: with nine epochs one at least is.
+    started.wait_for(lambda: rows(folder) >= 9, "nine epochs")
+    started.send(signal.SIGINT)
+    started.wait_for(lambda: "stopping after this epoch" in started.text, "an answer")
+    started.send(signal.SIGINT)
+    done = started.end()
+    assert done.code == INTERRUPTED
+    assert "Traceback" not in done.text
+    assert len(list(find_runs(folder))) == chaos.CELLS
+    for run in find_runs(folder):
+        record = run.read()
+        assert record.status in (Status.COMPLETED, Status.INTERRUPTED, Status.PENDING)
+        assert len(run.read_metrics()) >= record.epochs
+    assert owner_of(folder) is None
+
+    kept = {run.path.name: contents(run.path) for run in find_runs(folder) if run.read().status is Status.COMPLETED}
+    assert kept
+    last = shell(*chaos.GRID)
+    assert last.code == 0
+    assert "finished before and skipped" in last.text
+    assert chaos.compare(folder, undisturbed) == []
+    assert {name: contents(folder / name) for name in kept} == kept
 
 
 def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell):
@@ -135,7 +112,7 @@ def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell
 
 def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     folder = shell.folder / "multirun" / "study"
-    arguments = ("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=40")
+    arguments = ("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=200")
     started = shell.start(*arguments)
     started.wait_for(lambda: rows(folder) >= 2, "two epochs")
     (first,) = started.workers
@@ -145,7 +122,7 @@ def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     record = run.read()
     assert (record.status, record.attempts) == (Status.COMPLETED, 2)
     assert record.process.pid != first
-    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 41))
+    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 201))
 
 
 def test_ctrl_c_before_the_first_run(shell):

@@ -8,8 +8,8 @@ from sweeps.search import Axis, space_of
 from sweeps.search.space import differences
 
 
-def space(*arguments):
-    return space_of(OverridesParser.create().parse_overrides(list(arguments)))
+def space(*arguments, when=None):
+    return space_of(OverridesParser.create().parse_overrides(list(arguments)), when)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,47 @@ def test_drawn_numbers_are_short_enough_for_a_folder():
 def test_every_choice_can_be_checked_beforehand():
     found = space("model=a,b,c", "optim.lr=interval(0.1,1)", "seed=3").samples()
     assert found == [["seed=3", f"model={model}", "optim.lr=0.1"] for model in "abc"]
+
+
+WHEN = {"model": {"b": {"optim.lr": "interval(0.001,0.01)", "extra": "1,2"}, "c": {"optim.lr": "0.5"}}}
+
+
+def test_an_axis_of_one_choice_takes_the_place_of_the_general_one():
+    found = space("model=a,b,c", "optim.lr=interval(0.1,1)", when=WHEN)
+    top = {"a": ["optim.lr=1"], "b": ["optim.lr=0.01", "extra=2"], "c": ["optim.lr=0.5"]}
+    for model, drawn in top.items():
+        highest = {"model": model}
+        assert found.draw(lambda name, axis, of=highest: of.get(name, axis.high or axis.choices[-1])) == [
+            f"model={model}",
+            *drawn,
+        ]
+    names = []
+    found.draw(lambda name, axis: names.append(name) or "b" if name == "model" else names.append(name) or axis.first)
+    assert names == ["model", "optim.lr where model=b", "extra where model=b"], "each keeps to its own bounds"
+    assert found.samples() == [
+        ["model=a", "optim.lr=0.1"],
+        ["model=b", "optim.lr=0.001", "extra=1"],
+        ["model=c", "optim.lr=0.5"],
+        ["model=b", "optim.lr=0.001", "extra=2"],
+    ]
+    assert found.describe()["optim.lr where model=b"] == "float 0.001 to 0.01"
+    assert space("model=a,b,c", when=WHEN).size is None
+
+
+@pytest.mark.parametrize(
+    ("when", "says"),
+    [
+        ({"optim": {"sgd": {"x": "1,2"}}}, "optim is no list of choices in this search: optim=one,other"),
+        ({"lr": {"0.1": {"x": "1,2"}}}, "lr is no list of choices"),
+        ({"model": {"z": {"x": "1,2"}}}, "model is never z in this search; it is a, b"),
+        ({"model": {"a": {"x": "interval(2,1)"}}}, r"x=interval\(2, 1\) is reversed"),
+        ({"model": {"a": {"x": "interval(2"}}}, r"x=interval\(2 \(model=a\) cannot be read"),
+        ({"model": {"a": {"model": "a,b"}}}, "model decides over others and cannot depend on model itself"),
+    ],
+)
+def test_conditions_that_cannot_hold_are_refused(when, says):
+    with pytest.raises(ConfigError, match=says):
+        space("model=a,b", "lr=interval(0,1)", when=when)
 
 
 @pytest.mark.parametrize(

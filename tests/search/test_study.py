@@ -38,7 +38,7 @@ def finish(search, most=100):
     return drawn
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "cmaes"])
 def test_a_search_that_is_cut_short_and_repeated_draws_the_same_trials(tmp_path, sampler):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):

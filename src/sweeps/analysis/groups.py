@@ -16,8 +16,8 @@ from sweeps.records import Status
 class Group:
     """Runs that agree in some columns and in their objective.
 
-    `n`, `mean`, `std` (with n - 1; None below two runs) and `best` are of the objective over the runs that have a
-    result. `counts` tells how many runs ended how, `apart` the same of those without a result: a mean over
+    `results` are the objectives of the runs that have one; `n`, `mean`, `std` (with n - 1; None below two runs) and
+    `best` are theirs. `counts` tells how many runs ended how, `apart` the same of those without a result: a mean over
     survivors alone flatters, so they stand beside it.
     """
 
@@ -30,6 +30,7 @@ class Group:
     mean: float | None = None
     std: float | None = None
     best: float | None = None
+    results: tuple[float, ...] = ()
 
     @property
     def is_evidence(self) -> bool:
@@ -71,6 +72,7 @@ def _group(
         mean=statistics.fmean(values),
         std=statistics.stdev(values) if len(values) > 1 else None,
         best=max(values, key=criterion.gain),
+        results=tuple(values),
     )
 
 

@@ -11,6 +11,7 @@ from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
+from sweeps.analysis.inference import Interval, interval
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import chosen_on, criteria, images, is_best, rank, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
@@ -93,7 +94,10 @@ def _cell(group: Group | None, others: dict[str, int] | None, best: bool) -> str
 
 
 def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Group] | None = None) -> Sheet:
-    """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`."""
+    """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`.
+
+    With the mean's interval where the runs of a group differ in their seeds alone; else it would mean nothing.
+    """
     groups = group_by(rows, keys) if groups is None else groups
     found = criteria(rows)
     mixed = len(found) > 1
@@ -102,9 +106,12 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
         *(Head(column.header, column.right) for column in keys),
         *([Head("ranked by", right=False)] if mixed else []),
     ]
-    heads += [Head("n"), Head("mean"), Head("std", right=False), Head("best"), Head("apart from the mean", right=False)]
+    within = [column.key for column in differing_within(rows, keys, columns_of(rows))]
+    intervals = [interval(group.results) for group in groups] if within == ["seed"] else []
+    heads += [Head("n"), Head("mean"), Head("std", right=False)]
+    heads += [*([Head("95 % interval")] if intervals else []), Head("best"), Head("apart from the mean", right=False)]
     lines = []
-    for group in groups:
+    for at, group in enumerate(groups):
         mark = _MARK if group in best else ""
         ranked_by = [f"{group.criterion.metric} {group.criterion.epoch}" if group.criterion else text.BLANK]
         lines.append(
@@ -115,6 +122,7 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
                     str(group.n),
                     f"{mark}{text.fraction(group.mean)}",
                     "single run" if group.n == 1 else text.fraction(group.std),
+                    *([_between(intervals[at])] if intervals else []),
                     text.fraction(group.best),
                     ", ".join(f"{count} {status}" for status, count in group.apart.items()) or text.BLANK,
                 ],
@@ -122,18 +130,29 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
             )
         )  # fmt: skip
     return Sheet(
-        f"{text.plural(len(groups), 'group')} of {tally(rows)}", heads, lines, _group_notes(rows, keys, groups)
+        f"{text.plural(len(groups), 'group')} of {tally(rows)}",
+        heads,
+        lines,
+        _group_notes(rows, groups, within, intervals),
     )
 
 
-def _group_notes(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Group]) -> list[str]:
+def _between(found: Interval | None) -> str:
+    return text.BLANK if found is None else f"[{text.fraction(found.low)}, {text.fraction(found.high)}]"
+
+
+def _group_notes(
+    rows: Sequence[RunRow], groups: Sequence[Group], within: Sequence[str], intervals: Sequence[Interval | None]
+) -> list[str]:
     notes = sentences(rows, "group")
     notes.append(
         "mean and std (with n - 1) are over the runs that have a result; diverged and failed runs stand apart."
     )
-    within = differing_within(rows, keys, columns_of(rows))
     if within:
-        notes.append(f"Runs of one group differ in: {', '.join(column.key for column in within)}.")
+        notes.append(f"Runs of one group differ in: {', '.join(within)}.")
+    methods = dict.fromkeys(found.method for found in intervals if found is not None)
+    if methods:
+        notes.append(f"Intervals of the mean by {' or '.join(methods)}.")
     if any(group.n == 1 for group in groups):
         notes.append("A single run is not evidence: repeat it with other seeds, such as seed=0,1,2.")
     if any(group.is_evidence for group in groups):
@@ -155,7 +174,6 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
     lines = []
     for cell in cells:
         mark = _MARK if cell.standing == BEST else "=" if cell.standing == TIED else ""
-        between = cell.interval
         lines.append(
             Line(
                 [
@@ -164,7 +182,7 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
                     str(cell.n),
                     f"{mark}{text.fraction(cell.mean)}",
                     text.fraction(cell.std),
-                    text.BLANK if between is None else f"[{text.fraction(between.low)}, {text.fraction(between.high)}]",
+                    _between(cell.interval),
                     f"{cell.collapsed}/{len(cell.rows)}" if cell.collapsed else text.BLANK,
                     cell.standing if cell.p is None else f"{cell.standing}, {text.p_value(cell.p)}",
                 ],

@@ -106,8 +106,12 @@ def _bench(args: argparse.Namespace, models: Sequence[str], console: Console) ->
         _write(args.output, report)
         print_startup(console, report["startup"])
     if args.sweep:
-        report["sweeps"] = measure_sweeps(rounds=rounds, quick=args.quick)
-        _write(args.output, report)
+
+        def keep(sweeps: dict[str, Any]) -> None:
+            report["sweeps"] = sweeps
+            _write(args.output, report)
+
+        measure_sweeps(rounds=rounds, quick=args.quick, keep=keep)
         print_sweeps(console, report["sweeps"])
     for model, case in cases.items():
         entry: dict[str, Any] = {"model": model, "case": case.describe(), "measurements": []}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ _TINY = ["dataset=fashion_mnist_mini", "dataset.limit=100", "dataset.test_limit=
 _FEW, _MANY = 4, 24  # cells: the difference of two sweeps leaves out what every sweep costs once
 
 
-def measure_sweeps(*, rounds: int, quick: bool) -> dict[str, Any]:
+def measure_sweeps(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]], None]) -> None:
     """Time the same cells one after another with all threads, and side by side with one each, in turns.
+
+    `keep` gets the figures after every round.
 
     Raises:
         RunFailed: one of the sweeps failed.
@@ -38,28 +40,30 @@ def measure_sweeps(*, rounds: int, quick: bool) -> dict[str, Any]:
         "side by side": [f"hydra.launcher.workers={cores}", "hydra.launcher.threads=1"],
     }
     work = ["trainer.epochs=2", *(_TINY if quick else [])]
+    cells = 2 if quick else CELLS
     times: dict[str, list[float]] = {name: [] for name in variants}
     loads: list[float] = []
+    per_cell: list[float] = []
     for number in range(rounds):
         names = list(variants)[:: -1 if number % 2 else 1]
         for name in names:
             loads.append(os.getloadavg()[0])
-            times[name].append(_sweep(2 if quick else CELLS, [*work, *variants[name]])[0])
-    per_cell = []
-    for _ in range(rounds):
+            times[name].append(_sweep(cells, [*work, *variants[name]])[0])
         (few, few_trained), (many, many_trained) = (
             _sweep(count, [*_TINY, "trainer.epochs=1", *variants["one after another"]]) for count in (_FEW, _MANY)
         )
         per_cell.append((many - few - (many_trained - few_trained)) / (_MANY - _FEW))
-    one, beside = times["one after another"], times["side by side"]
-    return {
-        "cells": 2 if quick else CELLS,
-        "cores": cores,
-        "seconds": {name: {**spread(values), "all": values} for name, values in times.items()},
-        "ratio": spread([a / b for a, b in zip(one, beside, strict=True)]),
-        "seconds_per_warm_cell": {**spread(per_cell), "all": per_cell},
-        "load": [min(loads), max(loads)],
-    }
+        ratios = [one / beside for one, beside in zip(*times.values(), strict=True)]
+        keep(
+            {
+                "cells": cells,
+                "cores": cores,
+                "seconds": {name: {**spread(values), "all": list(values)} for name, values in times.items()},
+                "ratio": spread(ratios),
+                "seconds_per_warm_cell": {**spread(per_cell), "all": list(per_cell)},
+                "load": [min(loads), max(loads)],
+            }
+        )
 
 
 def print_sweeps(console: Console, sweeps: Mapping[str, Any]) -> None:

@@ -47,8 +47,8 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         raise ConfigError("plan=true is refused with hydra/sweeper=search: its cells are not known beforehand")
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.options.get("params") or {}).items()]
-    space = space_of(parser.parse_overrides(swept + arguments))
-    kept = Space(tuple(one for one in space.fixed if not HOW_IT_IS_DONE.match(one)), space.axes)
+    space = space_of(parser.parse_overrides(swept + arguments), sweeper.options.get("when"))
+    kept = Space(tuple(one for one in space.fixed if not HOW_IT_IS_DONE.match(one)), space.axes, space.when)
     how = [one for one in space.fixed if HOW_IT_IS_DONE.match(one)]
     options = {key: sweeper.options[key] for key in ("sampler", "seed", "n_trials")}
     folder, console = claim_folder(config), Console()
@@ -73,10 +73,11 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     finally:
         leave_nothing_empty(folder, config.output)
     for number, drawn, values in best:
-        shown = ", ".join(f"{key}={kept.axes[key].text(value)}" for key, value in drawn.items())
         names = [objective_of(config)[0] if name == "objective" else name for name in objectives]
         figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
-        console.print(f"best of {search.finished} trials: number {number}, {shown}: {figures}", highlight=False)
+        console.print(
+            f"best of {search.finished} trials: number {number}, {', '.join(drawn)}: {figures}", highlight=False
+        )
     if not best:
         raise RunFailed(
             f"none of {search.finished} trials came to a result; the run.json of each, in {folder}, tells why"

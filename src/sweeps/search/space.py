@@ -4,15 +4,19 @@ optim.lr='tag(log, interval(1e-3, 1))'   a number, its logarithm spread evenly; 
 trainer.batch_size='int(interval(32, 512))'   a whole number, both ends included
 model=alexnet,nin  model='choice(alexnet, nin)'  model='glob(*)'   one of these
 optim.momentum='range(0, 1, step=0.1)'   an even grid, the end left out
+
+hydra.sweeper.when={model: {nin: {optim.lr: 'tag(log, interval(1e-3, 0.1))'}}}   an axis for one choice alone
 """
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import OverrideParseException
 
 from sweeps.errors import ConfigError
 
@@ -54,38 +58,74 @@ class Axis:
         return [self.text(self.low + place * step) for place in range(count)]
 
     @property
-    def first(self) -> str:
+    def first(self) -> Any:
         """Some value of it."""
-        return self.choices[0] if self.kind == "choice" else self.text(self.low)
+        return self.choices[0] if self.kind == "choice" else self.low
+
+
+When = Mapping[str, Mapping[str, Mapping[str, Axis]]]
 
 
 @dataclass(frozen=True)
 class Space:
-    """`fixed` overrides of every trial, and an axis for each key that is searched."""
+    """`fixed` overrides of every trial, and an axis for each key that is searched.
+
+    `when[key][choice]` holds the axes of the trials in which `key` is `choice`, in place of those of equal name.
+    """
 
     fixed: tuple[str, ...]
     axes: dict[str, Axis]
+    when: When = field(default_factory=dict)
+
+    def draw(self, suggest: Callable[[str, Axis], Any]) -> list[str]:
+        """Overrides with each value from `suggest(name, axis)`, where an axis under a condition has its own name."""
+        names = {key: (key, axis) for key, axis in self.axes.items()}
+        drawn: dict[str, str] = {}
+        for key, cases in self.when.items():
+            drawn[key] = self.axes[key].text(suggest(key, self.axes[key]))
+            names |= {of: (_under(of, key, drawn[key]), axis) for of, axis in cases.get(drawn[key], {}).items()}
+        drawn |= {key: axis.text(suggest(name, axis)) for key, (name, axis) in names.items() if key not in drawn}
+        return [f"{key}={drawn[key]}" for key in names]
+
+    def describe(self) -> dict[str, str]:
+        """The space as texts by name: what two searches of one folder must agree in."""
+        described = {key: str(axis) for key, axis in self.axes.items()}
+        for key, choice, of, axis in self._under_conditions():
+            described[_under(of, key, choice)] = str(axis)
+        return described | dict(override.partition("=")[::2] for override in self.fixed)
 
     def samples(self) -> list[list[str]]:
         """Overrides in which every choice occurs once: what can be checked before the first trial."""
-        first = {key: axis.first for key, axis in self.axes.items()}
-        found = [first]
-        for key, axis in self.axes.items():
-            found += [{**first, key: choice} for choice in axis.choices[1:]]
-        return [[*self.fixed, *(f"{key}={value}" for key, value in one.items())] for one in found]
+        wanted: list[dict[str, str]] = [{}]
+        wanted += [{key: choice} for key, axis in self.axes.items() for choice in axis.choices[1:]]
+        for key, choice, of, axis in self._under_conditions():
+            wanted += [{key: choice, _under(of, key, choice): value} for value in axis.choices[1:]]
+        drawn = (self.draw(lambda name, axis, one=one: one.get(name, axis.first)) for one in wanted)  # type: ignore[misc]
+        return [[*self.fixed, *one] for one in drawn]
+
+    def _under_conditions(self) -> list[tuple[str, str, str, Axis]]:
+        return [
+            (key, choice, of, axis)
+            for key, cases in self.when.items()
+            for choice, axes in cases.items()
+            for of, axis in axes.items()
+        ]
 
     @property
     def size(self) -> int | None:
         """How many different trials there are; None where they cannot be counted."""
+        if self.when:
+            return None
         counts = [axis.values for axis in self.axes.values()]
         return None if None in counts else math.prod(len(values) for values in counts if values is not None)
 
 
-def space_of(overrides: Sequence[Override]) -> Space:
-    """The space that a command line asks for; of equal keys the last counts.
+def space_of(overrides: Sequence[Override], when: Mapping[str, Any] | None = None) -> Space:
+    """The space that a command line asks for, with axes of single choices; of equal keys the last counts.
 
     Raises:
-        ConfigError: an interval is empty, reversed or, if logarithmic, not above zero; or nothing is searched.
+        ConfigError: an interval is empty, reversed or, if logarithmic, not above zero; a condition names what is no
+            choice of the search; or nothing is searched.
     """
     fixed: dict[str, str] = {}
     axes: dict[str, Axis] = {}
@@ -102,7 +142,40 @@ def space_of(overrides: Sequence[Override]) -> Space:
             "hydra/sweeper=search has nothing to search: give a key several values, such as "
             "optim.lr='tag(log, interval(1e-3, 1))' or model=alexnet,nin"
         )
-    return Space(tuple(fixed.values()), axes)
+    return Space(tuple(fixed.values()), axes, _conditions(when or {}, axes))
+
+
+def _conditions(when: Mapping[str, Any], axes: Mapping[str, Axis]) -> When:
+    found: dict[str, dict[str, dict[str, Axis]]] = {}
+    for key, cases in when.items():
+        known = axes[key].choices if key in axes else ()
+        if not known:
+            raise ConfigError(f"hydra.sweeper.when: {key} is no list of choices in this search: {key}=one,other")
+        found[key] = {}
+        for choice, under in cases.items():
+            if str(choice) not in known:
+                raise ConfigError(
+                    f"hydra.sweeper.when: {key} is never {choice} in this search; it is {', '.join(known)}"
+                )
+            found[key][str(choice)] = {}
+            for of, text in under.items():
+                if of in when:
+                    raise ConfigError(f"hydra.sweeper.when: {of} decides over others and cannot depend on {key} itself")
+                try:
+                    (override,) = OverridesParser.create().parse_overrides([f"{of}={text}"])
+                except OverrideParseException as error:
+                    raise ConfigError(
+                        f"hydra.sweeper.when: {of}={text} ({key}={choice}) cannot be read: {error}"
+                    ) from error
+                swept = override.is_sweep_override()
+                found[key][str(choice)][of] = (
+                    _axis(of, override) if swept else Axis("choice", (override.get_value_element_as_str(),))
+                )
+    return found
+
+
+def _under(key: str, condition: str, choice: str) -> str:
+    return f"{key} where {condition}={choice}"
 
 
 def differences(old: dict[str, str], new: dict[str, str]) -> str:

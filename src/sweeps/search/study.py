@@ -71,9 +71,7 @@ class Search:
         directions = ["maximize" if direction == "max" else "minimize", *["minimize"] * (len(objectives) - 1)]
         if objectives[0] != "objective":
             directions[0] = "minimize"
-        described = {key: str(axis) for key, axis in space.axes.items()}
-        described |= dict(override.partition("=")[::2] for override in space.fixed)
-        described["objectives"] = ", ".join(objectives)
+        described = space.describe() | {"objectives": ", ".join(objectives)}
         names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
         study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
         known = study.user_attrs.get("space")
@@ -116,7 +114,7 @@ class Search:
         number = left[0].number if left else len(trials)
         self._study.sampler = self._make_sampler(number)
         trial = optuna.trial.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
-        drawn = [f"{key}={axis.text(_suggest(trial, key, axis))}" for key, axis in self._space.axes.items()]
+        drawn = self._space.draw(lambda name, axis: _suggest(trial, name, axis))
         self._open[trial.number] = trial
         return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
 
@@ -140,12 +138,15 @@ class Search:
         with contextlib.suppress(RuntimeError):  # a finished grid asks optuna's own loop, which is not there, to stop
             self._study.tell(trial, **outcome)
 
-    def best(self) -> list[tuple[int, dict[str, Any], list[float]]]:
+    def best(self) -> list[tuple[int, list[str], list[float]]]:
         """(number, what was drawn, values) of the best trial, or of all that no other beats in every objective."""
         if not any(trial.state.name == "COMPLETE" for trial in self._study.get_trials(deepcopy=False)):
             return []
         found = self._study.best_trials if len(self._objectives) > 1 else [self._study.best_trial]
-        return [(trial.number, dict(trial.params), list(trial.values or [])) for trial in found]
+        return [
+            (trial.number, self._space.draw(lambda name, _, of=trial.params: of[name]), list(trial.values or []))  # type: ignore[misc]
+            for trial in found
+        ]
 
     def _values(self, record: RunRecord | None) -> list[float] | None:
         if record is None:
@@ -201,6 +202,10 @@ def _check(space: Space, sampler: str, n_trials: int, objectives: list[str]) -> 
             f"hydra.sweeper.objectives={objectives} is refused: one or more of {', '.join(OBJECTIVES)}, each once"
         )
     if sampler == "grid":
+        if space.when:
+            raise ConfigError(
+                "hydra.sweeper.sampler=grid knows no conditions (hydra.sweeper.when); choose tpe or random"
+            )
         for key, axis in space.axes.items():
             if axis.values is None:
                 raise ConfigError(

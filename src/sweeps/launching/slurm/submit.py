@@ -38,7 +38,7 @@ THREADS = 'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"'  # torch would ta
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may set of `hydra/launcher=slurm`; explained in `hydra_plugins.sweeps.slurm`."""
+    """What a user may set of `hydra/launcher=slurm`; explained in `hydra_plugins.sweeps.plugins`."""
 
     array_parallelism: int = 256
     partition: str | None = None
