@@ -21,7 +21,7 @@ class Report:
 
     `error` tells why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
     says less, after what is there is deleted if it `replaces` another run. Cells of equal `kind` cost the same per
-    epoch. `forward_macs` are per image.
+    epoch. `forward_macs` are per image. `composed` is the config of a cell with something left, for `Setup.run`.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Report:
     parameters: int = 0
     forward_macs: int = 0
     keeps_weights: bool = True
+    composed: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Cell:
         self._set_result(JobStatus.FAILED, error)
 
     def _set_result(self, status: JobStatus, value: object) -> None:
+        self.report.composed = b""
         self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
 
 

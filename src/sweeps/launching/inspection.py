@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, open_dict
@@ -13,7 +12,7 @@ from sweeps.devices import choose_device, now, peak_memory, reset_peak_memory
 from sweeps.errors import SweepsError
 from sweeps.identity import run_id
 from sweeps.launching.cells import Cost, Report
-from sweeps.launching.setup import Setup
+from sweeps.launching.setup import Setup, packed
 from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
 from sweeps.parts import build, check_parts, choose_engine, inspect
@@ -35,7 +34,8 @@ class Inspector:
 
     def _inspect(self, folder: RunDir, name: str, overrides: Sequence[str], composition: str, *, here: bool) -> Report:
         try:
-            config = self._compose(overrides)
+            job = self._setup.compose(overrides)
+            config = resolve(without_hydra(job))
             check(config)
             check_parts(config)
             if here:
@@ -66,11 +66,12 @@ class Inspector:
             parameters=profile.parameters,
             forward_macs=profile.forward_macs,
             keeps_weights=config["trainer"]["save_weights"],
+            composed=b"" if finished else packed(job),
         )
 
     def probe(self, overrides: Sequence[str]) -> Cost:
         """Time and memory of one cell, from its second training batch and its first test batch."""
-        config = self._compose(overrides)
+        config = resolve(without_hydra(self._setup.compose(overrides)))
         device = choose_device(config["device"])
         reset_peak_memory(device)
         step, data = build(config, device)
@@ -83,10 +84,6 @@ class Inspector:
         passes = len(data.test) + (len(data.val) if data.val else 0)
         passes += len(data.train) if config["trainer"]["evaluate_train"] else 0
         return Cost(train * len(data.train) + test * passes, peak_memory(device))
-
-    def _compose(self, overrides: Sequence[str]) -> dict[str, Any]:
-        job = self._setup.compose(overrides)
-        return resolve(without_hydra(job))
 
 
 def without_hydra(job: DictConfig) -> DictConfig:

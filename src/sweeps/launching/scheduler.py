@@ -121,8 +121,8 @@ class Scheduler:
                 return
             cell.tries += 1
             self._view.start(worker.slot.name, cell)
-            content = {"number": cell.number, "overrides": cell.overrides, "keep_config": self._keep_config}
-            worker.submit(cell, "run", content)
+            job = {"number": cell.number, "overrides": cell.overrides, "composed": cell.report.composed}
+            worker.submit(cell, "run", {**job, "keep_config": self._keep_config})
 
     def _handle(self, event: Event, *, stopping: bool) -> None:
         worker, cell = event.worker, event.worker.task

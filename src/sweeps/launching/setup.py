@@ -1,5 +1,7 @@
 """What every job of a sweep shares, and how one is composed and run. Never imports torch."""
 
+import pickle
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,22 +37,30 @@ class Setup:
         assert isinstance(setup, Setup)
         return setup
 
-    def compose(self, overrides: Sequence[str], number: int = 0) -> DictConfig:
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own node."""
         job = self.context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(job):
-            job.hydra.job.id = str(number)
-            job.hydra.job.num = number
             for key, value in self.pinned.items():
                 OmegaConf.update(job, key, value)
         return job
 
-    def run(self, overrides: Sequence[str], number: int) -> JobReturn:
-        """Do one job in its own output folder."""
+    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"") -> JobReturn:
+        """Do one job in its own output folder; `composed` is its config as `packed`, where somebody has it already."""
+        job = pickle.loads(zlib.decompress(composed)) if composed else self.compose(overrides)
+        with open_dict(job):
+            job.hydra.job.id = str(number)
+            job.hydra.job.num = number
         return run_job(
             hydra_context=self.context,
             task_function=self.task,
-            config=self.compose(overrides, number),
+            config=job,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+
+
+def packed(job: DictConfig) -> bytes:
+    """A job's config for `run`: composing takes a tenth of a second, unpacking a hundredth of that, and 5 kB."""
+    # Hydra executes the modules of plugins again, and pickle refuses the classes of the first time.
+    return zlib.compress(cloudpickle.dumps(job))
