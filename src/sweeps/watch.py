@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from sweeps.analysis.rows import UNREADABLE
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.identity import labels
 from sweeps.launching.lock import owner_of
@@ -82,6 +83,8 @@ def look(folder: Path) -> tuple[Group, bool]:
     names = dict(zip((r.name for r in records), labels([r.overrides for r in records]), strict=True)) if records else {}
     owner, jobs = owner_of(folder), _jobs_of(folder)
     counts = Counter(str(record.status) for record in records)
+    if unreadable:
+        counts[UNREADABLE] = len(unreadable)
     running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
     overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
     busy = owner is not None or bool(running) or bool(jobs)

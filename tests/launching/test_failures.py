@@ -30,7 +30,7 @@ def test_the_others_finish_and_the_exit_code_tells(aftermath):
     assert statuses.pop("none") is Status.COMPLETED
     assert statuses.pop("diverge") is Status.DIVERGED
     assert set(statuses.values()) == {Status.FAILED}
-    assert "error: 9 of 11 runs failed; the run.json of each, in multirun/study, has the traceback" in done.text
+    assert "error: 9 of 11 runs failed; the run.json of each, in multirun/study, tells why" in done.text
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     if errors:
         rest = f" and {left} were not done" if left else ""
         failed = f"{len(errors) - left} of {len(jobs)} runs failed{rest}"
-        raise RunFailed(f"{failed}; the run.json of each, in {folder}, has the traceback")
+        raise RunFailed(f"{failed}; the run.json of each, in {folder}, tells why")
     return results
 
 

@@ -52,8 +52,11 @@ def prepare(
         cell.report = report
     errors = [cell for cell in unknown if cell.report.error]
     if errors:
+        first = errors[0].report.error
+        if all(cell.report.error == first for cell in by_name.values()):
+            raise ConfigError(f"{first}. No run was started")  # it is no cell's own fault
         more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
-        raise ConfigError(f"{errors[0].label}: {errors[0].report.error}{more}. No run was started")
+        raise ConfigError(f"{errors[0].label}: {first}{more}. No run was started")
     for cell in unknown:
         if cell.report.finished and cell.folder is not None:
             cell.complete(cell.folder.read())

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.analysis.rows import UNREADABLE
 from sweeps.launching.cells import Cell
 from sweeps.launching.progress import STYLES, figures_of, verdict
 from sweeps.records import Status
@@ -45,7 +46,7 @@ class Overview:
         """The sweep in one line."""
         total = sum(self.counts.values())
         text = Text(f"{self.title}: {total} cells")
-        for status in Status:
+        for status in (*Status, UNREADABLE):
             if self.counts[status]:
                 text.append("  ")
                 text.append(f"{self.counts[status]} {status}", style=STYLES.get(status, ""))

@@ -1,6 +1,7 @@
 """`scripts/reproduce.py`: train the book's table in pieces, and report. Never imports torch."""
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -82,6 +83,8 @@ def _reproduce(args: argparse.Namespace) -> int:
     added = _add(results, finished_runs(folder))
     if not results.runs:
         if args.report_only:
+            with contextlib.suppress(OSError):  # what is not empty stays
+                args.output.rmdir()
             raise RecordError(f"there is nothing to report: no finished run in {folder}, and none in {args.output}")
         print("reproduce: no run is finished yet, so there is nothing to report", file=sys.stderr)
         return code
