@@ -41,6 +41,10 @@ def task(cfg: DictConfig) -> float:
             f"repeats={cfg.repeats} repeats the cells of a sweep and needs -m: python -m sweeps -m "
             f"repeats={cfg.repeats} ...; no run was started"
         )
+    if str(hydra_config.launcher.get("_target_")).endswith(".SlurmLauncher") and hydra_config.mode is RunMode.RUN:
+        raise ConfigError(
+            "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one cell); no run was started here"
+        )
     folder = RunDir(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sweeps.checks import check_targets
 from sweeps.data import resize_exact
-from sweeps.errors import RecordError
+from sweeps.errors import ConfigError, DataError, RecordError
 from sweeps.parts import make
 from sweeps.records import RunDir, RunRecord
 
@@ -32,8 +32,20 @@ class Trained(nn.Module):
         """uint8 images [B, C, H, W] of any size as the network sees them: float32 [B, channels, size, size] in [0, 1].
 
         Floating-point images are taken as they are.
+
+        Raises:
+            DataError: they are no such images.
         """
+        if images.dim() != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+            raise DataError(
+                f"images of shape {tuple(images.shape)} and type {images.dtype} cannot be used: uint8 (or prepared "
+                "float32) [B, C, H, W]; one image is images[None]"
+            )
         if images.dtype == torch.uint8:
+            if images.shape[1] not in (1, self._channels):
+                raise DataError(
+                    f"images of {images.shape[1]} channels cannot be used: the network takes {self._channels}"
+                )
             images = resize_exact(images, self._size).float().div(255)
             images = images.expand(-1, self._channels, -1, -1)
         return images
@@ -56,7 +68,7 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> Trained:
 
     Raises:
         RecordError: there is no readable record, or no weights were kept, or they do not fit.
-        ConfigError: the record names a network that a config may not build.
+        ConfigError: the record names a network that a config may not build, or there is no such device.
     """
     run = RunDir(folder)
     record = run.read()
@@ -70,5 +82,7 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> Trained:
         network.load_state_dict(load_file(run.weights))
     except (SafetensorError, RuntimeError) as error:
         raise RecordError(f"{run.weights} does not fit {record.config['model']['_target_']}: {error}") from error
-    trained = Trained(network, record).to(device)
-    return trained.eval()
+    try:
+        return Trained(network, record).to(device).eval()
+    except (RuntimeError, AssertionError) as error:  # no such device, or torch without CUDA
+        raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}; cpu always can") from error

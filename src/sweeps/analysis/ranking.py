@@ -86,6 +86,8 @@ def sentences(rows: Sequence[RunRow], noun: str = "run") -> list[str]:
         f"These runs have {plural(len(found), 'objective')}, which do not compare: each is ranked among its own, "
         "that of the most runs first."
     )
+    if not any(row.has_result for row in rows):
+        return ["Nothing is ranked yet: no run has a figure."]
     return [*([mixed] if len(found) > 1 else []), *(chosen_on(criterion, noun) for criterion in found)]
 
 

@@ -150,7 +150,7 @@ def _group_notes(
     )
     if within:
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
-    methods = dict.fromkeys(found.method for found in intervals if found is not None)
+    methods = dict.fromkeys(found.method for found in intervals if found is not None and found.low < found.high)
     if methods:
         notes.append(f"Intervals of the mean by {' or '.join(methods)}.")
     if any(group.n == 1 for group in groups):
@@ -195,9 +195,11 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
 def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
     notes = sentences(rows, "cell")
     notes[-1] += f" It is marked {_MARK}, and = are those that tie with it: no test tells them apart."
-    methods = dict.fromkeys(cell.interval.method for cell in cells if cell.interval is not None)
+    found = [cell.interval for cell in cells if cell.interval is not None and cell.interval.low < cell.interval.high]
+    methods = dict.fromkeys(one.method for one in found)
+    by = f"Intervals of the mean by {' or '.join(methods)}; p" if methods else "p"
     notes.append(
-        f"Intervals of the mean by {' or '.join(methods)}; p of paired t tests on matched seeds, corrected for all "
+        f"{by} of paired t tests on matched seeds, corrected for all "
         "pairs of cells (Holm). Two cells by name: --compare A B."
     )
     if any(cell.n == 1 for cell in cells):

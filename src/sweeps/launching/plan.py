@@ -15,8 +15,18 @@ from sweeps.launching.view import View, duration
 BYTES_PER_PARAMETER = 4  # single precision
 
 
-def show_plan(cells: Sequence[Cell], todo: Sequence[Cell], pool: Pool, stop: StopRequest, view: View) -> None:
-    """Print the kinds of cells with their size and an estimate of time and memory, from a probe of each."""
+def show_plan(
+    cells: Sequence[Cell],
+    todo: Sequence[Cell],
+    pool: Pool,
+    stop: StopRequest,
+    view: View,
+    at_a_time: int | None = None,
+) -> None:
+    """Print the kinds of cells with their size and an estimate of time and memory, from a probe of each.
+
+    `at_a_time` is how many cells run side by side: as many as `pool` has workers, unless they run elsewhere.
+    """
     console = view.console
     kinds: dict[str, list[Cell]] = {}
     for cell in todo:
@@ -47,7 +57,7 @@ def show_plan(cells: Sequence[Cell], todo: Sequence[Cell], pool: Pool, stop: Sto
                 f"{cost.peak_memory / 2**20:,.0f} MiB",
             )
     console.print(table)
-    workers = max(len(pool.workers), 1)
+    workers = max(min(at_a_time or len(pool.workers), len(todo)), 1)
     kept = sum(cell.report.parameters for cell in todo if cell.report.keeps_weights) * BYTES_PER_PARAMETER
     largest = max((cell.report.parameters for cell in todo), default=0) * BYTES_PER_PARAMETER
     together = duration(seconds / workers)

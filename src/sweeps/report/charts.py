@@ -1,5 +1,7 @@
 """The charts, as Altair builds them from the rows of `data.py`. Never imports torch."""
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,6 +38,10 @@ class Figure:
     rows: list[Row]
     chart: Chart
     wide: bool = False
+
+    def __post_init__(self) -> None:
+        """Names of metrics and networks come from records: of them only what a file may be called is kept."""
+        object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_]", "_", self.name)[:80])
 
 
 def unchecked() -> AbstractContextManager[None]:
@@ -78,7 +84,12 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
     if len({row["lr"] for row in rows}) > 1:
         says = "The best configuration of each network at each learning rate; bands as above."
         yield Figure(
-            "curves_by_rate", f"{metric} by learning rate", says, rows, panels(rows, metric, content), wide=True
+            "curves_by_rate",
+            f"{metric} by learning rate",
+            says,
+            rows,
+            panels(rows, metric, content),
+            wide=len({row["model"] for row in rows}) > 1,
         )
     rows = data.sensitivity(content)
     if len({row["lr"] for row in rows}) > 1:
@@ -87,7 +98,10 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
             for one in rates
             if one.mean is not None and one.best.row.lr
         ]
-        says = "Every point is a run, lines join the means; a cross at the bottom is a run that diverged."
+        says = (
+            "Every point is a run, lines join the means of each rate's best configuration; a cross at the bottom is a "
+            "run that diverged."
+        )
         chart = sensitivity(rows, means, metric, content.models)
         yield Figure("learning_rate", "Sensitivity to the learning rate", says, rows, chart)
     rows = data.heat(content)
@@ -101,7 +115,7 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
 def _confusions(content: Content) -> Iterator[Figure]:
     for place, (entry, confusion) in enumerate(content.confusions()):
         rows = data.confused(confusion)
-        name = f"confusion_{place + 1}_{''.join(c if c.isalnum() else '_' for c in entry.row.model)}"
+        name = f"confusion_{place + 1}_{entry.row.model}"
         says = f"What {entry.row.name} takes for what on the {confusion.split} images: counts, shaded by their share."
         yield Figure(name, f"Confusion: {entry.row.model}", says, rows, confused(rows, confusion.labels))
 
@@ -124,8 +138,11 @@ def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
     base = alt.Chart().encode(x=_epochs(rows), color=colour)
     band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
     line = base.mark_line(strokeWidth=1.5).encode(y=_figure("mean", metric), **_told())
-    layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=PANEL, height=PANEL * 0.7)
-    return layered.facet(facet=alt.Facet("model:N", title=None, sort=content.models), columns=3)
+    alone = len({row["model"] for row in rows}) == 1
+    width, height = (WIDTH, HEIGHT) if alone else (PANEL, PANEL * 0.7)
+    layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=width, height=height)
+    header = alt.Header(labelLimit=width)
+    return layered.facet(facet=alt.Facet("model:N", title=None, sort=content.models, header=header), columns=3)
 
 
 def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
@@ -160,7 +177,7 @@ def heat(rows: Sequence[Row], metric: str) -> Chart:
     without = [row for row in rows if row["mean"] is None]
     grey = _chart(without).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=alt.value("#c8c8c8"), **_told())
     dark = alt.when(f"datum.mean != null && datum.mean < {middle}").then(alt.value("#ffffff"))
-    words = _chart(rows).mark_text(fontSize=10).encode(
+    words = _chart(rows).mark_text(fontSize=10, lineBreak="\n", lineHeight=11, limit=72).encode(
         x=x, y=y, text="shown:N", color=dark.otherwise(alt.value("#000000"))
     )  # fmt: skip
     best = [row for row in rows if row["is_best"]]
@@ -170,7 +187,8 @@ def heat(rows: Sequence[Row], metric: str) -> Chart:
 
 def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) -> Chart:
     """Points for configurations, a stair through those that nothing beats in both."""
-    cost = alt.X("cost:Q", title=title).scale(type="log", nice=False, padding=16).axis(format="~s", tickCount=5)
+    cost = alt.X("cost:Q", title=title).scale(type="log", nice=False, padding=16)
+    cost = cost.axis(format=",~g" if title.startswith("seconds") else "~s", tickCount=5)  # 200m would be minutes
     front = [row for row in rows if row["front"]]
     stair = _chart(front).mark_line(interpolate="step-after", color="#888888", strokeDash=[3, 3]).encode(
         x=cost, y=_figure("value", metric)
@@ -223,7 +241,8 @@ def _figure(field: str, title: str) -> alt.Y:
 
 def _epochs(rows: Sequence[Row]) -> alt.X:
     last = max(row["epoch"] for row in rows)
-    return alt.X("epoch:Q", title="epoch").axis(tickMinStep=1, format="d", tickCount=min(last, 10)).scale(zero=False)
+    step = math.ceil(last / 10)
+    return alt.X("epoch:Q", title="epoch").axis(values=list(range(step, last + 1, step)), format="d").scale(zero=False)
 
 
 def _colour(models: Sequence[str], *, legend: bool = True) -> alt.Color:

@@ -105,7 +105,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds; DIR --watch, or --watch=30 DIR") from None
     if not 1 <= seconds <= 86_400:
         raise argparse.ArgumentTypeError(f"--watch={text} is refused: from 1 second to a day (86400)")
     return seconds

@@ -19,6 +19,7 @@ from sweeps.errors import RecordError
 from sweeps.identity import labels
 from sweeps.records import RunDir, RunRecord
 
+_CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
 
 
@@ -113,7 +114,16 @@ def read(folders: Sequence[Path]) -> Content:
 def repeat_line(record: RunRecord) -> str:
     """The command that does this run again, in a sweep of its own, as one types it in a shell."""
     kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in ("sweep", "on_mismatch")]
-    return shlex.join(["python", "-m", "sweeps", *kept, f"sweep={REPEATED}"])
+    where = _where(record.environment.get("command") if isinstance(record.environment, dict) else None)
+    return shlex.join(["python", "-m", "sweeps", *where, *kept, f"sweep={REPEATED}"])
+
+
+def _where(command: object) -> Iterator[str]:
+    """The options of a recorded command that say where its configs lie."""
+    words = iter([str(word) for word in command] if isinstance(command, list) else [])
+    for word in words:
+        if word.partition("=")[0] in _CONFIG_OPTIONS:
+            yield from (word,) if "=" in word else (word, next(words, ""))
 
 
 def command_line(command: object) -> str:

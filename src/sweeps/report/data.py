@@ -3,6 +3,7 @@
 Every row of a single run has `link`, its place in the page, and `says`, what a pointer or a screen reader is told.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -92,7 +93,8 @@ def heat(content: Content) -> list[Row]:
     rows = []
     for place in dict.fromkeys((*matrix.cells, *matrix.others)):
         group = matrix.cells.get(place)
-        others = ", ".join(f"{count} {status}" for status, count in matrix.others.get(place, {}).items())
+        apart = matrix.others.get(place, Counter[str]())
+        others = ", ".join(f"{count} {status}" for status, count in apart.items())
         if group is None and not others:
             continue
         mean = group.mean if group is not None else None
@@ -103,7 +105,9 @@ def heat(content: Content) -> list[Row]:
                 "rate": place.lr,
                 "mean": mean,
                 "n": group.n if group is not None else 0,
-                "shown": text.fraction(mean) if mean is not None else others.replace("1 ", ""),
+                "shown": text.fraction(mean)
+                if mean is not None
+                else "\n".join(status if count == 1 else f"{count} {status}" for status, count in apart.items()),
                 "is_best": place == matrix.best,
                 "says": f"{place.model} at {text.setting(place.lr)}: {_cell(mean, group.n if group else 0, others)}",
                 "link": _link_of(content, place),

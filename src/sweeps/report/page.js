@@ -15,22 +15,33 @@
     return node;
   }
 
+  // What somebody chose outlives a page that is read anew; where the browser keeps nothing for files, it does not.
+  function keep(name, value) {
+    try { sessionStorage.setItem(`${location.pathname} ${name}`, value); } catch { /* no storage here */ }
+  }
+  function kept(name) {
+    try { return sessionStorage.getItem(`${location.pathname} ${name}`); } catch { return null; }
+  }
+  if (kept("theme")) document.documentElement.dataset.theme = kept("theme");
+
   // Light or dark: the system's choice until somebody chooses.
   get("theme").addEventListener("click", () => {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
+    keep("theme", root.dataset.theme);
   });
 
   // The table.
   const table = get("runs"), body = table.tBodies[0], rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
-  const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const words = new Map(rows.map((row) => [row, `${row.textContent} ${row.dataset.name}`.toLowerCase()]));
 
-  function sortBy(column) {
+  function sortBy(column, wanted) {
     const head = heads[column], before = head.getAttribute("aria-sort");
     const first = head.dataset.first || "ascending";
-    const order = before ? (before === "ascending" ? "descending" : "ascending") : first;
+    const order = wanted || (before ? (before === "ascending" ? "descending" : "ascending") : first);
+    keep("sort", `${column} ${order}`);
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
@@ -47,6 +58,8 @@
     body.append(...rows);
   }
   heads.forEach((head, column) => head.firstChild.addEventListener("click", () => sortBy(column)));
+  const [sorted, direction] = (kept("sort") || "").split(" ");
+  if (direction && heads[sorted]) sortBy(Number(sorted), direction);
 
   function filter() {
     const wanted = get("filter").value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -62,7 +62,7 @@ def _body(content: Content, pictures: Sequence[Picture], *, base: Path, made: st
     yield f'<header><h1>{escape(title)}</h1><p class="tally">{escape(tally(rows))}. Page made {escape(made)}.</p>'
     for sentence in sentences(rows):
         yield f"<p>{escape(sentence)}</p>"
-    if any(criterion.split == "test" for criterion in criteria(rows)):
+    if any(row.has_result and row.criterion and row.criterion.split == "test" for row in rows):
         yield (
             '<p class="warning"><strong>Chosen on the test set.</strong> The best figures below flatter: whatever is '
             "chosen by looking at the test images cannot be measured on them any more. With "
@@ -125,7 +125,7 @@ def _line(entry: Entry, content: Content, base: Path) -> str:
         cells.append(_cell(column.get(row), shown, column.right))
     kinds = f"{row.status}{' best' if is_best(row) else ''}"
     return (
-        f'<tr id="{entry.key}" class="{escape(kinds)}" data-model="{escape(row.model)}" '
+        f'<tr id="{entry.key}" class="{escape(kinds)}" data-name="{escape(row.name)}" data-model="{escape(row.model)}" '
         f'data-status="{escape(row.status)}">{"".join(cells)}</tr>'
     )
 
@@ -195,7 +195,7 @@ def _confusions(content: Content, pictures: dict[str, Picture]) -> Iterator[str]
         yield "<p>The best run of each network.</p>"
     yield '<div class="figures">'
     names = [name for name in pictures if name.startswith("confusion_")]
-    for (entry, confusion), name in zip(found, names, strict=True):
+    for (entry, confusion), name in zip(found, names, strict=False):
         yield _figure(pictures[name]).replace("</figure>", f"{_pairs(entry, confusion)}</figure>")
     yield "</div></section>"
 

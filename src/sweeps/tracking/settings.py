@@ -9,6 +9,7 @@ Value = str | float | bool
 _GROUPS = ("model", "optim", "schedule")
 _PARTS = ("model", "optim", "schedule", "augment", "trainer", "resize")
 _PLAIN = ("seed", "init")
+_OF_DATA = ("limit", "test_limit", "validation")
 _NO_COLUMNS = ("checkpoint_every", "save_weights", "threads", "num_classes", "image_size", "in_channels")
 
 
@@ -26,7 +27,17 @@ def _columns(config: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     for key in _PLAIN:
         if key in config:
             yield key, config[key]
+    pruner = config.get("pruner", {}).get("name")
+    if pruner:
+        yield "pruner", str(pruner)
+    for key in _OF_DATA:
+        if config.get("dataset", {}).get(key) is not None:
+            yield f"dataset.{key}", config["dataset"][key]
     for part in _PARTS:
         for key, value in config.get(part, {}).items():
-            if not key.startswith("_") and key not in _NO_COLUMNS and isinstance(value, (str, int, float)):
+            if key.startswith("_") or key in _NO_COLUMNS:
+                continue
+            if isinstance(value, (str, int, float)):
                 yield f"{part}.{key}", value
+            elif isinstance(value, (list, tuple)):
+                yield f"{part}.{key}", str(list(value))

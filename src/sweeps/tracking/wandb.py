@@ -1,5 +1,6 @@
 """Runs as Weights & Biases runs: offline in the run's folder, without an account, or sent at once."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ class WandbTracker(NullTracker):
             project=self._project,
             group=record.sweep.replace("/", "-"),
             name=record.name,
-            id=f"{record.run_id}-{record.sweep.replace('/', '-')}"[:64],
+            id=hashlib.sha256(f"{record.run_id} {record.sweep}".encode()).hexdigest()[:16],
             dir=str(run.path),
             config=record.config,
             mode="online" if self._mode == "online" else "offline",

@@ -69,7 +69,7 @@ def launch(
             todo = [cell for cell in todo if not _is_attachable(cell, under_way)]
             say_what_is_left(cells, todo, view)
             if config.plan:
-                show_plan(cells, todo, pool, stop, view)
+                show_plan(cells, todo, pool, stop, view, at_a_time=chosen.array_parallelism)
                 return []
         declare(cells)
         note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()])
@@ -125,7 +125,9 @@ def _under_way(cells: Sequence[Cell], queue: Queue, ledger: Ledger) -> dict[str,
     for cell in cells:
         if cell.name in jobs and cell.folder is not None and not is_live(jobs[cell.name], entries):
             release(cell.folder, jobs[cell.name])
-    return {name: job for name, job in jobs.items() if is_live(job, entries)}
+    done = {cell.name for cell in cells if (record := cell.read()) is not None and record.status.is_finished}
+    # Slurm lists a job for a while after its run has written its last record: there is nothing to attach to.
+    return {name: job for name, job in jobs.items() if is_live(job, entries) and name not in done}
 
 
 def _is_attachable(cell: Cell, under_way: Mapping[str, str]) -> bool:
