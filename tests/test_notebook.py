@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sweeps
-from sweeps.errors import ConfigError, RecordError
+from sweeps.errors import ConfigError, DataError, RecordError
 from sweeps.records import RunDir
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "report.md"
@@ -62,6 +62,24 @@ def test_images_are_prepared_as_in_training(study):
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
     assert torch.equal(model.prepare(images), images / 255)
     assert model.prepare(torch.zeros(2, 1, 64, 64, dtype=torch.uint8)).shape == (2, 1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (torch.zeros(1, 28, 28, dtype=torch.uint8), r"shape \(1, 28, 28\).*one image is images\[None\]"),
+        (torch.zeros(2, 3, 28, 28, dtype=torch.uint8), "images of 3 channels cannot be used: the network takes 1"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.int64), "type torch.int64 cannot be used"),
+    ],
+)
+def test_images_that_are_none_are_refused(study, images, says):
+    with pytest.raises(DataError, match=says):
+        sweeps.load_model(study / "a").predict(images)
+
+
+def test_a_device_that_is_not_there_is_refused(study):
+    with pytest.raises(ConfigError, match="device=nonsense cannot be used"):
+        sweeps.load_model(study / "a", device="nonsense")
 
 
 def test_a_run_without_weights_is_refused_with_the_reason(study):

@@ -13,11 +13,12 @@ from sweeps.launching import slots
 from sweeps.launching.cells import make_cells
 from sweeps.launching.setup import Setup
 from sweeps.launching.slots import visible_gpus
+from sweeps.launching.slurm.launch import _under_way
 from sweeps.launching.slurm.ledger import Ledger
 from sweeps.launching.slurm.queue import Entry, Queue, _entries
 from sweeps.launching.slurm.submit import Options, Submitter
 from sweeps.lifecycle import new_record
-from sweeps.records import RunDir
+from sweeps.records import RunDir, Status
 
 from .conftest import SMALL
 
@@ -145,12 +146,34 @@ def test_a_queued_cell_with_other_settings_is_neither_attached_to_nor_submitted(
     assert not (tmp_path / "submitted").exists()
 
 
+def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for(pretended, compose, tmp_path):
+    words = (*SMALL, "sweep=study", "seed=0")
+    (cell,) = make_cells([words], 0, tmp_path)
+    record = new_record(compose(*words), name=cell.name, overrides=words)
+    ledger = Ledger(tmp_path)
+    ledger.confirm(ledger.begin([cell.name]), "7")
+    command(pretended, "squeue", "echo '7|COMPLETING|None|0:09|node|study'")
+    for status, found in ((Status.RUNNING, {cell.name: "7"}), (Status.PRUNED, {}), (Status.COMPLETED, {})):
+        cell.folder.path.mkdir(exist_ok=True)
+        record.status = status
+        cell.folder.write(record)
+        assert _under_way([cell], Queue(), ledger) == found
+
+
+def test_one_run_alone_is_not_submitted(sweeps, pretended, tmp_path):
+    done = sweeps(*SMALL, "hydra/launcher=slurm")
+    assert done.code == 1
+    assert "hydra/launcher=slurm submits a sweep and needs -m" in done.text
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
     pytest.importorskip("submitit")
     command(pretended, "sbatch", f"touch {tmp_path}/submitted")
     done = sweeps("-m", *SMALL, "sweep=study", "seed=0,1", "plan=true", "hydra/launcher=slurm")
     assert done.code == 0, done.text
-    assert "2 of 2 cells to do" in done.text
+    assert "2 of 2 cells to do: about" in done.text
+    assert "with 2 at a time" in done.text
     assert not (tmp_path / "submitted").exists()
     assert not (tmp_path / "multirun").exists()
 

@@ -153,6 +153,41 @@ def test_names_and_values_are_text(report, run_in, study):
     assert {run["name"] for run in done.data["runs"]} == {"evil", FULL_NAME}
 
 
+def test_names_from_records_become_neither_markup_nor_files_that_cannot_be(report, run_in, study):
+    metric = f'a/"><b id=inj>{"x" * 300}_acc'
+    rows = [{"epoch": 1, "train_loss": 1.0, metric: 0.5}]
+    run_in(name="run", model="y" * 300, rows=rows, objective=(metric, "max", "last", "test"))
+    done = report(study, figures=True)
+    assert done.code == 0, done.err
+    assert "<b id=inj" not in done.page
+    assert len(list((study / "report").glob("curves_a____*.svg"))) == 1
+
+
+def test_counts_of_a_cell_without_a_figure_are_whole(report, run_in, study):
+    run_in(lr=0.1, accuracies=(0.5,))
+    for seed in range(11):
+        run_in(lr=1.0, seed=seed, accuracies=(), status=Status.DIVERGED)
+    run_in(lr=1.0, seed=11, accuracies=(), status=Status.FAILED)
+    shown = [row["shown"] for row in report(study).data["charts"]["heat_map"]]
+    assert shown == ["0.5000", "11 diverged\nfailed"]
+
+
+@pytest.mark.parametrize(("last", "ticks"), [(1, [1]), (3, [1, 2, 3]), (25, [3, 6, 9, 12, 15, 18, 21, 24])])
+def test_ticks_of_epochs_are_whole(last, ticks):
+    from sweeps.report.charts import _epochs
+
+    assert _epochs([{"epoch": epoch + 1} for epoch in range(last)]).to_dict()["axis"]["values"] == ticks
+
+
+def test_a_repeat_line_keeps_where_the_configs_lie(report, run_in, study):
+    run = run_in(overrides=["optim=mine"])
+    record = run.read()
+    record.environment = {"command": ["sweeps", "--config-dir", "my conf", "-m", "optim=mine,sgd", "--config-name=own"]}
+    run.write(record)
+    (shown,) = report(study).data["runs"]
+    assert shown["repeat"] == "python -m sweeps --config-dir 'my conf' --config-name=own optim=mine sweep=repeat"
+
+
 def test_a_repeat_line_composes_the_same_run(report, made_up, compose, tmp_path):
     overrides = ["model=nin", "optim.lr=0.05", "seed=3", "sweep=study", "model.blocks=[[8,11,4,0],[8,3,1,1]]"]
     config = compose(*overrides)

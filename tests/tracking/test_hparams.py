@@ -25,6 +25,12 @@ def test_settings_are_typed_and_say_what_tells_runs_apart(compose):
     assert not any("_target_" in key for key in columns)
 
 
+def test_what_a_sweep_may_vary_has_a_column(compose):
+    columns = columns_of(compose("optim=adam", "dataset.limit=500", "dataset.validation=0.1", "pruner=asha"))
+    assert (columns["dataset.limit"], columns["dataset.validation"], columns["pruner"]) == (500, 0.1, "asha")
+    assert columns["optim.betas"] == "[0.9, 0.999]"
+
+
 def test_a_failed_run_that_is_done_again_counts_as_what_it_becomes(run_into, tmp_path, monkeypatch):
     folder = RunDir(tmp_path / "run")
     from sweeps.training import checkpoint
