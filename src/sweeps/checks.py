@@ -53,6 +53,13 @@ def _check_pruner(config: Mapping[str, Any]) -> None:
     every, metric = pruner["report_every"], pruner["metric"]
     if every > 1 and every != int(every):
         raise ConfigError(f"pruner.report_every={every} is refused: whole epochs, or a fraction of one such as 0.25")
+    if every < 1 and abs(1 / every - round(1 / every)) > 1e-6:
+        raise ConfigError(f"pruner.report_every={every} is refused: a whole number of reports an epoch, such as 0.25")
+    if metric.startswith("test_"):
+        raise ConfigError(
+            f"pruner.metric={metric} is refused: a run that the test set stops is chosen by it; use train_loss, or "
+            "val_acc with dataset.validation=0.1"
+        )
     if pruner["first"] < every:
         raise ConfigError(
             f"pruner.first={pruner['first']} is refused: nothing is known before the first report, after "

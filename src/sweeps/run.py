@@ -90,7 +90,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
 
-    stop = reporter.resume()
+    stop = reporter.resume(_come(record, len(rows)))
     if stop is not None:
         raise PrunedError(stop, reporter.reached or len(rows))
     tracker.open(folder, record, epochs_done=len(rows))
@@ -134,6 +134,12 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     if trainer["save_weights"]:
         checkpoint.save_weights(folder, step.network)
     tracker.trained(step.network, next(data.train.in_order())[0])
+
+
+def _come(record: RunRecord, done: int) -> float:
+    """After how many epochs a run goes on: a part of one may have been trained, and judged, beyond the checkpoint."""
+    stopped_at = record.stopped_at
+    return stopped_at if stopped_at is not None and 0 <= stopped_at - done < 1 else done
 
 
 def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:

@@ -184,11 +184,20 @@ def test_compare_refuses_what_it_cannot_answer(run_in, study):
         ("c", "b", "--compare c fits no run; .* There are: a, lr 0.1; a, lr 0.2; b, lr 0.1"),
         ("a", "b", "--compare a fits 2 cells, which differ in lr: name one of them, such as a,optim.lr=..."),
         ("model=a,optim.lr=0.1", "b", "there is no common seed with a result.*repeats=5"),
-        ("model=a,lr=0.1", "model=a,optim.lr=1e-1,seed=1", "are the same cell"),
+        ("model=a,lr=0.1", "model=a,optim.lr=1e-1", "are the same cell"),
+        ("model=a,lr=0.1,seed=0", "model=a,lr=0.2,seed=1", "names a seed: cells are compared over all seeds"),
         ("a,optim.lr=0.1", "", "fits no run"),
     ):
         with pytest.raises(ConfigError, match=says.replace("...", r"\.\.\.")):
             compare(rows, a, b)
+
+
+def test_equal_differences_have_a_test_and_no_interval(run_in, study):
+    for seed in range(5):
+        run_in(model="a", seed=seed, accuracies=(0.5 + seed / 100,))
+        run_in(model="b", seed=seed, accuracies=(0.4 + seed / 100,))
+    found = compare(rows_of(study), "a", "b")
+    assert "+0.1000 without any spread over 5 matched seeds, sign test, p = 0.062" in found.sentence
 
 
 def test_damaged_predictions_are_no_evidence(run_in, study):

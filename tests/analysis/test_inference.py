@@ -43,7 +43,14 @@ def test_the_same_values_have_the_same_interval_and_one_value_has_none():
     assert interval(values).low < np.mean(values) < interval(values).high
     assert interval([0.9]) is None
     assert interval([]) is None
-    assert interval([0.9, 0.9, 0.9]) == (0.9, 0.9, "no spread")
+    assert interval([0.9, 0.9, 0.9]) is None, "equal values tell no spread"
+
+
+@pytest.mark.parametrize("values", [[0.1] * 4 + [0.85], [0.1, 0.2, 0.1, 0.2, 0.1], [0.1] * 19 + [0.9]])
+def test_values_that_repeat_have_a_finite_interval(values):
+    found = interval(values)
+    assert found.method == "Student's t"
+    assert -1 < found.low < np.mean(values) < found.high < 2
 
 
 @pytest.mark.parametrize("n", [3, 5, 7])

@@ -57,6 +57,12 @@ def test_everything_that_is_no_full_result_stands_below(run_in, study):
     ]
 
 
+def test_a_pruned_run_shares_no_rank_with_a_whole_one(run_in, study):
+    run_in(name="whole", accuracies=(0.1,))
+    run_in(name="cut", accuracies=(0.1,), status=Status.PRUNED)
+    assert ranked(study) == [(1, "whole"), (2, "cut")]
+
+
 def test_a_sweep_in_which_all_diverged_has_no_best(run_in, study):
     run_in(status=Status.DIVERGED)
     (row,) = analysis.rank(analysis.load([study]))

@@ -1,6 +1,7 @@
 """Pruning in sweeps: what is stopped, what it leaves, and how it goes on."""
 
 import json
+import shutil
 
 import pytest
 
@@ -107,6 +108,15 @@ def test_a_budget_pauses_and_a_larger_one_goes_on(sweeps, study):
     assert (run.read().status, run.read().error) == (Status.COMPLETED, None)
 
 
+def test_a_run_whose_folder_is_gone_begins_anew_whatever_the_board_knows_of_it(sweeps, study):
+    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    (run,) = find_runs(study)
+    first = untimed(run)
+    shutil.rmtree(run.path)
+    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    assert (run.read().epochs, untimed(run)) == (1, first)
+
+
 def test_pruning_looks_at_held_out_images_where_there_are_any(sweeps, study):
     held_out = ("dataset.validation=0.2", "pruner=asha", "trainer.epochs=2", "dataset.limit=100")
     assert sweeps(*SWEEP, "optim.lr=0.3,0.00001", *held_out).code == 0
@@ -117,6 +127,8 @@ def test_pruning_looks_at_held_out_images_where_there_are_any(sweeps, study):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["pruner.report_every=0.3"], "pruner.report_every=0.3 is refused: a whole number of reports an epoch"),
+        (["pruner=asha", "pruner.metric=test_acc"], "pruner.metric=test_acc is refused: a run that the test set stops"),
         (["pruner.report_every=1.5"], "pruner.report_every=1.5 is refused: whole epochs, or a fraction"),
         (["pruner.report_every=2"], "pruner.first=1.0 is refused: nothing is known before the first report"),
         (["pruner.report_every=0.5", "pruner.metric=val_acc"], "within an epoch only train_loss and train_acc"),

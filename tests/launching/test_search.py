@@ -107,6 +107,8 @@ def test_other_launchers_get_trials_in_batches(sweeps, study):
         (["optim.lr=interval(1, 0.1)"], "optim.lr=interval(1, 0.1) is reversed"),
         (["optim.lr=0.1,0.2", "repeats=3"], "repeats is refused with hydra/sweeper=search"),
         (["optim.lr=0.1,0.2", "plan=true"], "plan=true is refused with hydra/sweeper=search"),
+        (["optim.lr=0.1,0.2", "pruner=halving"], "pruner=halving, pruner.budget and pruner.extend are refused"),
+        (["optim.lr=0.1,0.2", "hydra.sweeper.batch_size=0"], "hydra.sweeper.batch_size=0 is refused"),
         (["optim.lr=0.1,-1"], "optim.lr=-1 is refused: a learning rate is a number above 0"),
     ],
 )

@@ -269,3 +269,15 @@ def test_the_local_launcher_in_a_job_sees_the_gpus_and_cores_that_the_job_was_gi
     command = [sys.executable, "-c", code]
     assert slurm("srun", "--gres=gpu:2", *command).strip() == "['gpu 0', 'gpu 1'] 1"
     assert slurm("srun", "--cpus-per-task=1", *command).strip() == "['cpu 0'] 1"
+
+
+def test_halving_decides_on_the_cluster_as_it_does_here(shell):
+    grid = ("-m", "optim.lr=0.03,0.3,1,3", "pruner=halving", *SMALL, "trainer.epochs=3")
+    ended = {}
+    for name, where in (("here", ("hydra.launcher.workers=2",)), ("there", SLURM)):
+        done = shell(*grid, f"sweep={name}", *where)
+        assert done.code == 0, done.text
+        runs = runs_by(shell.folder / "multirun" / name, "optim.lr")
+        ended[name] = {lr: (record.status, record.epochs) for lr, run in runs.items() if (record := run.read())}
+    assert ended["there"] == ended["here"]
+    assert {status for status, _ in ended["here"].values()} == {Status.COMPLETED, Status.PRUNED}

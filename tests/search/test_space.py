@@ -44,12 +44,15 @@ def test_values_are_counted_where_they_can_be():
 def test_drawn_numbers_are_short_enough_for_a_folder():
     axis = space("a=interval(0,1)").axes["a"]
     assert axis.text(0.012345678) == "0.01235"
+    assert space("a=range(10,10.02,0.005)").axes["a"].values == ["10", "10.005", "10.01", "10.015"], "as it is given"
     assert space("a=int(interval(1,9))").axes["a"].text(4.0) == "4"
 
 
 def test_every_choice_can_be_checked_beforehand():
     found = space("model=a,b,c", "optim.lr=interval(0.1,1)", "seed=3").samples()
-    assert found == [["seed=3", f"model={model}", "optim.lr=0.1"] for model in "abc"]
+    assert found == [["seed=3", f"model={model}", "optim.lr=0.55"] for model in "abc"], (
+        "from the middle: an end may never be drawn"
+    )
 
 
 WHEN = {"model": {"b": {"optim.lr": "interval(0.001,0.01)", "extra": "1,2"}, "c": {"optim.lr": "0.5"}}}
@@ -68,10 +71,10 @@ def test_an_axis_of_one_choice_takes_the_place_of_the_general_one():
     found.draw(lambda name, axis: names.append(name) or "b" if name == "model" else names.append(name) or axis.first)
     assert names == ["model", "optim.lr where model=b", "extra where model=b"], "each keeps to its own bounds"
     assert found.samples() == [
-        ["model=a", "optim.lr=0.1"],
-        ["model=b", "optim.lr=0.001", "extra=1"],
+        ["model=a", "optim.lr=0.55"],
+        ["model=b", "optim.lr=0.0055", "extra=1"],
         ["model=c", "optim.lr=0.5"],
-        ["model=b", "optim.lr=0.001", "extra=2"],
+        ["model=b", "optim.lr=0.0055", "extra=2"],
     ]
     assert found.describe()["optim.lr where model=b"] == "float 0.001 to 0.01"
     assert space("model=a,b,c", when=WHEN).size is None
@@ -85,6 +88,10 @@ def test_an_axis_of_one_choice_takes_the_place_of_the_general_one():
         ({"model": {"z": {"x": "1,2"}}}, "model is never z in this search; it is a, b"),
         ({"model": {"a": {"x": "interval(2,1)"}}}, r"x=interval\(2, 1\) is reversed"),
         ({"model": {"a": {"x": "interval(2"}}}, r"x=interval\(2 \(model=a\) cannot be read"),
+        (5, "hydra.sweeper.when=5 is refused: it has the form"),
+        ({"model": {"a": ["x"]}}, "is refused: it has the form"),
+        ({"model": {"a": None}}, "is refused: it has the form"),
+        ({"model": {"a": {"sweep": "x,y"}}}, "sweep says how the search is done, and cannot be searched"),
         ({"model": {"a": {"model": "a,b"}}}, "model decides over others and cannot depend on model itself"),
     ],
 )

@@ -81,6 +81,14 @@ def test_a_torn_journal_goes_on(tmp_path, damage):
     assert opened(tmp_path).finished == 12
 
 
+def test_a_journal_that_is_damaged_in_the_middle_is_named(tmp_path):
+    finish(opened(tmp_path), most=3)
+    path = tmp_path / JOURNAL_NAME
+    path.write_bytes(b"garbage\n" + path.read_bytes())
+    with pytest.raises(ConfigError, match=r"study\.journal is damaged and cannot be read .*; move it away"):
+        opened(tmp_path)
+
+
 def test_n_trials_is_a_total(tmp_path):
     finish(opened(tmp_path, n_trials=5))
     assert opened(tmp_path, n_trials=5).has_more is False
@@ -142,6 +150,7 @@ def test_tpe_learns_from_what_it_was_told(tmp_path):
         ({"n_trials": 0}, "n_trials=0 is refused: at least one trial"),
         ({"objectives": ["beauty"]}, "one or more of objective, seconds, parameters, peak_memory"),
         ({"objectives": []}, "one or more of objective"),
+        ({"sampler": "cmaes", "objectives": ["objective", "seconds"]}, "cmaes knows one objective"),
         ({"sampler": "grid"}, "grid needs values that can be counted, but optim.lr is float 0.0001 to 1, log"),
     ],
 )

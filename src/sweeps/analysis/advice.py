@@ -91,21 +91,31 @@ def _rates_at_the_edge(rows: Sequence[RunRow]) -> Iterator[str]:
         best: dict[str, tuple[float, str, dict[float, list[RunRow]]]] = {}
         for label, by_lr in _by_lr(rows, criterion).items():
             means = _means(by_lr)
-            if len(by_lr) > 1 and means:
+            if len(by_lr) > 1 and means and not any(_is_of_a_search(row) for of in by_lr.values() for row in of):
                 model = next(iter(by_lr.values()))[0].model
                 top = max(criterion.gain(mean) for mean in means.values())
                 if model not in best or top > best[model][0]:
                     best[model] = top, label, by_lr
         for _, label, by_lr in best.values():
             means = _means(by_lr)
+            if len(set(means.values())) == 1:
+                continue  # no rate is better than another
             further = _beyond(sorted(by_lr), max(means, key=lambda lr: criterion.gain(means[lr])))
             if further:
                 named = f"{label}: " if label else ""
                 yield f"{named}the best rate lies at the grid's edge; extend: optim.lr={further}"
 
 
+def _is_of_a_search(row: RunRow) -> bool:
+    """Rates that were drawn are no grid with an edge."""
+    return (row.path.parent / "study.journal").exists()
+
+
 def _means(by_lr: dict[float, list[RunRow]]) -> dict[float, float]:
-    values = {lr: [row.value for row in of if row.has_result and row.value is not None] for lr, of in by_lr.items()}
+    values = {
+        lr: [row.value for row in of if row.status == Status.COMPLETED and row.value is not None]
+        for lr, of in by_lr.items()
+    }
     return {lr: statistics.fmean(of) for lr, of in values.items() if of}
 
 

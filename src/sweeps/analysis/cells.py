@@ -118,6 +118,8 @@ def has_collapsed(row: RunRow) -> bool:
     """Whether a finished run ended in NaN or no better than chance."""
     if row.status == Status.DIVERGED:
         return True
+    if row.status == Status.PRUNED:
+        return False  # its training was too short to tell
     classes = number(row.settings.get("dataset.classes"))
     accuracy = number(row.last.get("train_acc"))
     accuracy = row.last_acc if accuracy is None else accuracy

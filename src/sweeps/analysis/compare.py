@@ -85,6 +85,11 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
 
 def _find(rows: Sequence[RunRow], wanted: str) -> Cell:
     parts = [part for part in re.split(r",(?=[^,=\[\]]+=)", wanted.strip()) if part]
+    if any(_full_key(part.partition("=")[0].lstrip("+~")) == "seed" for part in parts):
+        raise ConfigError(
+            f"--compare {text.clean(wanted)} names a seed: cells are compared over all seeds that both have, since a "
+            "single pair says nothing of the next; leave seed= out"
+        )
     matching = [row for row in rows if row.criterion is not None and parts and all(_fits(row, one) for one in parts)]
     columns = cell_columns(rows)
     known = [cell.label for cell in cells_of(rows, columns)]
@@ -125,8 +130,6 @@ def _fits(row: RunRow, part: str) -> bool:
     if not equals:
         return part in (row.name, row.model, row.sweep)
     key = _full_key(key.lstrip("+~"))
-    if key == "seed":
-        return True  # a cell is all of its seeds
     if key == "sweep":
         return row.sweep == value
     if key not in row.settings:
@@ -170,16 +173,14 @@ def _sentence(a: Cell, b: Cell, found: Paired, verdict: str) -> str:
     seeds = sorted(a.by_seed.keys() & b.by_seed.keys())
     means = [statistics.fmean(cell.by_seed[seed] for seed in seeds) for cell in (a, b)]
     figures = f"{metric} {text.fraction(means[0])} against {text.fraction(means[1])}"
-    if found.p is None or found.interval is None:
+    if found.p is None:
         return (
             f"Not evidence: {a.label} and {b.label} share one seed ({figures}); a single pair says nothing of the "
             "next: run both with repeats=5."
         )
-    between = f"[{found.interval.low:+.4f}, {found.interval.high:+.4f}]"
-    rests_on = (
-        f"{found.difference:+.4f} {between} (95 %, {found.interval.method}) over {found.n} matched seeds, "
-        f"{found.test}, {text.p_value(found.p)}"
-    )
+    between = found.interval
+    reach = f"[{between.low:+.4f}, {between.high:+.4f}] (95 %, {between.method})" if between else "without any spread"
+    rests_on = f"{found.difference:+.4f} {reach} over {found.n} matched seeds, {found.test}, {text.p_value(found.p)}"
     if verdict == "yes":
         return f"Yes: {a.label} is better than {b.label}: {figures}, {rests_on}."
     if verdict == "no":

@@ -13,6 +13,7 @@ BOOTSTRAP_FROM = 5  # values; with fewer, too many resamples have no spread
 RESAMPLES = 9_999
 PERMUTATION_FROM = 7  # pairs: 2^7 signs can give p = 0.016, 2^5 no less than 0.06
 EXACT_UP_TO = 13  # pairs: 2^13 signs are all counted; of more, RESAMPLES are drawn
+_FAR = 100.0  # times the table's quantile: a bound that resamples with hardly any spread have made
 _NO_SPREAD = 1e-12  # of the values' size: rounding
 
 
@@ -27,7 +28,8 @@ class Interval(NamedTuple):
 class Paired(NamedTuple):
     """Two cells over `n` matched seeds: mean difference (first minus second), its interval, and a two-sided test.
 
-    `interval` and `p` are None for a single pair, which says nothing of the next.
+    `interval` and `p` are None for a single pair, which says nothing of the next; `interval` also where all
+    differences are equal.
     """
 
     n: int
@@ -47,11 +49,11 @@ class McNemar(NamedTuple):
 
 
 def interval(values: Sequence[float]) -> Interval | None:
-    """The interval of the mean of `values`; None below two of them.
+    """The interval of the mean of `values`; None below two of them, or where they are equal and tell no spread.
 
     The bootstrap's percentiles are too narrow for a handful of seeds: with five they cover 84 % and not 95 %. So what
     is resampled is Student's t (Efron, Tibshirani 1993, section 12.5), which covers 95 %; below five values it
-    is his own table.
+    is his own table, and so it is where values repeat so often that too many resamples have no spread.
     """
     n = len(values)
     if n < 2:
@@ -62,10 +64,11 @@ def interval(values: Sequence[float]) -> Interval | None:
     sample = np.asarray(values, dtype=float)
     mean, error = float(sample.mean()), float(sample.std(ddof=1)) / math.sqrt(n)
     if _is_constant(sample):
-        return Interval(mean, mean, "no spread")
+        return None
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    by_table = Interval(mean - quantile * error, mean + quantile * error, "Student's t")
     if n < BOOTSTRAP_FROM:
-        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
-        return Interval(mean - reach, mean + reach, "Student's t")
+        return by_table
 
     def student(resampled: Any, axis: int) -> Any:
         off = resampled.mean(axis=axis) - mean
@@ -82,6 +85,8 @@ def interval(values: Sequence[float]) -> Interval | None:
         vectorized=True,
         rng=np.random.default_rng(sample.view(np.uint64)),  # the same table twice has the same figures
     ).confidence_interval
+    if max(abs(found.low), abs(found.high)) > _FAR * quantile:
+        return by_table
     return Interval(mean - float(found.high) * error, mean - float(found.low) * error, "bootstrap-t")
 
 

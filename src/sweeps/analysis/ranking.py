@@ -41,12 +41,17 @@ def rank(rows: Sequence[RunRow]) -> list[RunRow]:
         before = ranked[-1] if ranked else None
         if not row.is_finished:
             place = None
-        elif before and (before.criterion, before.value) == (row.criterion, row.value):
+        elif before and _figure(before) == _figure(row):
             place = before.rank
         else:
             place = standing[row.criterion]
         ranked.append(dataclasses.replace(row, rank=place))
     return ranked
+
+
+def _figure(row: RunRow) -> tuple[Criterion | None, float | None, bool]:
+    """What equal ranks have in common: the figure, of whole runs or of pruned ones."""
+    return row.criterion, row.value, row.status == Status.PRUNED
 
 
 def is_best(row: RunRow) -> bool:

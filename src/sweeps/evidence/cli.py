@@ -42,8 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("part", choices=known, help="what to measure; page only writes docs/search.md again")
     parser.add_argument("--output", type=Path, default=Path("multirun/search_study"), help="where the sweeps lie")
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parents[3] / "docs")
-    parser.add_argument("--seeds", type=int, default=10, help="of the grid and of the samplers (default: 10)")
-    parser.add_argument("--trials", type=int, default=20, help="of each search (default: 20)")
-    parser.add_argument("--kills", type=int, default=10, help="how often the search is killed (default: 10)")
-    parser.add_argument("--tables", type=int, default=2000, help="simulated for each statistic (default: 2,000)")
+    parser.add_argument("--seeds", type=_count, default=10, help="of the grid and of the samplers (default: 10)")
+    parser.add_argument("--trials", type=_count, default=20, help="of each search (default: 20)")
+    parser.add_argument("--kills", type=_count, default=10, help="how often the search is killed (default: 10)")
+    parser.add_argument("--tables", type=_count, default=2000, help="simulated for each statistic (default: 2,000)")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number above 0")
+    return int(text)

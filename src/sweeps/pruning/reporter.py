@@ -39,8 +39,8 @@ class Reporter:
 
     reached = 0.0  # epochs after which it last reported
 
-    def resume(self) -> Failure | None:
-        """Whether a run that is about to go on should stop at once."""
+    def resume(self, come: float) -> Failure | None:
+        """Whether a run that has come so many epochs and is about to go on should stop at once."""
         return None
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
@@ -62,9 +62,13 @@ class BoardReporter(Reporter):
         self._before = (0, 0.0)  # examples of this epoch that are reported, and the sum of their figures
         self._part: float | None = None  # the figure of an epoch's last part
 
-    def resume(self) -> Failure | None:
-        """Under halving a run is judged here, now that the others have come as far; elsewhere it was as it came."""
-        self.reached = max(self._board.read(self._metric).get(self._run, {}), default=0.0)
+    def resume(self, come: float) -> Failure | None:
+        """Under halving a run is judged here, now that the others have come as far; elsewhere it was as it came.
+
+        What the board knows beyond that is of an earlier try, whose checkpoint is gone.
+        """
+        own = self._board.read(self._metric).get(self._run, {})
+        self.reached = max((at for at in own if at <= come + 1e-6), default=0.0)
         return self._verdict(waits=True) or self._at_budget(self.reached)
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
@@ -110,7 +114,8 @@ class BoardReporter(Reporter):
             run: {at: self._sign * value for at, value in values.items()}
             for run, values in self._board.read(self._metric).items()
         }
-        reason = judge(self._rule, gains.pop(self._run, {}), gains, self._run)
+        own = {at: gain for at, gain in gains.pop(self._run, {}).items() if at <= self.reached + 1e-6}
+        reason = judge(self._rule, own, gains, self._run)
         return None if reason is None else Failure(PRUNED, f"{self._rule.name} by {self._metric}: {reason}")
 
     def _at_budget(self, at: float) -> Failure | None:

@@ -43,6 +43,13 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
                 f"{key} is refused with hydra/sweeper=search: it belongs to a grid; search first, then repeat the best "
                 "cells in a grid with repeats=5"
             )
+    if config.pruner.name == "halving" or config.pruner.budget is not None or config.pruner.extend:
+        raise ConfigError(
+            "pruner=halving, pruner.budget and pruner.extend are refused with hydra/sweeper=search: a trial is told "
+            "once, when it ends, and never taken up again; prune it with asha, hyperband, median or patience"
+        )
+    if sweeper.options["batch_size"] < 1:
+        raise ConfigError(f"hydra.sweeper.batch_size={sweeper.options['batch_size']} is refused: at least one trial")
     if config.plan:
         raise ConfigError("plan=true is refused with hydra/sweeper=search: its cells are not known beforehand")
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)

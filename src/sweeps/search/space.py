@@ -20,6 +20,7 @@ from hydra.errors import OverrideParseException
 
 from sweeps.errors import ConfigError
 
+OURS = ("sweep", "output", "plan", "repeats", "zip", "exclude")  # no settings of a run
 _DIGITS = 4  # of a drawn number: enough to tell trials apart, few enough for a folder's name
 
 
@@ -44,7 +45,9 @@ class Axis:
         """A drawn value as it is typed."""
         if self.kind == "choice":
             return str(value)
-        return str(int(value)) if self.kind == "int" else f"{value:.{_DIGITS}g}"
+        if self.kind == "int":
+            return str(int(value))
+        return f"{value:.12g}" if self.step else f"{value:.{_DIGITS}g}"
 
     @property
     def values(self) -> list[str] | None:
@@ -59,8 +62,10 @@ class Axis:
 
     @property
     def first(self) -> Any:
-        """Some value of it."""
-        return self.choices[0] if self.kind == "choice" else self.low
+        """Some value of it; of numbers one from the middle, since an end such as 0 may never be drawn."""
+        if self.kind == "choice":
+            return self.choices[0]
+        return math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
 
 
 When = Mapping[str, Mapping[str, Mapping[str, Axis]]]
@@ -147,6 +152,11 @@ def space_of(overrides: Sequence[Override], when: Mapping[str, Any] | None = Non
 
 def _conditions(when: Mapping[str, Any], axes: Mapping[str, Axis]) -> When:
     found: dict[str, dict[str, dict[str, Axis]]] = {}
+    if not _is_nested(when, 2):
+        raise ConfigError(
+            f"hydra.sweeper.when={when} is refused: it has the form "
+            '{optim: {sgd: {optim.momentum: "interval(0, 0.99)"}}}'
+        )
     for key, cases in when.items():
         known = axes[key].choices if key in axes else ()
         if not known:
@@ -159,6 +169,8 @@ def _conditions(when: Mapping[str, Any], axes: Mapping[str, Axis]) -> When:
                 )
             found[key][str(choice)] = {}
             for of, text in under.items():
+                if of in OURS or of.partition(".")[0] == "hydra":
+                    raise ConfigError(f"hydra.sweeper.when: {of} says how the search is done, and cannot be searched")
                 if of in when:
                     raise ConfigError(f"hydra.sweeper.when: {of} decides over others and cannot depend on {key} itself")
                 try:
@@ -172,6 +184,11 @@ def _conditions(when: Mapping[str, Any], axes: Mapping[str, Axis]) -> When:
                     _axis(of, override) if swept else Axis("choice", (override.get_value_element_as_str(),))
                 )
     return found
+
+
+def _is_nested(value: Any, depth: int) -> bool:
+    """Whether `value` is a mapping of mappings, so many levels below the first."""
+    return isinstance(value, Mapping) and (not depth or all(_is_nested(of, depth - 1) for of in value.values()))
 
 
 def _under(key: str, condition: str, choice: str) -> str:

@@ -67,7 +67,13 @@ class Search:
         optuna = _optuna()
         path = folder / JOURNAL_NAME
         _mend(path)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        except (ValueError, TypeError, KeyError, LookupError) as error:
+            raise ConfigError(
+                f"{path} is damaged and cannot be read ({error}); move it away: the same command then begins the study "
+                "anew, and finds the runs that are finished"
+            ) from error
         directions = ["maximize" if direction == "max" else "minimize", *["minimize"] * (len(objectives) - 1)]
         if objectives[0] != "objective":
             directions[0] = "minimize"
@@ -201,6 +207,8 @@ def _check(space: Space, sampler: str, n_trials: int, objectives: list[str]) -> 
         raise ConfigError(
             f"hydra.sweeper.objectives={objectives} is refused: one or more of {', '.join(OBJECTIVES)}, each once"
         )
+    if sampler == "cmaes" and len(objectives) > 1:
+        raise ConfigError("hydra.sweeper.sampler=cmaes knows one objective; choose tpe, gp or random for several")
     if sampler == "grid":
         if space.when:
             raise ConfigError(
