@@ -57,6 +57,10 @@ def task(cfg: DictConfig) -> float:
                 progress=progress,
                 sources=hydra_files(cfg, overrides),
             )
+    except KeyboardInterrupt:
+        if hydra_config.mode is RunMode.RUN:
+            print(f"{folder.path} keeps what was done; to go on add sweep={cfg.sweep}", file=sys.stderr)
+        raise
     except Exception as error:
         if explain(error) is not None:
             raise
@@ -91,7 +95,9 @@ def main() -> None:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # without it Hydra prints every error its own way and exits
             entry()
     except KeyboardInterrupt:
-        print("interrupted; the same command with the same sweep=NAME goes on from here", file=sys.stderr)
+        is_plan = "plan=true" in sys.argv[1:]
+        goes_on = "nothing was started" if is_plan else "the same command with the same sweep=NAME goes on from here"
+        print(f"interrupted; {goes_on}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         message = None if wants_traceback else explain(error)

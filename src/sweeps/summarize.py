@@ -49,7 +49,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="summarize", description="Rank the runs of one or more sweeps by their objective.")
+    parser = _Parser(
+        prog="python -m sweeps.summarize", description="Rank the runs of one or more sweeps by their objective."
+    )
     parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
     parser.add_argument("--sort", metavar="KEY", help="order by a column or setting: lr, seconds, optim.momentum")
     parser.add_argument(

@@ -89,7 +89,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="report", description="One page and its figures from one or more sweeps, finished or not.")
+    parser = _Parser(
+        prog="python -m sweeps.report", description="One page and its figures from one or more sweeps, finished or not."
+    )
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a sweep's folder: multirun/lr_study")
     parser.add_argument("--output", metavar="FILE", type=Path, help=f"the page (default: {NAME} in the first folder)")
     parser.add_argument("--no-figures", action="store_true", help="the page alone, without SVG, PDF and PNG files")
