@@ -112,7 +112,8 @@ class GridSweeperConfig:
 
     _target_: str = "hydra_plugins.sweeps.plugins.GridSweeper"
     max_batch_size: int | None = None  # runs handed to the launcher at a time; null hands over all of them
-    # Swept keys that an experiment sets, such as {model: "glob(*)"}; the command line wins.
+    # Swept keys that an experiment sets, such as {model: "glob(*)"}; the command line wins. Any, because OmegaConf
+    # merges no mapping into a typed null.
     params: Any = None
 
 

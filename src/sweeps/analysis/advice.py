@@ -87,11 +87,13 @@ def _rates_that_diverge(rows: Sequence[RunRow]) -> Iterator[str]:
 
 def _rates_at_the_edge(rows: Sequence[RunRow]) -> Iterator[str]:
     """For each model its best grid alone: with worse momenta, say, nobody would go on."""
+    if any((folder / "study.journal").exists() for folder in {row.path.parent for row in rows}):
+        return  # rates that a search has drawn are no grid with an edge
     for criterion in criteria(rows)[:1]:
         best: dict[str, tuple[float, str, dict[float, list[RunRow]]]] = {}
         for label, by_lr in _by_lr(rows, criterion).items():
             means = _means(by_lr)
-            if len(by_lr) > 1 and means and not any(_is_of_a_search(row) for of in by_lr.values() for row in of):
+            if len(by_lr) > 1 and means:
                 model = next(iter(by_lr.values()))[0].model
                 top = max(criterion.gain(mean) for mean in means.values())
                 if model not in best or top > best[model][0]:
@@ -104,11 +106,6 @@ def _rates_at_the_edge(rows: Sequence[RunRow]) -> Iterator[str]:
             if further:
                 named = f"{label}: " if label else ""
                 yield f"{named}the best rate lies at the grid's edge; extend: optim.lr={further}"
-
-
-def _is_of_a_search(row: RunRow) -> bool:
-    """Rates that were drawn are no grid with an edge."""
-    return (row.path.parent / "study.journal").exists()
 
 
 def _means(by_lr: dict[float, list[RunRow]]) -> dict[float, float]:

@@ -105,8 +105,10 @@ class Space:
         wanted += [{key: choice} for key, axis in self.axes.items() for choice in axis.choices[1:]]
         for key, choice, of, axis in self._under_conditions():
             wanted += [{key: choice, _under(of, key, choice): value} for value in axis.choices[1:]]
-        drawn = (self.draw(lambda name, axis, one=one: one.get(name, axis.first)) for one in wanted)  # type: ignore[misc]
-        return [[*self.fixed, *one] for one in drawn]
+        return [self._sample(one) for one in wanted]
+
+    def _sample(self, wanted: Mapping[str, str]) -> list[str]:
+        return [*self.fixed, *self.draw(lambda name, axis: wanted.get(name, axis.first))]
 
     def _under_conditions(self) -> list[tuple[str, str, str, Axis]]:
         return [

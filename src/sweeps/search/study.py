@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,7 +70,7 @@ class Search:
         _mend(path)
         try:
             storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-        except (ValueError, TypeError, KeyError, LookupError) as error:
+        except (ValueError, TypeError, LookupError) as error:
             raise ConfigError(
                 f"{path} is damaged and cannot be read ({error}); move it away: the same command then begins the study "
                 "anew, and finds the runs that are finished"
@@ -149,10 +150,10 @@ class Search:
         if not any(trial.state.name == "COMPLETE" for trial in self._study.get_trials(deepcopy=False)):
             return []
         found = self._study.best_trials if len(self._objectives) > 1 else [self._study.best_trial]
-        return [
-            (trial.number, self._space.draw(lambda name, _, of=trial.params: of[name]), list(trial.values or []))  # type: ignore[misc]
-            for trial in found
-        ]
+        return [(trial.number, self._drawn(trial.params), list(trial.values or [])) for trial in found]
+
+    def _drawn(self, params: Mapping[str, Any]) -> list[str]:
+        return self._space.draw(lambda name, axis: params[name])
 
     def _values(self, record: RunRecord | None) -> list[float] | None:
         if record is None:
