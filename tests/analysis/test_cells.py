@@ -212,6 +212,16 @@ def advised(folder):
     return advice(rows, judged(cells_of(rows)))
 
 
+def test_rates_that_tie_or_were_drawn_have_no_edge(run_in, study):
+    for lr in (0.1, 0.2, 0.4):
+        run_in(lr=lr, accuracies=(0.5,))
+    assert not any("edge" in sentence for sentence in advised(study))
+    run_in(lr=0.8, accuracies=(0.6,))
+    assert any("edge" in sentence for sentence in advised(study))
+    (study / "study.journal").touch()
+    assert not any("edge" in sentence for sentence in advised(study)), "a search is no grid"
+
+
 def test_advice_to_extend_the_grid_where_the_best_rate_is_its_edge(run_in, study):
     for lr, final in ((0.025, 0.5), (0.05, 0.6), (0.1, 0.7)):
         run_in(model="a", lr=lr, accuracies=(final,))
