@@ -59,6 +59,7 @@ class TrainerConfig:
 
     epochs: int = 10
     batch_size: int = 128
+    drop_last: bool = False
     clip_norm: float | None = None
     evaluate_train: bool = False
     bn_reestimate: int = 0

@@ -27,7 +27,7 @@ Groups, GROUP=OPTION; [the one that is taken where none is named]:
 Keys, KEY=VALUE; each is explained where it stands in {conf}:
   seed  device  sweep  output  init  objective.metric  objective.epoch
   optim.lr  optim.momentum  optim.weight_decay
-  trainer.epochs  trainer.batch_size  trainer.clip_norm  trainer.evaluate_train  trainer.threads
+  trainer.epochs  trainer.batch_size  trainer.clip_norm  trainer.drop_last  trainer.evaluate_train
   resize.size  dataset.limit  dataset.test_limit  dataset.validation  dataset.root
   with -m: repeats  zip  exclude  pruner.report_every  pruner.factor  pruner.budget  hydra/sweeper=search
            plan  on_failure  stop_after  retries  timeout  on_mismatch  hydra.launcher.workers

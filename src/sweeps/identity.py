@@ -47,6 +47,11 @@ def run_id(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([RESULT_VERSION, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
+def cell_id(config: Mapping[str, Any]) -> str:
+    """The identity of a cell: what its runs, which differ in the seed alone, have in common."""
+    return run_id({key: value for key, value in config.items() if key != "seed"})
+
+
 def run_name(overrides: Iterable[str]) -> str:
     """A readable folder name that depends on the overrides alone, so that a grid can grow without moving old runs.
 

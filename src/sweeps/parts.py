@@ -50,7 +50,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
         _optimizer(config, network.parameters(), device),
         engine=engine,
         schedule=make(config["schedule"]),
-        total_steps=trainer["epochs"] * len(data.train),
+        total_steps=trainer["epochs"] * data.train.steps,
         clip_norm=trainer["clip_norm"],
     )
     return step, data
@@ -68,6 +68,8 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     keys = ("size", "channels")
     shape = {key: config["resize"][key] for key in keys} | {"classes": config["dataset"]["classes"]}
     shape["batch_size"] = config["trainer"]["batch_size"]
+    if config["trainer"]["drop_last"]:
+        num_images = None
     return _inspect(json.dumps(config["model"], sort_keys=True), num_images=num_images, **shape)
 
 
@@ -160,7 +162,7 @@ def _load(dataset_json: str) -> Splits:
 def _loaders(config: Mapping[str, Any], splits: Splits, device: torch.device) -> Loaders:
     augment = Augment(**config["augment"])
 
-    def batches(images: ImageSet, augment: Augment | None = None) -> Batches:
+    def batches(images: ImageSet, augment: Augment | None = None, *, drop_last: bool = False) -> Batches:
         return Batches(
             images.to(device),
             batch_size=config["trainer"]["batch_size"],
@@ -168,7 +170,8 @@ def _loaders(config: Mapping[str, Any], splits: Splits, device: torch.device) ->
             channels=config["resize"]["channels"],
             seed=config["seed"],
             augment=augment,
+            drop_last=drop_last,
         )
 
     val = None if splits.val is None else batches(splits.val)
-    return Loaders(batches(splits.train, augment), val, batches(splits.test))
+    return Loaders(batches(splits.train, augment, drop_last=config["trainer"]["drop_last"]), val, batches(splits.test))

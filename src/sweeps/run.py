@@ -84,11 +84,11 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     record.forward_macs = inspect(config, data.train.num_images).forward_macs
-    rows = _restore(folder, record, step, device, len(data.train))
+    rows = _restore(folder, record, step, device, data.train.steps)
     reporter = reporter_of(config, folder.path.parent)
     summarize(record, rows)
     folder.write(record)
-    progress.begin(record, epochs=trainer["epochs"], batches=len(data.train))
+    progress.begin(record, epochs=trainer["epochs"], batches=data.train.steps)
 
     stop = reporter.resume(_come(record, len(rows)))
     if stop is not None:
@@ -163,7 +163,7 @@ def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device
 
 def _order_hash(batches: Batches, epochs: int) -> str:
     """A hash of which image comes when: equal ones prove that two runs saw the same batches."""
-    digest = hashlib.sha256(f"{batches.num_images} images, {len(batches)} batches".encode())
+    digest = hashlib.sha256(f"{batches.num_images} images, {batches.steps} batches".encode())
     for epoch in range(1, epochs + 1):
         digest.update(batches.order(epoch).cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

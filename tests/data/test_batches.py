@@ -32,6 +32,23 @@ def test_every_image_once_an_epoch_with_its_label(numbered, batch_size, count):
     assert torch.equal((images[:, 0, 0, 0] * 255).round().long(), labels)
 
 
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 100), (7, 14), (50, 2), (99, 1), (100, 1)])
+def test_drop_last_leaves_other_images_out_every_epoch_and_measures_all(numbered, batch_size, steps):
+    batches = Batches(numbered, batch_size=batch_size, size=2, channels=1, drop_last=True, augment=Augment(flip=0.5))
+    seen = [[len(labels) for _, labels in batches.shuffled(epoch)] for epoch in (1, 2)]
+    assert seen == [[batch_size] * steps] * 2
+    assert (batches.steps, batches.num_trained) == (steps, steps * batch_size)
+    assert len(joined(batches.in_order())[1]) == 100
+    kept = [set(joined(batches.shuffled(epoch))[1].tolist()) for epoch in range(1, 9)]
+    assert all(len(images) == steps * batch_size for images in kept)
+    assert steps * batch_size == 100 or len(set.union(*kept)) > steps * batch_size
+
+
+def test_without_a_whole_batch_there_is_nothing_to_train_on(numbered):
+    with pytest.raises(ConfigError, match=r"trainer\.batch_size=101 is more than the 100 images"):
+        Batches(numbered, batch_size=101, size=2, channels=1, drop_last=True)
+
+
 def test_the_order_is_a_permutation_and_is_what_shuffled_follows(numbered):
     batches = Batches(numbered, batch_size=9, size=2, channels=1, seed=4)
     order = batches.order(2)

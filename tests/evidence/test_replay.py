@@ -55,8 +55,10 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     text = (tmp_path / "search.md").read_text()
     assert text.count("Not measured yet: `python scripts/search_study.py") == 5
     found = {
-        "grid": {"asha": [{"epochs": 90.0, "of": 270.0, "regret": 0.001},
-                          {"epochs": 60.0, "of": 270.0, "regret": 0.01}]},
+        "grid": {
+            "values": {"a": [0.90, 0.80], "b": [0.80, 0.86], "c": [0.897, 0.70]},
+            "rules": {"asha": [{"epochs": 90, "of": 270, "found": "c"}, {"epochs": 60, "of": 270, "found": "a"}]},
+        },
         "samplers": {"tpe": [[0.1] * 5, [0.2] * 5], "random": [[0.1] * 5, [0.1] * 5]},
         "kills": {"kills": 10, "n_trials": 20, "trials": {"COMPLETE": 20}},
         "busy": {"trials": 20, "share": 0.97},
@@ -65,6 +67,9 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     }  # fmt: skip
     text = page(found)
     assert "Not measured yet" not in text
-    assert "| asha | 28% | 3.8 [3.0, 4.5] | 1 of 2 seeds | 0.0055, 0.0100 |" in text
+    # the grid chose a, which has .80 on the other seed, and b, which has .80; asha c (.70) and a (.90)
+    assert "| none: the whole grid | 100% | 1 | | | 0.8000 |" in text
+    assert "| asha | 28% | 3.8 [3.0, 4.5] | 1 of 2 seeds | 0.0315, 0.0600 | 0.8000 |" in text
+    assert "The best cell over all seeds is a: 0.8500." in text
     assert "at work 97.0% of the time" in text
     assert "| tpe, 2 seeds | 0.0500 (0.0707) |" in text

@@ -26,7 +26,11 @@ def test_values_combine_crosswise():
 
 
 def test_repeats_are_seeds_and_no_cell_knows_the_word():
-    assert cells_of("a=1", "repeats=3", repeats=3) == ["a=1,seed=0", "a=1,seed=1", "a=1,seed=2"]
+    assert cells_of("a=1", "repeats=3", repeats=3) == ["seed=0,a=1", "seed=1,a=1", "seed=2,a=1"]
+
+
+def test_the_first_seed_of_every_cell_comes_before_any_second_one():
+    assert cells_of("a=1,2", repeats=2) == ["seed=0,a=1", "seed=0,a=2", "seed=1,a=1", "seed=1,a=2"]
 
 
 def test_zipped_keys_go_side_by_side():
@@ -57,7 +61,7 @@ def test_cells_can_be_left_out(rule):
 
 def test_several_exclusions_and_repeats():
     found = cells_of("a=1,2,3", repeats=2, exclude=[{"a": 1}, {"a": 2, "seed": 1}])
-    assert found == ["a=2,seed=0", "a=3,seed=0", "a=3,seed=1"]
+    assert found == ["seed=0,a=2", "seed=0,a=3", "seed=1,a=3"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ def states(study):
     return {lr: (run.read().status.value, run.read().epochs) for lr, run in runs_by(study, "optim.lr").items()}
 
 
+def reports_of(study):
+    """What every run has reported of its train loss."""
+    return {run: values for runs in Board(study).read("train_loss").values() for run, values in runs.items()}
+
+
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """Where the metrics of the whole grid are kept, trained without a pruner."""
@@ -79,6 +84,23 @@ def test_halving_takes_the_best_further_and_pruned_runs_can_go_on_later(sweeps, 
     assert attempts[-1] <= 4, "gone on with, not started again"
 
 
+def test_seeds_of_a_cell_go_on_together(sweeps, study):
+    assert sweeps(*SWEEP, "optim.lr=0.001,0.1,0.3", "repeats=2", "pruner=halving", "trainer.epochs=2").code == 0
+    ended = {}
+    for run in find_runs(study):
+        record = run.read()
+        ended.setdefault(record.config["optim"]["lr"], set()).add(record.status.value)
+    assert sorted(map(sorted, ended.values())) == [["completed"], ["pruned"], ["pruned"]]
+    assert ended[0.001] == {"pruned"}
+    losses = {lr: [] for lr in ended}
+    reports = reports_of(study)
+    for run in find_runs(study):
+        record = run.read()
+        losses[record.config["optim"]["lr"]].append(reports[record.run_id][1.0])
+    best = min(losses, key=lambda lr: sum(losses[lr]))
+    assert ended[best] == {"completed"}
+
+
 def test_asha_stops_within_an_epoch(sweeps, study):
     within = ("pruner=asha", "pruner.report_every=0.5", "pruner.first=0.5", "dataset.limit=200")
     done = sweeps(*SWEEP, "optim.lr=0.1,0.0000001", *within)
@@ -88,7 +110,7 @@ def test_asha_stops_within_an_epoch(sweeps, study):
     assert worst.error.text == (
         "asha by train_loss: number 2 of the 2 that have come to 0.5 epochs, of which 1 may go on"
     )
-    reports = Board(study).read("train_loss")
+    reports = reports_of(study)
     assert list(reports[worst.run_id]) == [0.5]
     best = runs_by(study, "optim.lr")[0.1].read()
     assert list(reports[best.run_id]) == [0.5 * step for step in range(1, 7)]
@@ -155,7 +177,7 @@ def test_a_kill_in_the_middle_costs_no_report(shell, tmp_path, monkeypatch):
     study = shell.folder / "multirun" / "study"
     runs = list(find_runs(study))
     assert {run.read().status for run in runs} == {Status.COMPLETED}
-    reports = Board(study).read("train_loss")
+    reports = reports_of(study)
     for run in runs:
         figures = {float(row["epoch"]): row["train_loss"] for row in run.read_metrics()}
         assert reports[run.read().run_id] == pytest.approx(figures)

@@ -119,7 +119,7 @@ def test_a_network_that_no_size_suits_is_refused_with_the_reason():
     ("batch_size", "problem", "remedy"),
     [
         (1, "trains on one image at a time", "use trainer.batch_size>=2"),
-        (128, "leaves a last batch of 1 image", "use another trainer.batch_size, or dataset.limit"),
+        (128, "leaves a last batch of 1 image", "use trainer.drop_last=true, or another trainer.batch_size"),
     ],
 )
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def _our_epoch(task: Task, *, evaluate_train: bool) -> Outcome:
     seconds = now(task.device) - began
     return Outcome(
         seconds=seconds,
-        train_seconds=task.data.train.num_images / row["examples_per_second"],
+        train_seconds=task.data.train.num_trained / row["examples_per_second"],
         steps=task.step.steps,
         train_loss=row["train_loss"],
         train_acc=row["train_acc"],
@@ -165,8 +165,8 @@ def floor(task: Task) -> Outcome:
     step = task.step
     images, labels = next(task.data.train.shuffled(EPOCH))
     images = step.engine.images(images)
-    last = task.data.train.num_images - (len(task.data.train) - 1) * task.batch_size
-    batches = [(images, labels)] * (len(task.data.train) - 1) + [(images[:last], labels[:last])]
+    last = task.data.train.num_trained - (task.data.train.steps - 1) * task.batch_size
+    batches = [(images, labels)] * (task.data.train.steps - 1) + [(images[:last], labels[:last])]
     logits, loss = torch.empty(0), torch.empty(0)
     _take_first_steps(task)
     torch.manual_seed(epoch_seed(task.seed, EPOCH))

@@ -73,7 +73,7 @@ class Case:
             "test_images": len(self.splits.test),
             "image_size": task.image_size,
             "batch_size": task.batch_size,
-            "steps": len(task.data.train),
+            "steps": task.data.train.steps,
             "lr": task.step.lr,
             "parameters": sum(parameter.numel() for parameter in task.step.network.parameters()),
             "classes": task.classes,

@@ -18,6 +18,8 @@ from sweeps.errors import ConfigError
 class Batches:
     """Pairs of float32 [B, channels, size, size] in [0, 1] and int64 [B]; the last one may be smaller.
 
+    `drop_last` leaves the incomplete last batch out of an epoch's training, other images every time.
+
     All randomness is drawn on the CPU from (seed, epoch), before an epoch begins: it is the same on every device, and
     nothing waits for the host within an epoch.
     """
@@ -31,6 +33,7 @@ class Batches:
         channels: int,
         seed: int = 0,
         augment: Augment | None = None,
+        drop_last: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"trainer.batch_size={batch_size} leaves batches empty; use 1 or more")
@@ -43,6 +46,13 @@ class Batches:
                 f"use resize.channels={' or '.join(map(str, possible))}"
             )
         self.num_images = len(images)
+        self.steps = self.num_images // batch_size if drop_last else -(-self.num_images // batch_size)
+        self.num_trained = min(self.steps * batch_size, self.num_images)
+        if not self.steps and self.num_images:
+            raise ConfigError(
+                f"trainer.drop_last=true leaves nothing to train on: a single batch of trainer.batch_size={batch_size} "
+                f"is more than the {self.num_images} images; use trainer.batch_size={self.num_images} or less"
+            )
         self._images = images
         self._batch_size = batch_size
         self._size = size
@@ -51,6 +61,7 @@ class Batches:
         self._augment = None if augment is None or augment.is_identity else augment
 
     def __len__(self) -> int:
+        """How many batches `in_order` yields."""
         return -(-self.num_images // self._batch_size)
 
     def order(self, epoch: int) -> Tensor:
@@ -59,8 +70,8 @@ class Batches:
         return order.to(self._images.images.device)
 
     def shuffled(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every image once, in the epoch's order, augmented."""
-        order = torch.split(self.order(epoch), self._batch_size)
+        """`steps` batches: the first `num_trained` images of the epoch's order, augmented."""
+        order = torch.split(self.order(epoch)[: self.num_trained], self._batch_size)
         for positions, draw in zip(order, self._draws(epoch), strict=True):
             images = self._images.images.index_select(0, positions)
             yield self._prepare(images, draw), self._images.labels.index_select(0, positions)
@@ -75,10 +86,10 @@ class Batches:
     def _draws(self, epoch: int) -> tuple[Tensor | None, ...]:
         """The augmentation's random numbers for each batch; they belong to places in the order, not to images."""
         if self._augment is None:
-            return (None,) * len(self)
+            return (None,) * self.steps
         generator = _generator(self._seed, epoch, "augment")
         draws = torch.rand(self.num_images, self._augment.num_draws, generator=generator)
-        return torch.split(draws.to(self._images.images.device), self._batch_size)
+        return torch.split(draws[: self.num_trained].to(self._images.images.device), self._batch_size)
 
     def _prepare(self, images: Tensor, draws: Tensor | None) -> Tensor:
         batch = resize_exact(images, self._size).float().div_(255)

@@ -37,8 +37,8 @@ def replay(rule: Rule, curves: Curves, order: Sequence[str], workers: int = 2) -
         at = steps[run][step]
         own = seen.setdefault(run, {})
         own[at] = curves[run][at]
-        others = {name: gains for name, gains in seen.items() if name != run}
-        if step + 1 == len(steps[run]) or judge(rule, own, others, run) is not None:
+        rivals = {name: [gains] for name, gains in seen.items() if name != run}
+        if step + 1 == len(steps[run]) or judge(rule, own, rivals, cell=run) is not None:
             begin(time)
         else:
             heapq.heappush(events, (time + steps[run][step + 1] - at, place, run, step + 1))
@@ -55,7 +55,7 @@ def _in_rounds(rule: Rule, curves: Curves, order: Sequence[str]) -> tuple[dict[s
         alive = [
             run
             for run in alive
-            if judge(rule, seen[run], {name: of for name, of in seen.items() if name != run and of}, run) is None
+            if judge(rule, seen[run], {name: [of] for name, of in seen.items() if name != run}, cell=run) is None
         ]
         for run in alive:
             limit = rule.epochs if budget is None else budget

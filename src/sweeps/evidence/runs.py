@@ -8,18 +8,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sweeps.evidence.replay import replay
+from sweeps.identity import cell_id, run_id
 from sweeps.pruning import Board, Rule
 from sweeps.records import RunRecord, find_runs
 
 EPOCHS, WORKERS = 10, 2
 BASE = (
-    "model=lenet_bn", "dataset.limit=10000", "tracker=none", "trainer.save_weights=false",
+    "model=lenet_bn", "dataset.limit=10000", "trainer.drop_last=true", "tracker=none", "trainer.save_weights=false",
     "trainer.save_predictions=false", "device=cpu", f"hydra.launcher.workers={WORKERS}",
 )  # fmt: skip
 CELLS = ("optim.lr=0.1,0.3,1", "trainer.batch_size=64,128,256", "optim.momentum=0,0.5,0.9")
@@ -32,7 +33,6 @@ RULES = {
     "asha, quarters": Rule("asha", EPOCHS, first=0.25),
     "halving, quarters": Rule("halving", EPOCHS, first=0.25),
 }
-POINTS = 0.005  # of accuracy: the best found counts as found when it is no further off
 
 
 def sweep(output: Path, name: str, *arguments: str) -> None:
@@ -50,26 +50,40 @@ def records(output: Path, name: str) -> list[RunRecord]:
 def grid(output: Path, seeds: int) -> dict[str, Any]:
     """27 cells in full for each seed, and what every pruner would have made of them."""
     epochs = (f"trainer.epochs={EPOCHS}", "trainer.bn_reestimate=20", "objective.metric=test_bn_acc")
+    values: dict[str, list[float]] = {}  # cell -> the figure of each seed
+    rules: dict[str, list[dict[str, Any]]] = {}
     for seed in range(seeds):
         sweep(output, f"grid-{seed}", *BASE, *epochs, *CELLS, *FULL, f"seed={seed}")
-    return {name: [_replayed(output, seed, rule) for seed in range(seeds)] for name, rule in RULES.items()}
+        cells = {_cell_of(run.read().config): run for run in find_runs(output / f"grid-{seed}")}
+        for cell, run in cells.items():
+            values.setdefault(cell, []).append(run.read().objective.value or 0.0)
+        reports = Board(output / f"grid-{seed}").read("train_loss")
+        whole = {cell: {row["epoch"]: -row["train_loss"] for row in run.read_metrics()} for cell, run in cells.items()}
+        quarters = {
+            cell: {at: -loss for at, loss in reports[cell_id(config)][run_id(config)].items()}
+            for cell, run in cells.items()
+            for config in (run.read().config,)
+        }
+        for name, rule in RULES.items():
+            curves = whole if rule.first >= 1 else quarters
+            figures = {cell: seen[seed] for cell, seen in values.items()}
+            rules.setdefault(name, []).append(_replayed(curves, figures, seed, rule))
+    return {"values": values, "rules": rules}
 
 
-def _replayed(output: Path, seed: int, rule: Rule) -> dict[str, float]:
-    runs = {record.run_id: record for record in records(output, f"grid-{seed}")}
-    reports = Board(output / f"grid-{seed}").read("train_loss")
-    every = 0.25 if rule.first < 1 else 1.0
-    curves = {
-        run: {at: -loss for at, loss in reports[run].items() if abs(at / every - round(at / every)) < 0.02}
-        for run in runs
-        if run in reports
-    }
+def _replayed(
+    curves: Mapping[str, Mapping[float, float]], values: Mapping[str, float], seed: int, rule: Rule
+) -> dict[str, Any]:
     order = sorted(curves)
     random.Random(seed).shuffle(order)  # no order of the cells should be lucky
     reached, spent = replay(rule, curves, order, WORKERS)
-    values = {run: record.objective.value or 0.0 for run, record in runs.items()}
-    ended = [values[run] for run, at in reached.items() if at >= EPOCHS - 1e-6]
-    return {"epochs": spent, "of": float(EPOCHS * len(order)), "regret": max(values.values()) - max(ended, default=0.0)}
+    ended = [cell for cell, at in reached.items() if at >= EPOCHS]
+    return {"epochs": spent, "of": EPOCHS * len(order), "found": max(ended, key=lambda cell: values[cell])}
+
+
+def _cell_of(config: Mapping[str, Any]) -> str:
+    optim, trainer = config["optim"], config["trainer"]
+    return f"lr {optim['lr']:g}, momentum {optim['momentum']:g}, batch {trainer['batch_size']}"
 
 
 def samplers(output: Path, seeds: int, trials: int) -> dict[str, list[list[float]]]:

@@ -28,7 +28,8 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
         lists.pop(key, None)
     repeats, zips, excluded = (OmegaConf.select(config, key) for key in OF_THE_SWEEP)
     if repeats is not None:
-        lists["seed"] = seeds_of(repeats, "seed" in lists)
+        # the first seed of every cell comes before any second one: what is stopped early has seen them all
+        lists = {"seed": seeds_of(repeats, "seed" in lists), **lists}
     cells = _crosswise(_zipped(lists, _plain(zips)))
     return _without(cells, _plain(excluded))
 

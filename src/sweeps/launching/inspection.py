@@ -83,7 +83,7 @@ class Inspector:
             test = _timed(lambda: step.evaluate(*next(data.test.in_order()), totals), device, first - 1)
         passes = len(data.test) + (len(data.val) if data.val else 0)
         passes += len(data.train) if config["trainer"]["evaluate_train"] else 0
-        return Cost(train * len(data.train) + test * passes, peak_memory(device))
+        return Cost(train * data.train.steps + test * passes, peak_memory(device))
 
 
 def without_hydra(job: DictConfig) -> DictConfig:

@@ -48,7 +48,7 @@ def show_plan(
             estimate = cost.epoch_seconds * epochs
             seconds += estimate * len(group)
             table.add_row(
-                Text("\n".join(cell.label for cell in group)),
+                Text(_in_short(group, cells)),
                 str(len(group)),
                 f"{group[0].report.parameters:,}",
                 f"{group[0].report.forward_macs / 1e6:,.1f}",
@@ -68,3 +68,17 @@ def show_plan(
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _in_short(group: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """A line for each key in which `cells` differ, with the values that `group` has."""
+    if len(group) == 1:
+        return group[0].label
+    common = set(cells[0].overrides).intersection(*(cell.overrides for cell in cells))
+    values: dict[str, dict[str, None]] = {}
+    for cell in group:
+        for override in cell.overrides:
+            if override not in common:
+                key, _, value = override.partition("=")
+                values.setdefault(key, {})[value] = None
+    return "\n".join(f"{key}={','.join(of)}" for key, of in values.items())

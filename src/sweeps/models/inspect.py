@@ -182,7 +182,7 @@ def _batch_error(failure: _Failed, name: str, batch_size: int) -> ConfigError | 
     if not layer.input or layer.input.numel() != layer.input[1]:
         return None
     problem = "trains on one image at a time" if batch_size == 1 else "leaves a last batch of 1 image"
-    remedy = "trainer.batch_size>=2" if batch_size == 1 else "another trainer.batch_size, or dataset.limit"
+    remedy = "trainer.batch_size>=2" if batch_size == 1 else "trainer.drop_last=true, or another trainer.batch_size"
     return ConfigError(
         f"trainer.batch_size={batch_size} {problem}, but {name}'s {layer.title} would see one value per channel "
         f"and needs at least two to normalise in training; use {remedy}"

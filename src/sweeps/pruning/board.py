@@ -22,8 +22,9 @@ BOARD_NAME = "pruning.jsonl"
 
 
 class Report(NamedTuple):
-    """How run `run` (its run_id) stood after `at` epochs."""
+    """How run `run` (its run_id) of cell `cell` (its cell_id) stood after `at` epochs."""
 
+    cell: str
     run: str
     at: float
     metric: str
@@ -47,24 +48,29 @@ class Board:
         finally:
             os.close(descriptor)
 
-    def read(self, metric: str) -> dict[str, dict[float, float]]:
-        """For each run the values of `metric` by the epochs after which it had them; of repeated ones the last."""
+    def read(self, metric: str) -> dict[str, dict[str, dict[float, float]]]:
+        """cell -> run -> epochs done -> value of `metric`; of repeated reports the last."""
         try:
             lines = self.path.read_bytes().splitlines()
         except FileNotFoundError:
             return {}
-        found: dict[str, dict[float, float]] = {}
+        found: dict[str, dict[str, dict[float, float]]] = {}
         for line in lines:
             report = _parsed(line)
             if report is not None and report.metric == metric:
-                found.setdefault(report.run, {})[report.at] = report.value
+                found.setdefault(report.cell, {}).setdefault(report.run, {})[report.at] = report.value
         return found
 
 
 def _parsed(line: bytes) -> Report | None:
     try:
         report = Report(**json.loads(line))
-        sound = math.isfinite(report.at) and math.isfinite(report.value) and isinstance(report.run, str)
+        sound = (
+            math.isfinite(report.at)
+            and math.isfinite(report.value)
+            and isinstance(report.cell, str)
+            and isinstance(report.run, str)
+        )
     except (ValueError, TypeError):  # blank, torn, or from elsewhere
         return None
     return report if sound else None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from sweeps.identity import run_id
+from sweeps.identity import cell_id, run_id
 from sweeps.pruning.board import Board, Report
 from sweeps.pruning.rules import Rule, judge
 from sweeps.records import Failure, RunRecord, Status
@@ -55,8 +55,10 @@ class Reporter:
 class BoardReporter(Reporter):
     """Writes to the sweep's board and asks the rule."""
 
-    def __init__(self, board: Board, run: str, rule: Rule, *, metric: str, every: float, budget: float | None) -> None:
-        self._board, self._run, self._rule = board, run, rule
+    def __init__(
+        self, board: Board, cell: str, run: str, rule: Rule, *, metric: str, every: float, budget: float | None
+    ) -> None:
+        self._board, self._cell, self._run, self._rule = board, cell, run, rule
         self._metric, self._every, self._budget = metric, every, budget
         self._sign = -1.0 if metric.endswith("_loss") else 1.0
         self._before = (0, 0.0)  # examples of this epoch that are reported, and the sum of their figures
@@ -67,7 +69,7 @@ class BoardReporter(Reporter):
 
         What the board knows beyond that is of an earlier try, whose checkpoint is gone.
         """
-        own = self._board.read(self._metric).get(self._run, {})
+        own = self._board.read(self._metric).get(self._cell, {}).get(self._run, {})
         self.reached = max((at for at in own if at <= come + 1e-6), default=0.0)
         return self._verdict(waits=True) or self._at_budget(self.reached)
 
@@ -103,7 +105,7 @@ class BoardReporter(Reporter):
     def _report(self, at: float, value: float) -> Failure | None:
         self.reached = round(at, 6)
         if math.isfinite(value):
-            self._board.add(Report(self._run, self.reached, self._metric, value))
+            self._board.add(Report(self._cell, self._run, self.reached, self._metric, value))
         return self._verdict(waits=False)
 
     def _verdict(self, *, waits: bool) -> Failure | None:
@@ -111,11 +113,13 @@ class BoardReporter(Reporter):
         if waits is not (self._rule.name == "halving"):
             return None
         gains = {
-            run: {at: self._sign * value for at, value in values.items()}
-            for run, values in self._board.read(self._metric).items()
+            cell: {run: {at: self._sign * value for at, value in values.items()} for run, values in runs.items()}
+            for cell, runs in self._board.read(self._metric).items()
         }
-        own = {at: gain for at, gain in gains.pop(self._run, {}).items() if at <= self.reached + 1e-6}
-        reason = judge(self._rule, own, gains, self._run)
+        siblings = gains.pop(self._cell, {})
+        own = {at: gain for at, gain in siblings.pop(self._run, {}).items() if at <= self.reached + 1e-6}
+        rivals = {cell: list(runs.values()) for cell, runs in gains.items()}
+        reason = judge(self._rule, own, rivals, siblings=list(siblings.values()), cell=self._cell)
         return None if reason is None else Failure(PRUNED, f"{self._rule.name} by {self._metric}: {reason}")
 
     def _at_budget(self, at: float) -> Failure | None:
@@ -131,6 +135,7 @@ def reporter_of(config: Mapping[str, Any], sweep: Path) -> Reporter:
         return Reporter()
     return BoardReporter(
         Board(sweep),
+        cell_id(config),
         run_id(config),
         rule_of(config),
         metric=pruning_metric(config),

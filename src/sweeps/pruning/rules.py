@@ -1,5 +1,7 @@
 """The rules by which a run is stopped. Pure functions of what was reported; more is better in all of them.
 
+Cells are compared, by the mean of those of their seeds that have come as far: seeds of one cell are no rivals.
+
 asha       Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
 hyperband  Li et al. 2018, "Hyperband": asha from several first rungs, a share of the runs each
 halving    Jamieson, Talwalkar 2016: all runs to a rung, then the best ones on from there
@@ -8,7 +10,7 @@ median     Golovin et al. 2017, "Google Vizier", section 3.2.2
 
 import hashlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Gains = Mapping[float, float]  # epochs done -> figure, turned so that more is better
@@ -29,23 +31,26 @@ class Rule:
     min_delta: float = 0.0
 
 
-def judge(rule: Rule, own: Gains, others: Mapping[str, Gains], run: str) -> str | None:
+def judge(
+    rule: Rule, own: Gains, rivals: Mapping[str, Sequence[Gains]], *, siblings: Sequence[Gains] = (), cell: str = ""
+) -> str | None:
     """Why the run should stop after its last report, or None where it goes on.
 
-    `others` holds the reports of every other run of the sweep, `run` is what the bracket is drawn from.
+    `rivals` holds the reports of all runs of every other cell, `siblings` those of its own cell's other seeds; the
+    bracket is drawn from `cell`.
     """
     if not own or max(own) >= rule.epochs - _SLACK:
         return None
     if rule.name == "median":
-        return _median(rule, own, others)
+        return _median(rule, [own, *siblings], list(rivals.values()), max(own))
     if rule.name == "patience":
         return _patience(rule, own)
     if rule.name in ("asha", "halving"):
-        return _halved(rule, rule.first, own, list(others.values()))
+        return _halved(rule, rule.first, max(own), [own, *siblings], list(rivals.values()))
     if rule.name == "hyperband":
-        first = bracket(rule, run)
-        rivals = [gains for name, gains in others.items() if bracket(rule, name) == first]
-        return _halved(rule, first, own, rivals)
+        first = bracket(rule, cell)
+        same = [runs for name, runs in rivals.items() if bracket(rule, name) == first]
+        return _halved(rule, first, max(own), [own, *siblings], same)
     return None
 
 
@@ -63,13 +68,13 @@ def budgets(rule: Rule) -> list[float | None]:
     return [*rungs(rule.first, rule.factor, rule.epochs), None] if rule.name == "halving" else [None]
 
 
-def bracket(rule: Rule, run: str) -> float:
-    """The first rung of this run under hyperband: early ones for more of the runs, as their brackets are larger."""
+def bracket(rule: Rule, cell: str) -> float:
+    """The first rung of this cell under hyperband: early ones for more of the cells, as their brackets are larger."""
     firsts = rungs(rule.first, rule.factor, rule.epochs)
     if not firsts:
         return rule.first
     weights = [rule.factor ** (len(firsts) - 1 - place) / (len(firsts) - place) for place in range(len(firsts))]
-    drawn = int.from_bytes(hashlib.sha256(run.encode()).digest()[:6]) / 2**48 * sum(weights)
+    drawn = int.from_bytes(hashlib.sha256(cell.encode()).digest()[:6]) / 2**48 * sum(weights)
     for at, weight in zip(firsts, weights, strict=True):
         drawn -= weight
         if drawn < 0:
@@ -77,14 +82,16 @@ def bracket(rule: Rule, run: str) -> float:
     return firsts[-1]
 
 
-def _halved(rule: Rule, first: float, own: Gains, rivals: Sequence[Gains]) -> str | None:
-    """One in `factor` of those that have come to the rung goes on; the first to come always does."""
-    reached = [at for at in rungs(first, rule.factor, rule.epochs) if at <= max(own) + _SLACK]
+def _halved(
+    rule: Rule, first: float, now: float, own: Sequence[Gains], rivals: Sequence[Sequence[Gains]]
+) -> str | None:
+    """One cell in `factor` of those that have come to the rung goes on; the first to come always does."""
+    reached = [at for at in rungs(first, rule.factor, rule.epochs) if at <= now + _SLACK]
     if not reached:
         return None
     rung = reached[-1]
-    gain = _at_rung(own, rung)
-    theirs = [value for value in (_at_rung(gains, rung) for gains in rivals) if value is not None]
+    gain = _mean(_at_rung(gains, rung) for gains in own)
+    theirs = [value for runs in rivals if (value := _mean(_at_rung(gains, rung) for gains in runs)) is not None]
     if gain is None:
         return None
     better, count = sum(value > gain for value in theirs), len(theirs) + 1
@@ -94,27 +101,33 @@ def _halved(rule: Rule, first: float, own: Gains, rivals: Sequence[Gains]) -> st
     return f"number {better + 1} of the {count} that have come to {rung:g} epochs, of which {kept} may go on"
 
 
+def _median(rule: Rule, own: Sequence[Gains], rivals: Sequence[Sequence[Gains]], now: float) -> str | None:
+    if now < rule.first - _SLACK:
+        return None
+    best = _mean(max(values) for gains in own if (values := _until(gains, now)))
+    averages = [value for runs in rivals if (value := _mean(_mean(_until(gains, now)) for gains in runs)) is not None]
+    if best is None or len(averages) < rule.least or best >= statistics.median(averages):
+        return None
+    return f"its best so far is worse than the median of {len(averages)} others after {now:g} epochs"
+
+
 def _at_rung(gains: Gains, rung: float) -> float | None:
     """The first report at or after the rung."""
     at = min((at for at in gains if at >= rung - _SLACK), default=None)
     return None if at is None else gains[at]
 
 
-def _median(rule: Rule, own: Gains, others: Mapping[str, Gains]) -> str | None:
-    now = max(own)
-    if now < rule.first - _SLACK:
-        return None
-    averages = []
-    for gains in others.values():
-        until_now = [value for at, value in gains.items() if at <= now + _SLACK]
-        if until_now and max(gains) >= now - _SLACK:
-            averages.append(statistics.fmean(until_now))
-    if len(averages) < rule.least:
-        return None
-    middle, best = statistics.median(averages), max(own.values())
-    if best >= middle:
-        return None
-    return f"its best so far is worse than the median of {len(averages)} others after {now:g} epochs"
+def _until(gains: Gains, now: float) -> list[float]:
+    """What was reported until `now`, by a run that has come as far."""
+    if not gains or max(gains) < now - _SLACK:
+        return []
+    return [value for at, value in gains.items() if at <= now + _SLACK]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Of those that are there."""
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if there else None
 
 
 def _patience(rule: Rule, own: Gains) -> str | None:

@@ -180,7 +180,8 @@ class Search:
             elif self._sampler == "random":
                 sampler = samplers.RandomSampler(seed=seed)
             else:
-                sampler = samplers.TPESampler(seed=seed)
+                # what is at work counts as bad until it is told: workers do not all draw the same promising place
+                sampler = samplers.TPESampler(seed=seed, constant_liar=True)
         return sampler
 
 

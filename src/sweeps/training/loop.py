@@ -62,7 +62,7 @@ def run_epochs(
         began = time.perf_counter()
 
         step.network.train()
-        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), len(data.train), after_batch)
+        trained = run_pass("train", epoch, step.train, data.train.shuffled(epoch), data.train.steps, after_batch)
         row["train_loss"], row["train_acc"] = trained.read()
         row["examples_per_second"] = trained.examples / (time.perf_counter() - began)
 
