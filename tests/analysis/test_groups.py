@@ -112,7 +112,7 @@ def test_any_setting_can_group(run_in, study):
 def test_the_matrix_marks_the_best_cell(sweep):
     rows = analysis.rank(analysis.load([sweep]))
     matrix = matrix_of(rows)
-    assert matrix.best == Place("alexnet", 0.01)
+    assert matrix.best == {Place("alexnet", 0.01)}
     assert matrix.rates == [0.01, 0.1]
     assert matrix.models == ["alexnet", "vgg11", "lenet_bn", "nin", "googlenet"]
     cells = {line.cells[0]: line.cells[1:] for line in analysis.matrix_table(rows).lines}
@@ -128,7 +128,15 @@ def test_the_matrix_marks_the_best_cell(sweep):
 def test_the_matrix_follows_the_direction(run_in, study):
     run_in(model="a", accuracies=(0.9,), objective=("test_loss", "min", "last", "test"))
     run_in(model="b", accuracies=(0.5,), objective=("test_loss", "min", "last", "test"))
-    assert matrix_of(analysis.load([study])).best == Place("a", 0.1)
+    assert matrix_of(analysis.load([study])).best == {Place("a", 0.1)}
+
+
+def test_cells_that_are_equally_good_are_all_marked(run_in, study):
+    for model, accuracy in (("a", 0.9), ("b", 0.9), ("c", 0.8)):
+        run_in(model=model, accuracies=(accuracy,))
+    table = analysis.matrix_table(analysis.load([study]))
+    assert {line.cells[0]: line.cells[1] for line in table.lines} == {"a": "*0.9000", "b": "*0.9000", "c": "0.8000"}
+    assert table.notes[0].endswith("Equal ones are marked *.")
 
 
 def test_a_cell_with_several_configurations_shows_the_best_and_says_so(run_in, study):

@@ -93,7 +93,7 @@ def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
             "n": group.n,
             "mean": group.mean,
             "std": group.std,
-            "is_best": place == matrix.best,
+            "is_best": place in matrix.best,
         }
         for place, group in matrix.cells.items()
     ]  # fmt: skip

@@ -114,7 +114,7 @@ class Matrix:
     rates: list[float | None]
     cells: dict[Place, Group]
     others: dict[Place, Counter[str]]
-    best: Place | None
+    best: frozenset[Place]  # several where means are equal
     also_differ: list[str]
 
 
@@ -141,13 +141,14 @@ def matrix_of(rows: Sequence[RunRow]) -> Matrix | None:
         others[place] = Counter(row.status for row in of if not row.has_result or row.status == Status.PRUNED)
     cells = {place: max(found_here, key=_gain) for place, found_here in groups.items() if found_here}
     keys = [column for column in columns if column.key in ("model", "lr")]
+    highest = max(map(_gain, cells.values()), default=None)
     return Matrix(
         criterion=found[0],
         models=list(dict.fromkeys(place.model for place in placed)),
         rates=sorted({place.lr for place in placed}, key=lambda lr: (lr is None, lr or 0.0)),
         cells=cells,
         others=others,
-        best=max(cells, key=lambda place: _gain(cells[place]), default=None),
+        best=frozenset(place for place, group in cells.items() if _gain(group) == highest),
         also_differ=[column.key for column in differing_within(members, keys, columns) if column.key != "seed"],
     )
 

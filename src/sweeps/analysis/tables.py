@@ -13,7 +13,7 @@ from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
 from sweeps.analysis.inference import Interval, interval
 from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import chosen_on, criteria, images, is_best, rank, sentences, tally
+from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
 from sweeps.analysis.selection import best_run_tested, chosen_figure
 from sweeps.analysis.sheet import Head, Line, Sheet
@@ -40,9 +40,10 @@ def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = Non
 
 def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     notes = sentences(rows)
-    splits = {criterion.split for criterion in criteria(rows)}
-    if len(splits) == 1:
-        notes.append(f"acc and loss are those of {images(splits.pop())}, loss in the epoch that is ranked.")
+    prefixes = {criterion.prefix for criterion in criteria(rows)}
+    if len(prefixes) == 1:
+        prefix = prefixes.pop()
+        notes.append(f"best and last acc are {prefix}_acc, loss is {prefix}_loss in the epoch that is ranked.")
     if any(is_best(row) for row in rows):
         notes[-1] += f" The best is marked {_MARK}."
     notes += best_run_tested(rows)
@@ -63,12 +64,12 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     lines = []
     for model in matrix.models:
         places = [Place(model, lr) for lr in matrix.rates]
-        cells = [_cell(matrix.cells.get(place), matrix.others.get(place), place == matrix.best) for place in places]
-        marked = frozenset({places.index(matrix.best) + 1} if matrix.best in places else ())
+        cells = [_cell(matrix.cells.get(place), matrix.others.get(place), place in matrix.best) for place in places]
+        marked = frozenset(at for at, place in enumerate(places, 1) if place in matrix.best)
         lines.append(Line([model, *cells], _BEST if marked else "", marked))
     notes = [chosen_on(matrix.criterion, "cell", "Cells are ranked")]
-    if matrix.best is not None:
-        notes[0] += f" It is marked {_MARK}."
+    if matrix.best:
+        notes[0] += f" {'It is' if len(matrix.best) == 1 else 'Equal ones are'} marked {_MARK}."
     if any(group.is_evidence for group in matrix.cells.values()):
         notes.append("± is the standard deviation over n seeds; cells without it are single runs.")
     if matrix.also_differ:

@@ -35,9 +35,9 @@ def show_plan(
     for number, alike in enumerate(kinds.values(), start=1):
         view.note(f"timing a batch of {alike[0].label} ({number} of {len(kinds)})")
         costs += ask(pool, [("probe", {"overrides": alike[0].overrides})], stop)
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("cells", overflow="fold")
-    for header in ("runs", "parameters", "MMAC an image", "epochs", "time each", "memory"):
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("cells", overflow="fold", min_width=20)
+    for header in ("runs", "parameters", "MMAC", "epochs", "time each", "memory"):
         table.add_column(header, justify="right")
     seconds = 0.0
     for alike, cost in zip(kinds.values(), costs, strict=True):

@@ -108,7 +108,7 @@ def heat(content: Content) -> list[Row]:
                 "shown": text.fraction(mean)
                 if mean is not None
                 else "\n".join(status if count == 1 else f"{count} {status}" for status, count in apart.items()),
-                "is_best": place == matrix.best,
+                "is_best": place in matrix.best,
                 "says": f"{place.model} at {text.setting(place.lr)}: {_cell(mean, group.n if group else 0, others)}",
                 "link": _link_of(content, place),
             }
