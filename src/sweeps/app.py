@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override
 from hydra.errors import HydraException
@@ -30,22 +31,17 @@ def task(cfg: DictConfig) -> float:
     Raises:
         SweepsError: the run could not be done; its record tells why.
     """
+    from sweeps.launching.grid import leave_nothing_empty
     from sweeps.launching.progress import current_progress  # torch: seconds that --help must not cost
     from sweeps.run import run
 
     hydra_config = HydraConfig.get()
-    if cfg.plan:  # a sweep is planned by its launcher, which runs no task
-        raise ConfigError("plan=true plans a sweep and needs -m: python -m sweeps -m plan=true ...; no run was started")
-    if cfg.repeats is not None and hydra_config.mode is RunMode.RUN:
-        raise ConfigError(
-            f"repeats={cfg.repeats} repeats the cells of a sweep and needs -m: python -m sweeps -m "
-            f"repeats={cfg.repeats} ...; no run was started"
-        )
-    if str(hydra_config.launcher.get("_target_")).endswith(".SlurmLauncher") and hydra_config.mode is RunMode.RUN:
-        raise ConfigError(
-            "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one cell); no run was started here"
-        )
     folder = RunDir(hydra_config.runtime.output_dir)
+    try:
+        _refuse_what_only_sweeps_have(cfg, hydra_config)
+    except ConfigError:
+        leave_nothing_empty(folder.path, cfg.output)
+        raise
     overrides = list(hydra_config.overrides.task)
     try:
         with current_progress() as progress:
@@ -68,6 +64,20 @@ def task(cfg: DictConfig) -> float:
             f"{folder.path.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}"
         ) from error
     return float("nan") if record.objective.value is None else record.objective.value
+
+
+def _refuse_what_only_sweeps_have(cfg: DictConfig, hydra_config: HydraConf) -> None:
+    if cfg.plan:  # a sweep is planned by its launcher, which runs no task
+        raise ConfigError("plan=true plans a sweep and needs -m: python -m sweeps -m plan=true ...; no run was started")
+    if cfg.repeats is not None and hydra_config.mode is RunMode.RUN:
+        raise ConfigError(
+            f"repeats={cfg.repeats} repeats the cells of a sweep and needs -m: python -m sweeps -m "
+            f"repeats={cfg.repeats} ...; no run was started"
+        )
+    if str(hydra_config.launcher.get("_target_")).endswith(".SlurmLauncher") and hydra_config.mode is RunMode.RUN:
+        raise ConfigError(
+            "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one cell); no run was started here"
+        )
 
 
 def hydra_files(cfg: DictConfig, overrides: list[str]) -> dict[str, str]:

@@ -13,10 +13,12 @@ def flat(*gains, until=1.0):
     return {str(number): [{until: gain}] for number, gain in enumerate(gains)}
 
 
-def test_rungs_grow_by_the_factor_and_end_before_the_training():
-    assert rungs(1, 3, 10) == [1, 3, 9]
+def test_rungs_grow_by_the_factor_until_little_would_be_saved():
+    assert rungs(1, 3, 10) == [1, 3]
     assert rungs(1, 3, 9) == [1, 3]
-    assert rungs(0.25, 3, 10) == [0.25, 0.75, 2.25, 6.75]
+    assert rungs(1, 3, 8) == [1]
+    assert rungs(0.25, 3, 10) == [0.25, 0.75, 2.25]
+    assert rungs(1, 3, 2) == [1], "the first one there is in any case"
     assert rungs(5, 3, 5) == []
 
 
@@ -81,8 +83,8 @@ def test_patience_looks_at_its_own_run():
 def test_hyperband_draws_most_runs_into_the_earliest_bracket_and_compares_within():
     rule = Rule("hyperband", 10)
     drawn = [bracket(rule, str(number)) for number in range(3000)]
-    shares = [drawn.count(first) / 3000 for first in (1, 3, 9)]
-    assert shares == pytest.approx([6 / 11, 3 / 11, 2 / 11], abs=0.03)
+    shares = [drawn.count(first) / 3000 for first in (1, 3)]
+    assert shares == pytest.approx([3 / 5, 2 / 5], abs=0.03)
     assert bracket(rule, "17") == bracket(rule, "17")
     early = [str(number) for number in range(40) if bracket(rule, str(number)) == 1]
     late = [str(number) for number in range(40) if bracket(rule, str(number)) == 3]
@@ -120,7 +122,7 @@ def test_asha_saves_most_epochs_without_losing_the_best(rule, every, fewer):
 
 
 def test_halving_has_a_round_for_every_rung():
-    assert budgets(Rule("halving", 10)) == [1, 3, 9, None]
+    assert budgets(Rule("halving", 10)) == [1, 3, None]
     assert budgets(Rule("asha", 10)) == [None]
 
 

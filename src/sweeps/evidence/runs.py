@@ -58,12 +58,12 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
         for cell, run in cells.items():
             values.setdefault(cell, []).append(run.read().objective.value or 0.0)
         reports = Board(output / f"grid-{seed}").read("train_loss")
-        whole = {cell: {row["epoch"]: -row["train_loss"] for row in run.read_metrics()} for cell, run in cells.items()}
         quarters = {
             cell: {at: -loss for at, loss in reports[cell_id(config)][run_id(config)].items()}
             for cell, run in cells.items()
             for config in (run.read().config,)
         }
+        whole = {cell: {at: gain for at, gain in gains.items() if at.is_integer()} for cell, gains in quarters.items()}
         for name, rule in RULES.items():
             curves = whole if rule.first >= 1 else quarters
             figures = {cell: seen[seed] for cell, seen in values.items()}

@@ -104,10 +104,13 @@ def claim_folder(config: DictConfig) -> Path:
 
 def leave_nothing_empty(folder: Path, output: str | Path) -> None:
     """A sweep that was only planned, or refused, leaves no folder at or below `output`."""
+    folder, last = Path(folder).absolute(), Path(output).absolute()
+    if last not in (folder, *folder.parents):  # where somebody else chose the folder, its parents are theirs
+        last = folder
     with contextlib.suppress(OSError):  # something else lies there
         if [entry.name for entry in folder.iterdir()] == ["multirun.yaml"]:
             (folder / "multirun.yaml").unlink()
         for place in (folder, *folder.parents):
             place.rmdir()
-            if place == Path(output):
+            if place == last:
                 break

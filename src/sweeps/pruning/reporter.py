@@ -10,6 +10,7 @@ from sweeps.pruning.board import Board, Report
 from sweeps.pruning.rules import Rule, judge
 from sweeps.records import Failure, RunRecord, Status
 
+_LAST_PART = 0.25  # of an epoch: where whole epochs are reported, the train figures are those of so much of its end
 PRUNED, PAUSED = "pruned", "paused"  # kinds of a pruned run's reason: told to stop, or at the end of its budget
 
 
@@ -62,7 +63,7 @@ class BoardReporter(Reporter):
         self._metric, self._every, self._budget = metric, every, budget
         self._sign = -1.0 if metric.endswith("_loss") else 1.0
         self._before = (0, 0.0)  # examples of this epoch that are reported, and the sum of their figures
-        self._part: float | None = None  # the figure of an epoch's last part
+        self._part: float | None = None  # the figure of the last part, which tells more than the epoch's average
 
     def resume(self, come: float) -> Failure | None:
         """Under halving a run is judged here, now that the others have come as far; elsewhere it was as it came.
@@ -74,19 +75,20 @@ class BoardReporter(Reporter):
         return self._verdict(waits=True) or self._at_budget(self.reached)
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
-        """Report `pruner.report_every` of an epoch's batches; the host waits for the device then, and only then."""
-        if self._every >= 1:
+        """Report `pruner.report_every` of an epoch's batches; the host waits for the device once a part."""
+        if not self._metric.startswith("train_"):
             return None
         if done == 1:
             self._before = (0, 0.0)
-        if math.floor(done / total / self._every + 1e-9) == math.floor((done - 1) / total / self._every + 1e-9):
+        part = self._every if self._every < 1 else _LAST_PART
+        if math.floor(done / total / part + 1e-9) == math.floor((done - 1) / total / part + 1e-9):
             return None
         means = totals.read()
         figure = means.loss if self._metric.endswith("_loss") else means.acc
         examples, summed = totals.examples, figure * totals.examples
         self._part = (summed - self._before[1]) / (examples - self._before[0])
         self._before = (examples, summed)
-        if done == total:
+        if done == total or self._every >= 1:
             return None  # `epoch` will report it
         at = epoch - 1 + done / total
         return self._report(at, self._part) or self._at_budget(at)
@@ -95,10 +97,8 @@ class BoardReporter(Reporter):
         """Report the epoch if it is time."""
         epoch = row["epoch"]
         stop = None
-        if self._every < 1:
-            stop = self._report(epoch, self._part if self._part is not None else row[self._metric])
-        elif epoch % self._every == 0 or epoch >= self._rule.epochs:
-            stop = self._report(epoch, row[self._metric])
+        if self._every < 1 or epoch % self._every == 0 or epoch >= self._rule.epochs:
+            stop = self._report(epoch, row[self._metric] if self._part is None else self._part)
         self.reached = epoch
         return stop or self._at_budget(epoch)
 

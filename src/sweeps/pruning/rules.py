@@ -55,9 +55,12 @@ def judge(
 
 
 def rungs(first: float, factor: int, epochs: float) -> list[float]:
-    """After how many epochs runs are compared: `first`, then `factor` times as many each; below `epochs`."""
+    """After how many epochs runs are compared: `first`, then `factor` times as many each, up to `epochs / factor`.
+
+    A later one would save little, and end runs that are better judged by their final figure.
+    """
     found, at = [], first
-    while at < epochs - _SLACK:
+    while at * factor < epochs + _SLACK or (at == first and at < epochs - _SLACK):
         found.append(at)
         at *= factor
     return found
