@@ -63,7 +63,7 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
             for cell, run in cells.items()
             for config in (run.read().config,)
         }
-        whole = {cell: {at: gain for at, gain in gains.items() if at.is_integer()} for cell, gains in quarters.items()}
+        whole = {cell: {at: gain for at, gain in gains.items() if at % 1 == 0} for cell, gains in quarters.items()}
         for name, rule in RULES.items():
             curves = whole if rule.first >= 1 else quarters
             figures = {cell: seen[seed] for cell, seen in values.items()}
