@@ -59,7 +59,11 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     found = {
         "grid": {
             "values": {"a": [0.90, 0.80], "b": [0.80, 0.86], "c": [0.897, 0.70]},
-            "rules": {"asha": [{"epochs": 90, "of": 270, "found": "c"}, {"epochs": 60, "of": 270, "found": "a"}]},
+            "rules": {
+                "asha": [{"epochs": 90, "of": 270, "found": "c"}, {"epochs": 60, "of": 270, "found": "a"}],
+                "halving": [{"epochs": 66, "of": 270, "found": "a"}, {"epochs": 66, "of": 270, "found": "b"}],
+            },
+            "real": {"epochs": 66, "found": "a"},
         },
         "samplers": {"tpe": [[0.1] * 5, [0.2] * 5], "random": [[0.1] * 5, [0.1] * 5]},
         "kills": {"kills": 10, "n_trials": 20, "trials": {"COMPLETE": 20}},
@@ -72,6 +76,7 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     # the grid chose a, which has .80 on the other seed, and b, which has .80; asha c (.70) and a (.90)
     assert "| none: the whole grid | 100% | 1 | | | 0.8000 |" in text
     assert "| asha | 28% | 3.8 [3.0, 4.5] | 1 of 2 seeds | 0.0315, 0.0600 | 0.8000 |" in text
+    assert "Run for real, halving trained 66 epochs of the first seed and chose a: as in the replay." in text
     assert "The best cell over all seeds is a: 0.8500." in text
     assert "at work 97.0% of the time" in text
     assert "| tpe, 2 seeds | 0.0500 (0.0707) |" in text

@@ -16,7 +16,7 @@ from typing import Any
 from sweeps.evidence.replay import replay
 from sweeps.identity import cell_id, run_id
 from sweeps.pruning import Board, Rule
-from sweeps.records import RunRecord, find_runs
+from sweeps.records import RunRecord, Status, find_runs
 
 EPOCHS, WORKERS = 10, 2
 BASE = (
@@ -68,7 +68,16 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
             curves = whole if rule.first >= 1 else quarters
             figures = {cell: seen[seed] for cell, seen in values.items()}
             rules.setdefault(name, []).append(_replayed(curves, figures, seed, rule))
-    return {"values": values, "rules": rules}
+    return {"values": values, "rules": rules, "real": _halved(output)}
+
+
+def _halved(output: Path) -> dict[str, Any]:
+    """The sweep of the first seed under halving, not replayed but run."""
+    sweep(output, "halving-0", *BASE, f"trainer.epochs={EPOCHS}", *CELLS, "pruner=halving", "seed=0")
+    runs = records(output, "halving-0")
+    ended = [run for run in runs if run.status is Status.COMPLETED]
+    best = max(ended, key=lambda run: run.objective.value or 0.0)
+    return {"epochs": sum(run.epochs for run in runs), "found": _cell_of(best.config)}
 
 
 def _replayed(
@@ -89,7 +98,7 @@ def _cell_of(config: Mapping[str, Any]) -> str:
 def samplers(output: Path, seeds: int, trials: int) -> dict[str, list[list[float]]]:
     """tpe and random at equal budgets: the best figure after each trial, for each seed of the sampler."""
     space = ("optim.lr=tag(log, interval(1e-3, 10))", "optim.momentum=interval(0, 0.99)",
-             "trainer.batch_size=tag(log, int(interval(32, 512)))")  # fmt: skip
+             "trainer.batch_size=tag(log, int(interval(64, 512)))")  # fmt: skip
     found: dict[str, list[list[float]]] = {}
     for sampler in ("tpe", "random"):
         for seed in range(seeds):
@@ -99,7 +108,9 @@ def samplers(output: Path, seeds: int, trials: int) -> dict[str, list[list[float
                 f"hydra.sweeper.seed={seed}",
                 f"hydra.sweeper.n_trials={trials}",
             )
-            sweep(output, name, "hydra/sweeper=search", *BASE, "trainer.epochs=3", *options, *space)
+            sweep(
+                output, name, "hydra/sweeper=search", *BASE, "dataset.limit=5000", "trainer.epochs=3", *options, *space
+            )
             done = sorted(records(output, name), key=lambda record: record.ended)
             found.setdefault(sampler, []).append(_best_so_far([record.objective.value for record in done]))
     return found
