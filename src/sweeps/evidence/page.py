@@ -84,9 +84,9 @@ def _samplers(curves: Mapping[str, Any]) -> Iterator[str]:
     trials = min(len(curve) for seeds in curves.values() for curve in seeds)
     marks = [mark for mark in (5, 10, 15, 20, 30) if mark <= trials]
     yield (
-        "lenet_bn on 5,000 images for 3 epochs, over learning rate (1e-3 to 10), momentum (0 to 0.99) and batch size (64 "
-        "to 512), two workers. Regret against the best figure that any search found: its mean over the seeds (standard "
-        "deviation). The first ten trials of tpe are drawn as those of random are."
+        "lenet_bn on 5,000 images for 3 epochs, over learning rate (1e-3 to 10), momentum (0 to 0.99) and batch size "
+        "(64 to 512), two workers. Regret against the best figure that any search found: its mean over the seeds "
+        "(standard deviation). The first ten trials of tpe are drawn as those of random are."
     )
     lines = [f"| sampler | {' | '.join(f'{mark} trials' for mark in marks)} |", "|---" * (len(marks) + 1) + "|"]
     for name, seeds in curves.items():
