@@ -31,17 +31,12 @@ def task(cfg: DictConfig) -> float:
     Raises:
         SweepsError: the run could not be done; its record tells why.
     """
-    from sweeps.launching.grid import leave_nothing_empty
     from sweeps.launching.progress import current_progress  # torch: seconds that --help must not cost
     from sweeps.run import run
 
     hydra_config = HydraConfig.get()
     folder = RunDir(hydra_config.runtime.output_dir)
-    try:
-        _refuse_what_only_sweeps_have(cfg, hydra_config)
-    except ConfigError:
-        leave_nothing_empty(folder.path, cfg.output)
-        raise
+    _refuse_what_only_sweeps_have(cfg, hydra_config)
     overrides = list(hydra_config.overrides.task)
     try:
         with current_progress() as progress:

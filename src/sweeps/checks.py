@@ -41,6 +41,14 @@ def check(config: Mapping[str, Any]) -> None:
     metric = config["objective"]["metric"]
     _check_measured(config, "objective.metric", metric)
     _check_pruner(config)
+    dataset, batch_size = config["dataset"], config["trainer"]["batch_size"]
+    if config["trainer"]["drop_last"] and dataset["limit"] is not None:
+        images = dataset["limit"] - int(dataset["limit"] * dataset["validation"])
+        if images < batch_size:
+            raise ConfigError(
+                f"trainer.batch_size={batch_size} is refused with trainer.drop_last=true: the {images} images of "
+                f"dataset.limit={dataset['limit']} fill no batch; use trainer.batch_size={images} or less"
+            )
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
         raise ConfigError(
             f"dataset.labels has {len(config['dataset']['labels'])} names for "
@@ -64,6 +72,11 @@ def _check_pruner(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"pruner.first={pruner['first']} is refused: nothing is known before the first report, after "
             f"pruner.report_every={every} epochs; report more often, such as pruner.report_every=0.25"
+        )
+    if abs(pruner["first"] / every - round(pruner["first"] / every)) > 1e-6:
+        raise ConfigError(
+            f"pruner.first={pruner['first']} is refused: nothing is reported then; use a multiple of "
+            f"pruner.report_every={every}"
         )
     if every < 1 and metric not in ("auto", "train_loss", "train_acc"):
         raise ConfigError(

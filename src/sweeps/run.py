@@ -50,9 +50,9 @@ def run(
         ConfigError: the folder holds a run with other settings; it is left as it is.
         Exception: whatever else went wrong, after it was written into the record.
     """
-    previous = previous_record(folder, config)
+    previous, sweep = previous_record(folder, config), folder.path.parent
     is_kept = previous is not None and previous.run_id != run_id(config)
-    if previous is not None and (is_kept or (previous.status.is_finished and not goes_on(previous, config))):
+    if previous is not None and (is_kept or (previous.status.is_finished and not goes_on(previous, config, sweep))):
         if not is_kept and previous.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)
@@ -163,7 +163,7 @@ def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device
 
 def _order_hash(batches: Batches, epochs: int) -> str:
     """A hash of which image comes when: equal ones prove that two runs saw the same batches."""
-    digest = hashlib.sha256(f"{batches.num_images} images, {batches.steps} batches".encode())
+    digest = hashlib.sha256(f"{batches.num_images} images, {batches.steps} batches of {batches.batch_size}".encode())
     for epoch in range(1, epochs + 1):
-        digest.update(batches.order(epoch).cpu().numpy().tobytes())
+        digest.update(batches.order(epoch)[: batches.num_trained].cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

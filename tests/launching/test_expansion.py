@@ -29,6 +29,18 @@ def test_repeats_are_seeds_and_no_cell_knows_the_word():
     assert cells_of("a=1", "repeats=3", repeats=3) == ["seed=0,a=1", "seed=1,a=1", "seed=2,a=1"]
 
 
+@pytest.mark.parametrize("swept", ["repeats=2,3", "pruner=asha,median", "pruner.budget=1,2", "retries=0,1"])
+def test_what_is_of_the_whole_sweep_has_one_value(swept):
+    with pytest.raises(ConfigError, match="is refused with several values"):
+        cells_of("a=1,2", swept)
+
+
+@pytest.mark.parametrize("seed", ["seed=5", "+seed=5", "++seed=5"])
+def test_repeats_beside_a_seed_are_refused_however_it_is_given(seed):
+    with pytest.raises(ConfigError, match="repeats=2 is refused beside seed="):
+        cells_of("a=1", seed, repeats=2)
+
+
 def test_the_first_seed_of_every_cell_comes_before_any_second_one():
     assert cells_of("a=1,2", repeats=2) == ["seed=0,a=1", "seed=0,a=2", "seed=1,a=1", "seed=1,a=2"]
 

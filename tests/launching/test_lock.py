@@ -168,7 +168,7 @@ def test_of_several_at_the_same_moment_exactly_one_wins(tmp_path, dead, before):
 def test_two_sweeps_of_the_same_second_get_two_folders(compose_all, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     configs = [compose_all("trainer.epochs=3").copy() for _ in range(3)]  # the time in their name is one and the same
-    folders = [claim_folder(config) for config in configs]
+    folders = [claim_folder(config)[0] for config in configs]
     assert len({config.sweep for config in configs}) == 3
     assert len(set(folders)) == 3
     assert all(folder.is_dir() for folder in folders)
@@ -178,7 +178,7 @@ def test_two_sweeps_of_the_same_second_get_two_folders(compose_all, tmp_path, mo
 
 def test_a_sweep_with_a_name_goes_on_in_its_folder(compose_all, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folders = {claim_folder(compose_all("sweep=study").copy()) for _ in range(2)}
+    folders = {claim_folder(compose_all("sweep=study").copy())[0] for _ in range(2)}
     assert [str(folder) for folder in folders] == ["multirun/study"]
 
 

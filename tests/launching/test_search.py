@@ -38,7 +38,7 @@ def test_a_search_runs_its_trials_and_a_larger_total_goes_on(sweeps, study):
     done = sweeps(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=3")
     assert done.code == 0, done.text
     assert "study: 3 trials, 0 finished before, 3 to do" in done.text
-    assert "best of 3 trials: number " in done.text
+    assert "best of 3 trials: optim.lr=" in done.text
     first = {run.path.name: run.record.read_text() for run in find_runs(study)}
     assert len(first) == 3
     assert states_in(study) == ["COMPLETE"] * 3

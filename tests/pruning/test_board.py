@@ -30,7 +30,16 @@ def test_a_run_that_repeats_itself_counts_once(tmp_path):
     assert board.read("train_loss") == {"A": {"a": {1.0: 0.6}}}
 
 
-@pytest.mark.parametrize("torn", ['{"run": "b", "at": 1.0, "met', "\x00\x00\x00", "[1, 2]", '{"run": "b"}'])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        '{"run": "b", "at": 1.0, "met',
+        "\x00\x00\x00",
+        "[1, 2]",
+        '{"run": "b"}',
+        '{"cell": "b", "run": "b", "at": 1' + "0" * 400 + ', "metric": "train_loss", "value": 1.0}\n',
+    ],
+)
 def test_what_a_killed_process_left_costs_no_other_report(tmp_path, torn):
     write(tmp_path, "a", 1)
     with (tmp_path / BOARD_NAME).open("a") as file:
@@ -44,6 +53,22 @@ def test_a_figure_that_is_no_number_is_not_written(tmp_path):
         Board(tmp_path).add(Report("A", "a", 1.0, "train_loss", float("nan")))
     (tmp_path / BOARD_NAME).write_text(json.dumps(Report("A", "a", 1.0, "train_loss", 1e999)._asdict()))
     assert Board(tmp_path).read("train_loss") == {}
+
+
+def test_what_is_appended_meanwhile_is_found_and_half_a_line_waits_for_its_end(tmp_path):
+    board = Board(tmp_path)
+    write(tmp_path, "a", 1)
+    assert board.read("train_loss") == {"A": {"a": {1.0: 0.1}}}
+    whole = json.dumps(Report("B", "b", 1.0, "train_loss", 0.5)._asdict())
+    with (tmp_path / BOARD_NAME).open("a") as file:
+        file.write(whole[:20])
+    assert "B" not in board.read("train_loss")
+    with (tmp_path / BOARD_NAME).open("a") as file:
+        file.write(whole[20:] + "\n")
+    assert board.read("train_loss") == {"A": {"a": {1.0: 0.1}}, "B": {"b": {1.0: 0.5}}}
+    (tmp_path / BOARD_NAME).unlink()
+    write(tmp_path, "c", 1)
+    assert list(board.read("train_loss")) == ["C"], "another file"
 
 
 def test_several_processes_write_at_once(tmp_path):

@@ -44,11 +44,19 @@ def test_asha_says_where_a_run_stood():
 
 
 def test_asha_compares_at_the_rung_and_not_later():
-    own = {1.0: 0.5, 2.0: 0.9}
+    own = {1.0: 0.5}
     others = {"b": [{1.0: 0.6, 2.0: 0.95, 3.0: 0.99}], "c": [{1.0: 0.4}]}
     assert judge(Rule("asha", 10), own, others) is not None
     assert judge(Rule("asha", 10), {1.0: 0.7, 2.0: 0.1}, others) is None, "it was the best at the rung"
     assert judge(Rule("asha", 10, first=2), {1.0: 0.1}, others) is None, "before the first rung"
+
+
+def test_a_rung_is_judged_once_as_a_run_comes_to_it():
+    rivals = flat(0.9, 0.8, 0.1)
+    assert judge(Rule("asha", 9), {1.0: 0.5}, rivals) is not None
+    assert judge(Rule("asha", 9), {1.0: 0.5, 2.0: 0.5}, rivals) is None, "it went on, and is judged at 3 epochs next"
+    assert judge(Rule("asha", 9), {1.0: 0.5, 2.0: 0.5, 3.0: 0.5}, flat(0.9, 0.8, until=3.0)) is not None
+    assert judge(Rule("asha", 9, first=1), {2.0: 0.5}, flat(0.9, 0.8, until=2.0)) is not None, "reports are rarer"
 
 
 def test_nobody_is_stopped_at_the_end():

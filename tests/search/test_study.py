@@ -108,21 +108,45 @@ def test_what_went_wrong_is_told_and_the_search_goes_on(tmp_path):
     states = [trial.state.name for trial in search._study.trials]
     assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "PRUNED"]
     assert search._study.trials[5].intermediate_values == {3: 0.4}
-    assert search.best()[0][0] == 0
+    assert [values for _, values in search.best()] == [[0.5]]
 
 
 def test_several_objectives_have_a_front(tmp_path):
     search = opened(tmp_path, objectives=["objective", "seconds"], n_trials=3)
     for value, seconds in ((0.9, 10.0), (0.8, 5.0), (0.7, 20.0)):
         search.tell(search.ask().number, record(value, seconds=seconds))
-    assert sorted(number for number, _, _ in search.best()) == [0, 1]
+    assert sorted(values for _, values in search.best()) == [[0.8, 5.0], [0.9, 10.0]]
 
 
 def test_a_loss_is_searched_downwards(tmp_path):
     search = opened(tmp_path, direction="min", n_trials=2)
     for value in (0.9, 0.1):
         search.tell(search.ask().number, record(value))
-    assert search.best()[0][0] == 1
+    assert [values for _, values in search.best()] == [[0.1]]
+
+
+@pytest.mark.parametrize("sampler", ["gp", "cmaes"])
+def test_samplers_that_look_at_complete_trials_alone_keep_away_from_what_diverges(tmp_path, sampler):
+    """Everything above 0.5 diverges, and more is better: whoever forgets that stays at the upper end."""
+    pytest.importorskip("cmaes")
+    search = opened(tmp_path, "optim.lr=interval(0,1)", sampler=sampler, n_trials=30)
+    diverged = []
+    while (asked := search.ask()) is not None:
+        rate = float(asked.drawn[0].partition("=")[2])
+        diverged.append(rate > 0.5)
+        search.tell(asked.number, record(None, Status.DIVERGED) if rate > 0.5 else record(rate))
+    assert sum(diverged[15:]) <= 10
+    assert len(search.best()) == 1
+    assert search.best()[0][1][0] <= 0.5
+    assert search.finished == 30
+
+
+def test_a_search_that_was_refused_before_its_first_trial_keeps_nobody_out(tmp_path):
+    opened(tmp_path, "optim.lr=interval(0,1)")
+    search = opened(tmp_path, "optim.lr=interval(0.1,1)", direction="min")
+    search.tell(search.ask().number, record(0.5))
+    with pytest.raises(ConfigError, match="holds a search of another space"):
+        opened(tmp_path, "optim.lr=interval(0,1)")
 
 
 def test_a_grid_ends_when_every_cell_was_drawn_once(tmp_path):

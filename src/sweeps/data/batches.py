@@ -54,7 +54,7 @@ class Batches:
                 f"is more than the {self.num_images} images; use trainer.batch_size={self.num_images} or less"
             )
         self._images = images
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._size = size
         self._channels = channels
         self._seed = seed
@@ -62,7 +62,7 @@ class Batches:
 
     def __len__(self) -> int:
         """How many batches `in_order` yields."""
-        return -(-self.num_images // self._batch_size)
+        return -(-self.num_images // self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
         """The permutation of the images in this epoch: int64 [num_images] on the images' device."""
@@ -71,15 +71,15 @@ class Batches:
 
     def shuffled(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """`steps` batches: the first `num_trained` images of the epoch's order, augmented."""
-        order = torch.split(self.order(epoch)[: self.num_trained], self._batch_size)
+        order = torch.split(self.order(epoch)[: self.num_trained], self.batch_size)
         for positions, draw in zip(order, self._draws(epoch), strict=True):
             images = self._images.images.index_select(0, positions)
             yield self._prepare(images, draw), self._images.labels.index_select(0, positions)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Every image once, in the set's own order, as it is."""
-        images = torch.split(self._images.images, self._batch_size)
-        labels = torch.split(self._images.labels, self._batch_size)
+        images = torch.split(self._images.images, self.batch_size)
+        labels = torch.split(self._images.labels, self.batch_size)
         for image_batch, label_batch in zip(images, labels, strict=True):
             yield self._prepare(image_batch, None), label_batch
 
@@ -89,7 +89,7 @@ class Batches:
             return (None,) * self.steps
         generator = _generator(self._seed, epoch, "augment")
         draws = torch.rand(self.num_images, self._augment.num_draws, generator=generator)
-        return torch.split(draws[: self.num_trained].to(self._images.images.device), self._batch_size)
+        return torch.split(draws[: self.num_trained].to(self._images.images.device), self.batch_size)
 
     def _prepare(self, images: Tensor, draws: Tensor | None) -> Tensor:
         batch = resize_exact(images, self._size).float().div_(255)

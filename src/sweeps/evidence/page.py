@@ -110,19 +110,21 @@ def _kills(one: Mapping[str, Any]) -> Iterator[str]:
 
 def _busy(one: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{one['trials']} trials of 1 or 10 epochs on two workers: at work {one['share']:.1%} of the time until the "
+        f"{one['trials']} trials of 4 or 40 epochs on two workers: at work {one['share']:.1%} of the time until the "
         "last trial begins."
     )
 
 
 def _statistics(one: Mapping[str, Any]) -> Iterator[str]:
     covered = ", ".join(f"n = {n}: {share:.1%}" for n, share in one["coverage"].items())
+    plain = ", ".join(f"n = {n}: {share:.1%}" for n, share in one["plain_coverage"].items())
     alarms = ", ".join(f"n = {n}: {share:.1%}" for n, share in one["false_alarms"].items())
     table = one["table_alarms"]
     yield f"{one['tables']:,} simulated tables each, normal values."
     yield "\n".join(
         [
             f"* 95 % intervals that hold the true mean: {covered}.",
+            f"* Plain bootstrap percentiles would: {plain}.",
             f"* Paired tests of two equal cells with p below 0.05: {alarms}.",
             f"* Tables of {table['cells']} equal cells over {table['n']} seeds in which any is called worse than the "
             f"best (Holm over all pairs): {table['share']:.1%}.",

@@ -59,7 +59,7 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
             values.setdefault(cell, []).append(run.read().objective.value or 0.0)
         reports = Board(output / f"grid-{seed}").read("train_loss")
         quarters = {
-            cell: {at: -loss for at, loss in reports[cell_id(config)][run_id(config)].items()}
+            cell: {at: -loss for at, loss in reports.get(cell_id(config), {}).get(run_id(config), {}).items()}
             for cell, run in cells.items()
             for config in (run.read().config,)
         }
@@ -152,7 +152,8 @@ def trial_states(folder: Path) -> list[str]:
 
 def busy(output: Path) -> dict[str, Any]:
     """How busy two workers are with trials of which some take ten times as long."""
-    lengths = ("trainer.epochs=1,10", "optim.lr=tag(log, interval(1e-2, 1))", "hydra.sweeper.sampler=random")
+    # records tell whole seconds, which must be few among those of a run
+    lengths = ("trainer.epochs=4,40", "optim.lr=tag(log, interval(1e-2, 1))", "hydra.sweeper.sampler=random")
     sweep(output, "busy", "hydra/sweeper=search", *BASE, "hydra.sweeper.n_trials=20", *lengths)
     spans = [
         (datetime.fromisoformat(one.started).timestamp(), datetime.fromisoformat(one.ended).timestamp())

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
+from sweeps.launching.composition import HOW_IT_IS_DONE
 
 OF_THE_SWEEP = ("repeats", "zip", "exclude")  # keys that make cells; no cell has them
 
@@ -24,12 +25,18 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
     lists = values_by_key(overrides)
     if OmegaConf.get_type(config) is not SweepsConfig:  # the sweeper serves other applications, whose keys are theirs
         return _crosswise(list(lists.values()))
+    for key, values in lists.items():
+        if len(values) > 1 and HOW_IT_IS_DONE.match(f"{key}="):
+            raise ConfigError(
+                f"{key} is refused with several values ({', '.join(values)}): it is of the whole sweep and makes no "
+                "other run; give one value, or another sweep=NAME for each"
+            )
     for key in OF_THE_SWEEP:
         lists.pop(key, None)
     repeats, zips, excluded = (OmegaConf.select(config, key) for key in OF_THE_SWEEP)
     if repeats is not None:
         # the first seed of every cell comes before any second one: what is stopped early has seen them all
-        lists = {"seed": seeds_of(repeats, "seed" in lists), **lists}
+        lists = {"seed": seeds_of(repeats, any(key.lstrip("+") == "seed" for key in lists)), **lists}
     cells = _crosswise(_zipped(lists, _plain(zips)))
     return _without(cells, _plain(excluded))
 
@@ -106,9 +113,9 @@ def _without(cells: list[list[str]], excluded: Sequence[Any]) -> list[list[str]]
         wanted = _rule(rule)
         fitting = [cell for cell in cells if _fits(cell, wanted)]
         if not fitting:
-            raise ConfigError(
-                f"exclude: {_shown(wanted)} fits no cell; name values as they are swept, such as {','.join(cells[0])}"
-            )
+            common = set(cells[0]).intersection(*cells[1:]) if len(cells) > 1 else set()
+            swept = ",".join(part for part in cells[0] if part not in common)
+            raise ConfigError(f"exclude: {_shown(wanted)} fits no cell; name values as they are swept, such as {swept}")
         kept = [cell for cell in kept if not any(cell is other for other in fitting)]
     if not kept:
         raise ConfigError(f"exclude leaves nothing of {len(cells)} cells; exclude less")

@@ -1,6 +1,7 @@
 """From the swept values of a command line to runs."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
     cells = expand(overrides, sweeper.config)
     batches = list(sweeper.split_overrides_to_chunks(cells, sweeper.max_batch_size))
-    folder, plan = claim_folder(sweeper.config), bool(OmegaConf.select(sweeper.config, "plan", default=False))
+    plan = bool(OmegaConf.select(sweeper.config, "plan", default=False))
+    folder, made = claim_folder(sweeper.config)
     results: list[list[JobReturn]] = []
     console = Console()
     try:
@@ -48,7 +50,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
                 rounds = [None] if plan else rounds_of(sweeper.config)
                 for number, budget in enumerate(rounds, start=1):
                     if len(rounds) > 1:
-                        how_far = "to their end" if budget is None else f"to {budget:g} epochs"
+                        limit = sweeper.config.pruner.budget if budget is None else budget
+                        how_far = "to their end" if limit is None else f"to {limit:g} epochs"
                         console.print(f"round {number} of {len(rounds)}: {how_far}", highlight=False)
                     results = []  # a round does what is left of the one before
                     for batch in batches:
@@ -59,7 +62,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
                 if not plan and any(find_runs(folder)):
                     print_summary(console, folder)
     finally:
-        leave_nothing_empty(folder, OmegaConf.select(sweeper.config, "output", default=folder))
+        leave_nothing_empty(made)
     jobs = [job for batch in results for job in batch]
     errors = [job._return_value for job in jobs if job.status != JobStatus.COMPLETED]
     left = sum(isinstance(error, NotDone) for error in errors)
@@ -83,12 +86,17 @@ def rounds_of(config: DictConfig) -> list[float | None]:
     return [*below, None]  # the last one has the budget that was typed
 
 
-def claim_folder(config: DictConfig) -> Path:
-    """Make the sweep's folder. One named by the time is new: two sweeps of the same second get two folders."""
+def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
+    """Make the sweep's folder; returns it, and what had to be made for it, itself first.
+
+    One named by the time is new: two sweeps of the same second get two folders.
+    """
     folder = Path(config.hydra.sweep.dir)
+    absent = [place for place in folder.absolute().parents if not place.exists()]
     if not OmegaConf.is_interpolation(config, "sweep"):
+        made = [] if folder.exists() else [folder.absolute()]
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return folder, made + absent
     folder.parent.mkdir(parents=True, exist_ok=True)
     name, number = str(config.sweep), 1
     while True:
@@ -99,18 +107,13 @@ def claim_folder(config: DictConfig) -> Path:
             config.sweep = f"{name}-{number}"
             folder = Path(config.hydra.sweep.dir)
         else:
-            return folder
+            return folder, [folder.absolute(), *absent]
 
 
-def leave_nothing_empty(folder: Path, output: str | Path) -> None:
-    """A sweep that was only planned, or refused, leaves no folder at or below `output`."""
-    folder, last = Path(folder).absolute(), Path(output).absolute()
-    if last not in (folder, *folder.parents):  # where somebody else chose the folder, its parents are theirs
-        last = folder
+def leave_nothing_empty(made: Sequence[Path]) -> None:
+    """A sweep that was only planned, or refused, leaves none of the folders that were `made` for it."""
     with contextlib.suppress(OSError):  # something else lies there
-        if [entry.name for entry in folder.iterdir()] == ["multirun.yaml"]:
-            (folder / "multirun.yaml").unlink()
-        for place in (folder, *folder.parents):
+        if made and [entry.name for entry in made[0].iterdir()] == ["multirun.yaml"]:
+            (made[0] / "multirun.yaml").unlink()
+        for place in made:
             place.rmdir()
-            if place == last:
-                break

@@ -52,7 +52,7 @@ class Inspector:
         record = previous or new_record(config, name=name, overrides=overrides)
         record.parameters = profile.parameters
         kept = record.run_id != run_id(config)  # on_mismatch=keep: the folder holds another run, which stays
-        finished = kept or (record.status.is_finished and not goes_on(record, config))
+        finished = kept or (record.status.is_finished and not goes_on(record, config, folder.path.parent))
         declare = not kept and (previous is None or record.composition != composition)
         record.composition = composition
         return Report(

@@ -144,7 +144,8 @@ def verdict(record: RunRecord) -> str:
     objective = record.objective
     figure = "" if objective.value is None else f", {objective.metric} {objective.value:.4f}"
     reason = f": {record.error.text}" if record.error is not None else ""
-    return f"{record.status}{figure} after {record.epochs} epochs, {record.seconds:.1f} s{reason}"
+    come = record.epochs if record.stopped_at is None else record.stopped_at
+    return f"{record.status}{figure} after {come:g} epochs, {record.seconds:.1f} s{reason}"
 
 
 def figures_of(row: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What a run reports while it trains, and whether it is told to stop. Never imports torch."""
 
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,13 +67,13 @@ class BoardReporter(Reporter):
         self._part: float | None = None  # the figure of the last part, which tells more than the epoch's average
 
     def resume(self, come: float) -> Failure | None:
-        """Under halving a run is judged here, now that the others have come as far; elsewhere it was as it came.
+        """Under halving a run is judged here, once its budget goes beyond the rung: the others have come as far then.
 
-        What the board knows beyond that is of an earlier try, whose checkpoint is gone.
+        What the board knows beyond `come` is of an earlier try, whose checkpoint is gone.
         """
         own = self._board.read(self._metric).get(self._cell, {}).get(self._run, {})
         self.reached = max((at for at in own if at <= come + 1e-6), default=0.0)
-        return self._verdict(waits=True) or self._at_budget(self.reached)
+        return self._at_budget(self.reached) or self._verdict(waits=True)
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
         """Report `pruner.report_every` of an epoch's batches; the host waits for the device once a part."""
@@ -80,7 +81,7 @@ class BoardReporter(Reporter):
             return None
         if done == 1:
             self._before = (0, 0.0)
-        part = self._every if self._every < 1 else _LAST_PART
+        part = 1 / round(1 / self._every) if self._every < 1 else _LAST_PART
         if math.floor(done / total / part + 1e-9) == math.floor((done - 1) / total / part + 1e-9):
             return None
         means = totals.read()
@@ -125,6 +126,8 @@ class BoardReporter(Reporter):
     def _at_budget(self, at: float) -> Failure | None:
         if self._budget is None or not self._budget <= at + 1e-6 < self._rule.epochs:
             return None
+        if self._rule.name == "halving":
+            return Failure(PAUSED, f"halving: waits at {self._budget:g} epochs for the others to come as far")
         return Failure(PAUSED, f"paused at pruner.budget={self._budget:g} epochs; a larger one goes on from here")
 
 
@@ -134,7 +137,7 @@ def reporter_of(config: Mapping[str, Any], sweep: Path) -> Reporter:
     if pruner["name"] == "none" and pruner["budget"] is None:
         return Reporter()
     return BoardReporter(
-        Board(sweep),
+        _board_of(sweep),
         cell_id(config),
         run_id(config),
         rule_of(config),
@@ -142,6 +145,12 @@ def reporter_of(config: Mapping[str, Any], sweep: Path) -> Reporter:
         every=pruner["report_every"],
         budget=pruner["budget"],
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _board_of(sweep: Path) -> Board:
+    """One board for all runs of a process, which has read most of it before."""
+    return Board(sweep)
 
 
 def rule_of(config: Mapping[str, Any]) -> Rule:
@@ -163,12 +172,19 @@ def pruning_metric(config: Mapping[str, Any]) -> str:
     return "val_bn_acc" if config["trainer"]["bn_reestimate"] else "val_acc"
 
 
-def goes_on(record: RunRecord, config: Mapping[str, Any]) -> bool:
-    """Whether a run that was stopped early is to be taken up again with what `config` now says."""
+def goes_on(record: RunRecord, config: Mapping[str, Any], sweep: Path) -> bool:
+    """Whether a run that was stopped early is to be taken up again with what `config` now says.
+
+    Under halving also one that was told to stop, if its cell is among the best now: seeds may have come since.
+    """
     if record.status is not Status.PRUNED:
         return False
     pruner = config["pruner"]
     come = record.epochs if record.stopped_at is None else record.stopped_at
     more = pruner["budget"] is None or come < pruner["budget"] - 1e-6
     paused = record.error is not None and record.error.kind == PAUSED
-    return more and (paused or bool(pruner["extend"]) or pruner["name"] == "none")
+    if not more:
+        return False
+    if paused or pruner["extend"] or pruner["name"] == "none":
+        return True
+    return pruner["name"] == "halving" and reporter_of(config, sweep).resume(come) is None

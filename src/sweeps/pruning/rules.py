@@ -46,11 +46,11 @@ def judge(
     if rule.name == "patience":
         return _patience(rule, own)
     if rule.name in ("asha", "halving"):
-        return _halved(rule, rule.first, max(own), [own, *siblings], list(rivals.values()))
+        return _halved(rule, rule.first, own, siblings, list(rivals.values()))
     if rule.name == "hyperband":
         first = bracket(rule, cell)
         same = [runs for name, runs in rivals.items() if bracket(rule, name) == first]
-        return _halved(rule, first, max(own), [own, *siblings], same)
+        return _halved(rule, first, own, siblings, same)
     return None
 
 
@@ -86,14 +86,16 @@ def bracket(rule: Rule, cell: str) -> float:
 
 
 def _halved(
-    rule: Rule, first: float, now: float, own: Sequence[Gains], rivals: Sequence[Sequence[Gains]]
+    rule: Rule, first: float, own: Gains, siblings: Sequence[Gains], rivals: Sequence[Sequence[Gains]]
 ) -> str | None:
-    """One cell in `factor` of those that have come to the rung goes on; the first to come always does."""
-    reached = [at for at in rungs(first, rule.factor, rule.epochs) if at <= now + _SLACK]
-    if not reached:
+    """One cell in `factor` of those that have come to the rung goes on; the first to come always does.
+
+    A run is judged as it comes to a rung, and not again before the next one.
+    """
+    rung = max((at for at in rungs(first, rule.factor, rule.epochs) if at <= max(own) + _SLACK), default=None)
+    if rung is None or any(rung - _SLACK <= at < max(own) for at in own):
         return None
-    rung = reached[-1]
-    gain = _mean(_at_rung(gains, rung) for gains in own)
+    gain = _mean(_at_rung(gains, rung) for gains in (own, *siblings))
     theirs = [value for runs in rivals if (value := _mean(_at_rung(gains, rung) for gains in runs)) is not None]
     if gain is None:
         return None

@@ -55,10 +55,13 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.options.get("params") or {}).items()]
     space = space_of(parser.parse_overrides(swept + arguments), sweeper.options.get("when"))
+    for key in space.axes:
+        if HOW_IT_IS_DONE.match(f"{key}="):
+            raise ConfigError(f"{key} is refused as an axis of a search: it is of the whole search, give it one value")
     kept = Space(tuple(one for one in space.fixed if not HOW_IT_IS_DONE.match(one)), space.axes, space.when)
     how = [one for one in space.fixed if HOW_IT_IS_DONE.match(one)]
     options = {key: sweeper.options[key] for key in ("sampler", "seed", "n_trials")}
-    folder, console = claim_folder(config), Console()
+    (folder, made), console = claim_folder(config), Console()
     try:
         with owned(folder):
             objectives = list(sweeper.options["objectives"])
@@ -78,13 +81,18 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
                     print_summary(console, folder)
             best = search.best()
     finally:
-        leave_nothing_empty(folder, config.output)
-    for number, drawn, values in best:
-        names = [objective_of(config)[0] if name == "objective" else name for name in objectives]
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
+        leave_nothing_empty(made)
+    names = [objective_of(config)[0] if name == "objective" else name for name in objectives]
+    if len(names) > 1 and best:
         console.print(
-            f"best of {search.finished} trials: number {number}, {', '.join(drawn)}: {figures}", highlight=False
+            f"of {search.finished} trials no other beats these in all of {', '.join(names)} (less is better in all but "
+            "the first):",
+            highlight=False,
         )
+    for drawn, values in best:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
+        what = f"best of {search.finished} trials:" if len(names) == 1 else " "
+        console.print(f"{what} {', '.join(drawn)}: {figures}", highlight=False)
     if not best:
         raise RunFailed(
             f"none of {search.finished} trials came to a result; the run.json of each, in {folder}, tells why"

@@ -20,12 +20,13 @@ from sweeps.search.space import Axis, Space, differences
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.study import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 JOURNAL_NAME = "study.journal"
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid")
 OBJECTIVES = ("objective", "seconds", "parameters", "peak_memory")  # all but the first: less is better
 _STUDY = "search"
+_STOPPED = "stopped"  # of a trial: its run did not come to its end, its values are made up
 
 
 class Asked(NamedTuple):
@@ -79,16 +80,18 @@ class Search:
         if objectives[0] != "objective":
             directions[0] = "minimize"
         described = space.describe() | {"objectives": ", ".join(objectives)}
-        names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
         study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
+        if study.user_attrs.get("space", described) != described and not study.get_trials(deepcopy=False):
+            optuna.delete_study(storage=storage, study_name=_STUDY)  # it was refused before its first trial
+            study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
         known = study.user_attrs.get("space")
-        if _STUDY in names and known is not None and known != described:
+        if known is None:
+            study.set_user_attr("space", described)
+        elif known != described:
             raise ConfigError(
                 f"{path} holds a search of another space ({differences(known, described)}) and was left as it is; "
                 "name another sweep=NAME, or repeat the command as it was"
             )
-        if known is None:
-            study.set_user_attr("space", described)
         search = cls(study, space, sampler=sampler, seed=seed, n_trials=n_trials, objectives=objectives)
         existing = len(study.get_trials(deepcopy=False))
         if n_trials < existing:
@@ -126,7 +129,10 @@ class Search:
         return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
 
     def tell(self, number: int, record: RunRecord | None) -> None:
-        """How a trial ended. A run that diverged or was pruned counts as worse than any that came to its end."""
+        """How a trial ended. A run that diverged or was pruned counts as worse than any that came to its end.
+
+        gp and cmaes look at complete trials alone: to them such a run is one that ended as the worst so far.
+        """
         optuna = _optuna()
         states = optuna.trial.TrialState
         trial = self._open.pop(number)
@@ -136,21 +142,44 @@ class Search:
         elif record.status is Status.COMPLETED:
             outcome = {"values": values}
         else:
-            value = record.objective.value
+            value, worst = record.objective.value, self._worst()
             if value is not None and len(self._objectives) == 1 and record.epochs:
                 trial.report(value, step=record.epochs)
             outcome = {"state": states.PRUNED}
+            if self._sampler in ("gp", "cmaes") and worst is not None:
+                trial.set_user_attr(_STOPPED, record.status.value)
+                outcome = {"values": worst}
         if record is not None:
             trial.set_user_attr("run", record.name)
         with contextlib.suppress(RuntimeError):  # a finished grid asks optuna's own loop, which is not there, to stop
             self._study.tell(trial, **outcome)
 
-    def best(self) -> list[tuple[int, list[str], list[float]]]:
-        """(number, what was drawn, values) of the best trial, or of all that no other beats in every objective."""
-        if not any(trial.state.name == "COMPLETE" for trial in self._study.get_trials(deepcopy=False)):
+    def best(self) -> list[tuple[list[str], list[float]]]:
+        """(what was drawn, values) of the best trial, or of all that no other beats in every objective."""
+        done = self._complete()
+        if not done:
             return []
-        found = self._study.best_trials if len(self._objectives) > 1 else [self._study.best_trial]
-        return [(trial.number, self._drawn(trial.params), list(trial.values or [])) for trial in found]
+        if len(self._objectives) == 1:
+            found = [max(done, key=lambda trial: self._gains(trial)[0])]
+        else:
+            found = [trial for trial in self._study.best_trials if _STOPPED not in trial.user_attrs]
+        return [(self._drawn(trial.params), list(trial.values)) for trial in found]
+
+    def _complete(self) -> list["FrozenTrial"]:
+        """The trials whose runs came to their end."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state.name == "COMPLETE" and _STOPPED not in trial.user_attrs]
+
+    def _gains(self, trial: "FrozenTrial") -> list[float]:
+        signs = [1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in self._study.directions]
+        return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+
+    def _worst(self) -> list[float] | None:
+        """The worst value of every objective so far."""
+        done = self._complete()
+        if not done:
+            return None
+        return [min(done, key=lambda trial: self._gains(trial)[at]).values[at] for at in range(len(self._objectives))]
 
     def _drawn(self, params: Mapping[str, Any]) -> list[str]:
         return self._space.draw(lambda name, axis: params[name])
