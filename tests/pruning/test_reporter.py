@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweeps.pruning import Board, Rule
+from sweeps.identity import cell_id, run_id
+from sweeps.pruning import Board, Report, Rule, goes_on
 from sweeps.pruning.reporter import BoardReporter
+from sweeps.records import Failure, Objective, RunRecord, Status
 
 
 class Totals:
@@ -54,3 +56,39 @@ def test_few_batches_have_short_last_parts(tmp_path, batches, expected):
         reporter.batch(1, done, batches, totals)
     reporter.epoch({"epoch": 1, "train_loss": 9.0})
     assert board.read("train_loss")["cell"]["run"] == {1.0: expected}
+
+
+def reporter(board, run, budget):
+    rule = Rule("halving", 9)
+    return BoardReporter(board, run.upper(), run, rule, metric="train_loss", every=1.0, budget=budget)
+
+
+def test_halving_judges_nobody_before_the_others_have_come(tmp_path):
+    """A run that was killed at the end of its round comes back while most others have not begun."""
+    board = Board(tmp_path)
+    board.add(Report("A", "a", 1.0, "train_loss", 0.1))
+    board.add(Report("B", "b", 1.0, "train_loss", 0.2))
+    assert reporter(board, "b", 1.0).resume(1.0).kind == "paused"
+    for run, loss in zip("cdef", (0.3, 0.4, 0.5, 0.6), strict=True):
+        board.add(Report(run.upper(), run, 1.0, "train_loss", loss))
+    assert reporter(board, "b", 3.0).resume(1.0) is None, "the second of six, of which two go on"
+    assert reporter(board, "c", 3.0).resume(1.0).kind == "pruned"
+
+
+def test_a_pruned_run_goes_on_under_halving_when_later_seeds_lift_its_cell(tmp_path, compose):
+    configs = {
+        (lr, seed): compose("dataset=fashion_mnist_mini", "pruner=halving", "trainer.epochs=4", f"optim.lr={lr}",
+                            f"seed={seed}")
+        for lr in (0.1, 0.2, 0.3) for seed in (0, 1)
+    }  # fmt: skip
+    board = Board(tmp_path)
+    losses = {(0.1, 0): 0.5, (0.2, 0): 0.4, (0.3, 0): 0.9}
+    for cell, loss in losses.items():
+        board.add(Report(cell_id(configs[cell]), run_id(configs[cell]), 1.0, "train_loss", loss))
+    stopped = RunRecord("id", "run", "s", Status.PRUNED, Objective("test_acc", "max", "last", "test", 0.5))
+    stopped.epochs, stopped.error = 1, Failure("pruned", "")
+    assert not goes_on(stopped, configs[0.1, 0], tmp_path)
+    for cell, loss in {(0.1, 1): 0.1, (0.2, 1): 0.8}.items():
+        board.add(Report(cell_id(configs[cell]), run_id(configs[cell]), 1.0, "train_loss", loss))
+    assert goes_on(stopped, configs[0.1, 0], tmp_path)
+    assert not goes_on(stopped, configs[0.3, 0], tmp_path)
