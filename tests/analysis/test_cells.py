@@ -12,6 +12,7 @@ from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import Cell, cells_of, judged
 from sweeps.analysis.compare import compare
 from sweeps.analysis.rows import Criterion
+from sweeps.analysis.selection import chosen_figure
 from sweeps.analysis.tables import cells_table, summary
 from sweeps.errors import ConfigError
 from sweeps.records import Failure, Status
@@ -124,6 +125,14 @@ def test_what_was_chosen_on_held_out_images_is_tested_once(run_in, study, made_u
     ]
     assert sum("0.8" in note for note in ranking.notes) == 1, "the best run's own test figure, and no other"
     assert any("not on the test set" in note for note in ranking.notes)
+
+
+def test_the_test_figure_of_the_chosen_cell_is_over_whole_runs_alone(run_in, study, made_up):
+    for seed, status in enumerate((Status.COMPLETED, Status.COMPLETED, Status.PRUNED)):
+        rows = [made_up.epoch_row(1, 0.7, "val", test_acc=0.1 if status is Status.PRUNED else 0.6)]
+        run_in(seed=seed, rows=rows, status=status, objective=("val_acc", "max", "last", "val"))
+    (note,) = chosen_figure(judged(cells_of(rows_of(study))))
+    assert "an accuracy of 0.6000 ± 0.0000 (std, n = 2)" in note
 
 
 def answers(run, predicted, labels):

@@ -56,10 +56,11 @@ def test_an_interval_stands_where_runs_differ_in_their_seeds_alone(run_in, study
     assert "95 % interval" not in [head.text for head in sheet_of(study, "model").heads]
 
 
-def test_a_pruned_run_counts_with_its_figure(run_in, study):
-    run_in(accuracies=(0.5,), status=Status.PRUNED)
+def test_a_pruned_run_stands_apart_for_its_figure_is_of_a_shorter_training(run_in, study):
+    run_in(seed=0, accuracies=(0.5,))
+    run_in(seed=1, accuracies=(0.1,), status=Status.PRUNED)
     (group,) = grouped(study, "model")
-    assert (group.n, group.apart.total()) == (1, 0)
+    assert (group.n, group.mean, group.apart) == (1, 0.5, {"pruned": 1})
 
 
 def test_a_single_run_is_no_evidence_however_high(run_in, study):

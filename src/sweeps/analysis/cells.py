@@ -129,7 +129,7 @@ def has_collapsed(row: RunRow) -> bool:
 def _cell(criterion: Criterion | None, keys: tuple[str, ...], rows: Sequence[RunRow], label: str) -> Cell:
     by_seed: dict[int, float] = {}
     for row in rows:
-        if row.status == Status.COMPLETED and row.value is not None:
+        if row.has_full_figure and row.value is not None:
             by_seed.setdefault(row.seed or 0, row.value)
     return Cell(
         label,
@@ -138,7 +138,7 @@ def _cell(criterion: Criterion | None, keys: tuple[str, ...], rows: Sequence[Run
         criterion,
         by_seed,
         collapsed=sum(has_collapsed(row) for row in rows),
-        apart=Counter(row.status for row in rows if row.status != Status.COMPLETED or row.value is None),
+        apart=Counter(row.status for row in rows if not row.has_full_figure),
     )
 
 

@@ -207,7 +207,7 @@ def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
 
 def _by_image(a: Cell, b: Cell) -> Iterator[tuple[int, McNemar]]:
     split = a.criterion.prefix if a.criterion else "test"
-    runs = [{row.seed or 0: row.path for row in cell.rows if row.has_result} for cell in (a, b)]
+    runs = [{row.seed or 0: row.path for row in cell.rows if row.has_full_figure} for cell in (a, b)]
     for seed in sorted(a.by_seed.keys() & b.by_seed.keys()):
         kept = [right_answers(paths[seed], split) for paths in runs]
         if kept[0] is None or kept[1] is None:

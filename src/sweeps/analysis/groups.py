@@ -57,9 +57,9 @@ def _group(
     criterion: Criterion | None, keys: tuple[str, ...], members: Sequence[RunRow], columns: Sequence[Column]
 ) -> Group:
     counts = Counter(row.status for row in members)
-    apart = Counter(row.status for row in members if not row.has_result)
+    apart = Counter(row.status for row in members if not row.has_full_figure)
     raw = tuple(column.get(members[0]) for column in columns)
-    values = [row.value for row in members if row.has_result and row.value is not None]
+    values = [row.value for row in members if row.has_full_figure and row.value is not None]
     if criterion is None or not values:
         return Group(criterion, keys, raw, counts, apart)
     return Group(
