@@ -107,6 +107,8 @@ def test_groups_as_csv_and_json(summarize, sweep):
     _, out, _ = summarize(sweep, "--group-by", "model,lr", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (rows[0]["model"], rows[0]["lr"], rows[0]["n"], rows[0]["std"][:4]) == ("alexnet", "0.01", "3", "0.01")
+    assert 0 < float(rows[0]["low"]) < float(rows[0]["mean"]) < float(rows[0]["high"]) < 1
+    assert (rows[0]["interval"], rows[1]["low"]) == ("Student's t", "")
     _, out, _ = summarize(sweep, "--group-by", "model", "--format", "json", "--sort", "mean")
     content = json.loads(out)
     means = [group["mean"] for group in content["groups"] if group["mean"] is not None]

@@ -1,5 +1,6 @@
 """What the tables look like on a terminal, narrow or wide, and on none."""
 
+import dataclasses
 import io
 
 import pytest
@@ -7,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweeps import analysis
+from sweeps.analysis.tables import cells_table
 from sweeps.records import Failure, Status
 
 
@@ -110,6 +112,38 @@ def test_a_summary_has_all_three_tables(sweep):
     analysis.print_summary(console, sweep)
     for part in ("11 runs", "test_acc by model and learning rate", "cells over their seeds", "3 runs with a problem"):
         assert part in console.file.getvalue()
+
+
+def test_notes_tell_of_what_is_there_and_of_nothing_else(run_in, study):
+    run_in(lr=0.1, accuracies=(0.5, 0.6))
+    run_in(lr=0.2, accuracies=(), status=Status.PRUNED)
+    notes = " ".join(ranking(study).notes)
+    assert "Diverged" not in notes
+    assert "rank after the completed ones. Pruning: 2 of 20 epochs trained." in notes
+    run_in(lr=0.3, status=Status.DIVERGED)
+    assert "Diverged runs are results without a figure" in " ".join(ranking(study).notes)
+
+
+def test_the_epochs_that_pruning_saved_count_parts_of_one(run_in, study):
+    run = run_in(accuracies=(0.5,), status=Status.PRUNED)
+    run.write(dataclasses.replace(run.read(), stopped_at=1.5), durable=False)
+    assert "Pruning: 1.5 of 10 epochs trained." in " ".join(ranking(study).notes)
+
+
+def test_a_sweep_with_figures_so_far_does_not_say_that_there_are_none(run_in, study):
+    run_in(status=Status.INTERRUPTED)
+    assert ranking(study).notes[0] == "Nothing is ranked yet: no run is finished."
+
+
+def test_the_cells_footnote_speaks_of_ties_and_tests_only_where_there_are_any(run_in, study):
+    for seed in (0, 1):
+        run_in(seed=seed, lr=0.1, accuracies=(0.5 + seed / 10,))
+    run_in(seed=0, lr=0.2, accuracies=(0.4,))
+    table = cells_table(analysis.rank(analysis.load([study])))
+    notes = " ".join(table.notes)
+    assert "It is marked *." in notes
+    assert "paired t tests" not in notes
+    assert "tie" not in notes
 
 
 def test_the_public_names():

@@ -110,8 +110,7 @@ def _rates_at_the_edge(rows: Sequence[RunRow]) -> Iterator[str]:
 
 def _means(by_lr: dict[float, list[RunRow]]) -> dict[float, float]:
     values = {
-        lr: [row.value for row in of if row.has_full_figure and row.value is not None]
-        for lr, of in by_lr.items()
+        lr: [row.value for row in of if row.has_full_figure and row.value is not None] for lr, of in by_lr.items()
     }
     return {lr: statistics.fmean(of) for lr, of in values.items() if of}
 

@@ -13,6 +13,11 @@ from sweeps.errors import ConfigError
 # Settings that have a fixed column, under the names that a user may have typed them by.
 _FIXED = frozenset({"model", "resize", "optim.lr", "resize.size", "trainer.batch_size", "trainer.epochs", "seed"})
 _ABSENT = object()
+# Roots of settings that change no figure (see sweeps.identity), and the objective, by which runs are told apart anyway.
+_WITHOUT_EFFECT = frozenset({
+    "sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure", "stop_after",
+    "retries", "timeout", "on_mismatch", "objective",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,19 @@ def columns_of(rows: Sequence[RunRow], all_metrics: bool = False) -> list[Column
         *(_metric_columns(rows) if all_metrics else ()),
         Column("status", "status", lambda row: row.status, _status, right=False),
     ]
+
+
+def telling_columns(rows: Sequence[RunRow]) -> list[Column]:
+    """The columns that tell the settings of runs apart, the seed's and, where they differ, the epochs' included."""
+    columns = [column for column in columns_of(rows) if column.is_setting or column.key == "sweep"]
+    if len({row.epochs_asked for row in rows if row.epochs_asked is not None}) > 1:
+        columns.append(setting_column("trainer.epochs", "epochs"))
+    return columns
+
+
+def has_effect(key: str) -> bool:
+    """Whether a setting can change a figure."""
+    return key.partition(".")[0] not in _WITHOUT_EFFECT
 
 
 def _measured(rows: Sequence[RunRow]) -> Iterator[Column]:

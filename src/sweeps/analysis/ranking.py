@@ -92,7 +92,11 @@ def sentences(rows: Sequence[RunRow], noun: str = "run") -> list[str]:
         "that of the most runs first."
     )
     if not any(row.has_result for row in rows):
-        return ["Nothing is ranked yet: no run has a figure."]
+        return [
+            "Nothing is ranked: no finished run has a figure."
+            if any(row.is_finished for row in rows)
+            else "Nothing is ranked yet: no run is finished."
+        ]
     return [*([mixed] if len(found) > 1 else []), *(chosen_on(criterion, noun) for criterion in found)]
 
 

@@ -10,8 +10,8 @@ from sweeps.analysis import text
 from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
-from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
-from sweeps.analysis.inference import Interval, interval
+from sweeps.analysis.groups import Group, Place, best_group, group_by, matrix_of
+from sweeps.analysis.inference import Interval
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
@@ -47,13 +47,22 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     if any(is_best(row) for row in rows):
         notes[-1] += f" The best is marked {_MARK}."
     notes += best_run_tested(rows)
-    if any(row.is_finished and not row.has_result for row in rows):
+    if any(row.status == Status.DIVERGED for row in rows):
         notes.append("Diverged runs are results without a figure: they rank last among the finished.")
     if any(row.status == Status.PRUNED for row in rows):
-        notes.append("Pruned runs were stopped before their end: they rank after the completed ones.")
+        notes.append(
+            f"Pruned runs were stopped before their end: they rank after the completed ones. {_saved_by_pruning(rows)}"
+        )
     if any(row.is_unfinished for row in rows):
         notes.append("Runs that are not finished have no rank; their figures are those so far.")
     return notes
+
+
+def _saved_by_pruning(rows: Sequence[RunRow]) -> str:
+    ended = [row for row in rows if row.status in (Status.COMPLETED, Status.PRUNED) and row.epochs_asked is not None]
+    trained = sum(row.epochs_done if row.stopped_at is None else row.stopped_at for row in ended)
+    asked = sum(row.epochs_asked or 0 for row in ended)
+    return f"Pruning: {f'{trained:,.1f}'.removesuffix('.0')} of {text.plural(asked, 'epoch')} trained."
 
 
 def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
@@ -70,8 +79,8 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     notes = [chosen_on(matrix.criterion, "cell", "Cells are ranked")]
     if matrix.best:
         notes[0] += f" {'It is' if len(matrix.best) == 1 else 'Equal ones are'} marked {_MARK}."
-    if any(group.is_evidence for group in matrix.cells.values()):
-        notes.append("± is the standard deviation over n seeds; cells without it are single runs.")
+    if has_repeats(list(matrix.cells.values())):
+        notes.append("± is the standard deviation over n seeds; cells without it are single runs, and get no mark.")
     if matrix.also_differ:
         notes.append(
             f"The runs of a cell also differ in {', '.join(matrix.also_differ)}: "
@@ -83,14 +92,14 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes)
 
 
-def _cell(group: Group | None, others: dict[str, int] | None, best: bool) -> str:
+def _cell(cell: Cell | None, others: dict[str, int] | None, best: bool) -> str:
     parts = []
-    if group is not None:
-        parts.append(f"{_MARK if best else ''}{text.fraction(group.mean)}")
-        if group.std is not None:
-            parts.append(f"±{group.std:.4f} n={group.n}")
+    if cell is not None:
+        parts.append(f"{_MARK if best else ''}{text.fraction(cell.mean)}")
+        if cell.std is not None:
+            parts.append(f"±{cell.std:.4f} n={cell.n}")
     for status, count in (others or {}).items():
-        parts.append(f"+{count} {status}" if group else status if count == 1 else f"{count} {status}")
+        parts.append(f"+{count} {status}" if cell else status if count == 1 else f"{count} {status}")
     return "\n".join(parts) or text.BLANK
 
 
@@ -102,13 +111,14 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
     groups = group_by(rows, keys) if groups is None else groups
     found = criteria(rows)
     mixed = len(found) > 1
-    best = [best_group(group_by(rows, keys), criterion) for criterion in found]
+    best = [best_group(groups, criterion) for criterion in found]
     heads = [
         *(Head(column.header, column.right) for column in keys),
         *([Head("ranked by", right=False)] if mixed else []),
     ]
-    within = [column.key for column in differing_within(rows, keys, columns_of(rows))]
-    intervals = [interval(group.results) for group in groups] if within == ["seed"] else []
+    intervals = [group.interval for group in groups]
+    if not any(intervals):
+        intervals = []
     heads += [Head("n"), Head("mean"), Head("std", right=False)]
     heads += [*([Head("95 % interval")] if intervals else []), Head("best"), Head("apart from the mean", right=False)]
     lines = []
@@ -134,7 +144,7 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
         f"{text.plural(len(groups), 'group')} of {tally(rows)}",
         heads,
         lines,
-        _group_notes(rows, groups, within, intervals),
+        _group_notes(rows, groups, intervals),
     )
 
 
@@ -142,13 +152,12 @@ def _between(found: Interval | None) -> str:
     return text.BLANK if found is None else f"[{text.fraction(found.low)}, {text.fraction(found.high)}]"
 
 
-def _group_notes(
-    rows: Sequence[RunRow], groups: Sequence[Group], within: Sequence[str], intervals: Sequence[Interval | None]
-) -> list[str]:
+def _group_notes(rows: Sequence[RunRow], groups: Sequence[Group], intervals: Sequence[Interval | None]) -> list[str]:
     notes = sentences(rows, "group")
     notes.append(
-        "mean and std (with n - 1) are over the runs that have a result; diverged and failed runs stand apart."
+        "mean and std (with n - 1) are over the runs that were completed; pruned, diverged and failed ones stand apart."
     )
+    within = list(dict.fromkeys(key for group in groups for key in group.differs_in))
     if within:
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
     methods = dict.fromkeys(found.method for found in intervals if found is not None and found.low < found.high)
@@ -156,8 +165,14 @@ def _group_notes(
         notes.append(f"Intervals of the mean by {' or '.join(methods)}.")
     if any(group.n == 1 for group in groups):
         notes.append("A single run is not evidence: repeat it with other seeds, such as seed=0,1,2.")
-    if any(group.is_evidence for group in groups):
-        notes.append(f"The best group of two runs or more is marked {_MARK}.")
+    if any(group.has_spread for group in groups):
+        marked = f"The best group of two runs or more is marked {_MARK}"
+        over = ", ".join(key for key in within if key != "seed")
+        notes.append(
+            f"{marked}: means that run over {over}, and not over seeds alone, are no evidence of a setting."
+            if over
+            else f"{marked}."
+        )
     return notes
 
 
@@ -190,19 +205,27 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
                 _BEST if mark else "",
             )
         )  # fmt: skip
-    return Sheet(f"{text.plural(len(cells), 'cell')} over their seeds", heads, lines, _cells_notes(rows, cells))
+    return Sheet(
+        f"{text.plural(len(cells), 'cell')} over {'its' if len(cells) == 1 else 'their'} seeds",
+        heads,
+        lines,
+        _cells_notes(rows, cells),
+    )
 
 
 def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
     notes = sentences(rows, "cell")
-    notes[-1] += f" It is marked {_MARK}, and = are those that tie with it: no test tells them apart."
+    ties = ", and = are those that tie with it: no test tells them apart"
+    notes[-1] += f" It is marked {_MARK}{ties if any(cell.standing == TIED for cell in cells) else ''}."
     found = [cell.interval for cell in cells if cell.interval is not None and cell.interval.low < cell.interval.high]
     methods = dict.fromkeys(one.method for one in found)
-    by = f"Intervals of the mean by {' or '.join(methods)}; p" if methods else "p"
-    notes.append(
-        f"{by} of paired t tests on matched seeds, corrected for all "
-        "pairs of cells (Holm). Two cells by name: --compare A B."
-    )
+    tested = any(cell.p is not None for cell in cells)
+    says = [
+        *([f"Intervals of the mean by {' or '.join(methods)}"] if methods else []),
+        *(["p of paired t tests on matched seeds, corrected for all pairs of cells (Holm)"] if tested else []),
+    ]
+    if says:
+        notes.append(f"{'; '.join(says)}.{' Two cells by name: --compare A B.' if tested else ''}")
     if any(cell.n == 1 for cell in cells):
         notes.append("n = 1 is not evidence: the next seed may give another order.")
     if any(cell.apart for cell in cells):
