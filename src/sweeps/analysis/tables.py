@@ -89,7 +89,7 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     if len(criteria(rows)) > 1:
         notes.append("Runs with other objectives are left out.")
     heads = [Head("model \\ lr", right=False), *(Head(text.setting(lr)) for lr in matrix.rates)]
-    return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes)
+    return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes, turns=True)
 
 
 def _cell(cell: Cell | None, others: dict[str, int] | None, best: bool) -> str:
@@ -114,13 +114,14 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
     best = [best_group(groups, criterion) for criterion in found]
     heads = [
         *(Head(column.header, column.right) for column in keys),
-        *([Head("ranked by", right=False)] if mixed else []),
+        *([Head("ranked by", right=False, gives_way=1)] if mixed else []),
     ]
     intervals = [group.interval for group in groups]
     if not any(intervals):
         intervals = []
-    heads += [Head("n"), Head("mean"), Head("std", right=False)]
-    heads += [*([Head("95 % interval")] if intervals else []), Head("best"), Head("apart from the mean", right=False)]
+    heads += [Head("n"), Head("mean"), Head("std", right=False, gives_way=3)]
+    heads += [Head("95 % interval", gives_way=2)] if intervals else []
+    heads += [Head("best", gives_way=4), Head("apart from the mean", right=False)]
     lines = []
     for at, group in enumerate(groups):
         mark = _MARK if group in best else ""
@@ -184,9 +185,10 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
         return None
     telling = [at for at in range(len(columns)) if len({cell.keys[at] for cell in cells}) > 1] or [0]
     mixed = len({cell.criterion for cell in cells}) > 1
-    heads = [Head(columns[at].header, columns[at].right) for at in telling]
-    heads += [Head("ranked by", right=False)] if mixed else []
-    heads += [*map(Head, ("n", "mean", "std", "95 % interval", "collapsed")), Head("against the best", right=False)]
+    heads = [Head(columns[at].header, columns[at].right, gives_way=columns[at].gives_way) for at in telling]
+    heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
+    heads += [Head("n"), Head("mean"), Head("std", gives_way=5), Head("95 % interval", gives_way=4)]
+    heads += [Head("collapsed", gives_way=6), Head("against the best", right=False)]
     lines = []
     for cell in cells:
         mark = _MARK if cell.standing == BEST else "=" if cell.standing == TIED else ""
@@ -238,7 +240,7 @@ def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
 def advice_table(rows: Sequence[RunRow], cells: Sequence[Cell]) -> Sheet | None:
     """What the figures suggest to do next; None where there is nothing to say."""
     lines = [Line([sentence]) for sentence in advice(rows, cells)]
-    return Sheet("Advice", [Head("what the figures suggest", right=False)], lines) if lines else None
+    return Sheet("Advice", [Head("what the figures suggest", right=False, prose=True)], lines) if lines else None
 
 
 def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
@@ -249,7 +251,11 @@ def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
     troubled = [row for row in rows if row.is_troubled]
     if not troubled:
         return None
-    heads = [Head("run", right=False), Head("kind", right=False), Head("what happened", right=False)]
+    heads = [
+        Head("run", right=False, prose=True),
+        Head("kind", right=False),
+        Head("what happened", right=False, prose=True),
+    ]
     lines = [Line([row.name, row.problem_kind, row.problem], "red") for row in troubled]
     notes = []
     if any(row.status == Status.FAILED for row in troubled):
