@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweeps import analysis
+from sweeps.analysis.columns import columns_of
 from sweeps.analysis.tables import cells_table
 from sweeps.records import Failure, Status
 
@@ -112,6 +113,66 @@ def test_a_summary_has_all_three_tables(sweep):
     analysis.print_summary(console, sweep)
     for part in ("11 runs", "test_acc by model and learning rate", "cells over their seeds", "3 runs with a problem"):
         assert part in console.file.getvalue()
+
+
+def lines_of(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_a_matrix_of_many_rates_stands_on_its_side_before_a_number_is_broken(run_in, study):
+    for place in range(12):
+        run_in(lr=round(0.1 + place / 1000, 3), accuracies=(0.2145 + place / 1000,))
+    matrix = analysis.matrix_table(analysis.load([study]))
+    narrow = shown(matrix, 80)
+    assert ["lr", "\\", "model", "alexnet"] in lines_of(narrow)
+    assert ["0.111", "*0.2255"] in lines_of(narrow)
+    assert ["0.1", "0.2145"] in lines_of(narrow)
+    assert ["model", "\\", "lr", "0.1"] in [line[:4] for line in lines_of(shown(matrix, 200))]
+    coloured = shown(matrix, 80, force_terminal=True, color_system="standard")
+    assert "\x1b[1;32m    *0.2255" in coloured or "\x1b[1;32m*0.2255" in coloured
+
+
+def test_a_matrix_that_fits_neither_way_is_left_out_with_a_word(run_in, study):
+    for model in range(10):
+        for place in range(10):
+            run_in(model=f"a_network_{model}", lr=0.1 + place)
+    text = shown(analysis.matrix_table(analysis.load([study])), 80)
+    assert " ".join(text.split()) == (
+        "test_acc by model and learning rate 10 x 10 cells are too wide for 80 columns: the ranking has every run; "
+        "a wider terminal or --format md shows the table."
+    )
+
+
+def test_of_two_sweeps_what_matters_stays_and_is_not_folded(tmp_path, made_up):
+    for sweep, metric in (("a_sweep_with_a_name", "test_acc"), ("another_one", "test_bn_acc")):
+        for model in ("lenet_bn", "mylab_network"):
+            trainer = {"epochs": 10, "batch_size": 128, "bn_reestimate": len(sweep)}
+            config = made_up.config_of(model=model, lr=0.003, trainer=trainer, tracker={"name": sweep})
+            config |= {"sweep": sweep, "objective": {"metric": metric}}
+            typed = [f"{key}=x" for key in ("tracker", "sweep", "trainer.bn_reestimate", "objective.metric")]
+            rows = [made_up.epoch_row(1, 0.6, test_bn_acc=0.7)]
+            objective = (metric, "max", "last", "test")
+            made_up.write_run(
+                tmp_path / sweep, config=config, overrides=typed, rows=rows, objective=objective, name=model
+            )
+    text = shown(ranking(tmp_path), 80)
+    assert max(map(cell_len, text.splitlines())) <= 80
+    for line in (["lenet_bn", "0.003"], ["mylab_network", "0.003"]):
+        assert line in [found[1:3] for found in lines_of(text)]
+    assert text.count("completed") == 1 + 4
+    assert text.count("0.6000") >= 2
+    assert text.count("0.7000") >= 2
+    assert "Too narrow for: " in text
+
+
+def test_metrics_that_were_asked_for_win_over_figures_that_were_not(run_in, study):
+    run_in()
+    rows = analysis.load([study])
+    text = shown(analysis.ranking_table(rows, columns_of(rows, all_metrics=True)), 80)
+    assert "train_loss" in text.splitlines()[2]
+    left_out = " ".join(text.split()).partition("Too narrow for: ")[2]
+    for name in ("params", "ex/s", "s"):
+        assert name in left_out.replace(";", ",").split(", ")
 
 
 def test_notes_tell_of_what_is_there_and_of_nothing_else(run_in, study):
