@@ -13,7 +13,7 @@ from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.groups import Group, Place, best_group, group_by, matrix_of
 from sweeps.analysis.inference import Interval
 from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, sentences, tally
+from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, saved_by_pruning, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
 from sweeps.analysis.selection import best_run_tested, chosen_figure
 from sweeps.analysis.sheet import Head, Line, Sheet
@@ -50,19 +50,11 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     if any(row.status == Status.DIVERGED for row in rows):
         notes.append("Diverged runs are results without a figure: they rank last among the finished.")
     if any(row.status == Status.PRUNED for row in rows):
-        notes.append(
-            f"Pruned runs were stopped before their end: they rank after the completed ones. {_saved_by_pruning(rows)}"
-        )
+        notes.append("Pruned runs were stopped before their end: they rank after the completed ones.")
+        notes[-1] += f" {saved_by_pruning(rows)}"
     if any(row.is_unfinished for row in rows):
         notes.append("Runs that are not finished have no rank; their figures are those so far.")
     return notes
-
-
-def _saved_by_pruning(rows: Sequence[RunRow]) -> str:
-    ended = [row for row in rows if row.status in (Status.COMPLETED, Status.PRUNED) and row.epochs_asked is not None]
-    trained = sum(row.epochs_done if row.stopped_at is None else row.stopped_at for row in ended)
-    asked = sum(row.epochs_asked or 0 for row in ended)
-    return f"Pruning: {f'{trained:,.1f}'.removesuffix('.0')} of {text.plural(asked, 'epoch')} trained."
 
 
 def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
