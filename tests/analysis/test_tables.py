@@ -143,6 +143,15 @@ def test_a_matrix_that_fits_neither_way_is_left_out_with_a_word(run_in, study):
     )
 
 
+def test_long_names_are_folded_between_their_settings(run_in, study):
+    name = ",".join(f"optim.setting_{place}=0.{place}" for place in range(5))
+    run_in(name=name, accuracies=(), status=Status.FAILED, error=Failure("error", "no reason at all, or " * 5))
+    text = shown(analysis.failures_table(analysis.load([study])), 80)
+    assert [line.split()[0] for line in text.splitlines()[3:6]] == [
+        "optim.setting_0=0.0,", "optim.setting_1=0.1,", "optim.setting_2=0.2,"
+    ]  # fmt: skip
+
+
 def test_of_two_sweeps_what_matters_stays_and_is_not_folded(tmp_path, made_up):
     for sweep, metric in (("a_sweep_with_a_name", "test_acc"), ("another_one", "test_bn_acc")):
         for model in ("lenet_bn", "mylab_network"):

@@ -1,6 +1,7 @@
 """A table as plain text cells, and its picture on a terminal of any width."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -185,4 +186,15 @@ def _fold(console: Console, cell: str, width: int) -> list[str]:
     parts = cell.split("\n")
     if all(cell_len(part) <= width for part in parts):
         return parts
+    parts = [" ".join(_broken(word, width) for word in part.split(" ")) for part in parts]
     return [line.plain.rstrip() for part in parts for line in Text(part).wrap(console, width)]
+
+
+def _broken(word: str, width: int) -> str:
+    """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes."""
+    lines = [""]
+    for piece in re.findall(r".+?(?:[,/](?!\d)|$)", word) if cell_len(word) > width else [word]:
+        if lines[-1] and cell_len(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
