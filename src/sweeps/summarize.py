@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 from sweeps.analysis import export, tables
 from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
@@ -22,12 +23,16 @@ from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.files import atomic_write
 
 FORMATS = ("table", "csv", "json", "md", "latex")
+_ALIASES = {"markdown": "md", "tex": "latex"}
+_SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".markdown": "md", ".tex": "latex"}
 _UNLIMITED = 100_000  # columns where no terminal sets a limit: a file or a pipe gets whole lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the summary; returns the exit code: 0, or 2 with one line on stderr."""
     args = _parser().parse_args(argv)
+    if args.format is None:
+        args.format = "table" if args.output is None else _SUFFIXES.get(args.output.suffix.lower(), "table")
     try:
         if args.curves and args.format == "latex":
             raise ConfigError("--curves draws with characters that LaTeX lacks; python -m sweeps.report makes figures")
@@ -63,7 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         help="is A better than B? Each names a cell: nin, or model=nin,optim.lr=0.1",
     )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="csv and json hold figures in full")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        type=lambda name: _ALIASES.get(name, name),
+        help="csv and json hold figures in full; without it --output decides by its suffix, else it is table",
+    )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
     parser.add_argument("--curves", action="store_true", help="a column with the objective's curve, epoch by epoch")
     parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last epoch")
@@ -84,8 +94,14 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
     comparison = compare(rows, *args.compare)
     if args.format == "json":
         return export.comparison_to_json(comparison)
-    gap = "\n\n" if args.format == "md" else "\n"
-    return gap.join([comparison.sentence, *comparison.notes]) + "\n"
+    lines = [comparison.sentence, *comparison.notes]
+    if args.format == "md":
+        return "\n\n".join(lines) + "\n"
+    console = _console(args)
+    with console.capture() as capture:
+        for line in lines:
+            console.print(Text(line))
+    return capture.get()
 
 
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
@@ -138,17 +154,21 @@ def _as_text(sheets: list[Sheet], args: argparse.Namespace) -> str:
         return export.to_markdown(sheets)
     if args.format == "latex":
         return export.to_latex(sheets)
+    console = _console(args)
+    with console.capture() as capture:
+        tables.print_sheets(console, sheets)
+    return capture.get()
+
+
+def _console(args: argparse.Namespace) -> Console:
     is_terminal = args.output is None and sys.stdout.isatty()
     has_width = args.output is None and os.environ.get("COLUMNS", "").strip("0").isdigit()
-    console = Console(
+    return Console(
         file=sys.stdout if args.output is None else None,
         no_color=None if is_terminal else True,
         force_terminal=is_terminal,
         width=None if is_terminal or has_width else _UNLIMITED,
     )
-    with console.capture() as capture:
-        tables.print_sheets(console, sheets)
-    return capture.get()
 
 
 def _warn(rows: Sequence[RunRow]) -> None:

@@ -12,6 +12,7 @@ from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import Cell, cells_of, judged
 from sweeps.analysis.compare import compare
 from sweeps.analysis.rows import Criterion
+from sweeps.analysis.selection import chosen_figure
 from sweeps.analysis.tables import cells_table, summary
 from sweeps.errors import ConfigError
 from sweeps.records import Failure, Status
@@ -126,6 +127,14 @@ def test_what_was_chosen_on_held_out_images_is_tested_once(run_in, study, made_u
     assert any("not on the test set" in note for note in ranking.notes)
 
 
+def test_the_test_figure_of_the_chosen_cell_is_over_whole_runs_alone(run_in, study, made_up):
+    for seed, status in enumerate((Status.COMPLETED, Status.COMPLETED, Status.PRUNED)):
+        rows = [made_up.epoch_row(1, 0.7, "val", test_acc=0.1 if status is Status.PRUNED else 0.6)]
+        run_in(seed=seed, rows=rows, status=status, objective=("val_acc", "max", "last", "val"))
+    (note,) = chosen_figure(judged(cells_of(rows_of(study))))
+    assert "an accuracy of 0.6000 ± 0.0000 (std, n = 2)" in note
+
+
 def answers(run, predicted, labels):
     save_file({"test": np.asarray(predicted, np.uint8), "test_labels": np.asarray(labels, np.uint8)}, run.predictions)
 
@@ -163,6 +172,25 @@ def test_compare_of_single_runs_is_no_evidence_but_mcnemar_speaks_of_the_network
     assert found.by_image[0][:2] == (20, 0)
     assert found.by_image[0].p < 0.001
     assert any("these two trained networks alone" in note for note in found.notes)
+    assert any(note.startswith("Seed 0, image by image of the test set: 20 only the first") for note in found.notes)
+
+
+def test_the_fields_of_a_comparison_tell_a_corrected_p_from_one_that_is_not(run_in, study):
+    for seed in (0, 1):
+        answers(run_in(model="a", seed=seed, accuracies=(0.9,)), [0] * 90 + [1] * 10, [0] * 100)
+        answers(run_in(model="b", seed=seed, accuracies=(0.7,)), [0] * (82 + seed) + [1] * (18 - seed), [0] * 100)
+    found = compare(rows_of(study), "a", "b")
+    first, second = found.fields()["mcnemar"].values()
+    assert (first["p_uncorrected"], first["p_holm"]) == (0.0078125, 0.015625)
+    assert second["p_holm"] == second["p_uncorrected"] == 0.015625
+
+
+def test_no_interval_of_a_difference_leaves_what_two_accuracies_can_differ_by(run_in, study):
+    for seed, (a, b) in enumerate(((0.9, 0.1), (0.5, 0.4))):
+        run_in(model="a", seed=seed, accuracies=(a,))
+        run_in(model="b", seed=seed, accuracies=(b,))
+    found = compare(rows_of(study), "a", "b").paired.interval
+    assert (found.low, found.high) == (-1.0, 1.0)
 
 
 def test_compare_as_json_holds_every_figure(run_in, study, capsys):
@@ -231,6 +259,15 @@ def test_advice_to_extend_the_grid_where_the_best_rate_is_its_edge(run_in, study
     assert "b: the best rate lies at the grid's edge; extend: optim.lr=0.013,0.0063" in found
 
 
+def test_with_repeats_only_a_rate_that_is_shown_to_be_the_best_lies_at_the_edge(run_in, study):
+    for lr, mean in ((0.1, 0.5), (0.2, 0.6), (0.4, 0.7)):
+        five_seeds(run_in, "clear", mean, lr=lr)
+        five_seeds(run_in, "ties", min(mean, 0.6), spread=0.05, lr=lr)
+    run_in(model="ties", lr=0.8, seed=0, accuracies=(0.99,))
+    edges = [sentence for sentence in advised(study) if "edge" in sentence]
+    assert edges == ["clear: the best rate lies at the grid's edge; extend: optim.lr=0.8,1.6"]
+
+
 def test_no_advice_to_extend_past_rates_that_diverge_or_from_inside(run_in, study):
     for lr, final in ((0.01, 0.5), (0.1, 0.6)):
         run_in(lr=lr, accuracies=(final,))
@@ -251,6 +288,13 @@ def test_advice_on_seeds_that_disagree_or_collapse(run_in, study, made_up):
     assert any(one.startswith("swings: its seeds disagree (0.7000 to 0.9000)") and "bn_reestimate" in one
                for one in found)  # fmt: skip
     assert any(one.startswith("nin: collapsed in 1 of 3 seeds") for one in found)
+
+
+def test_seeds_that_disagree_where_the_cell_is_worse_anyway_are_no_matter(run_in, study):
+    five_seeds(run_in, "good", 0.9)
+    five_seeds(run_in, "bad", 0.3, spread=0.05)
+    assert cells(study)["bad"].standing == "worse"
+    assert not advised(study)
 
 
 def test_advice_to_repeat_single_runs(run_in, study):

@@ -2,7 +2,9 @@
 
 import pytest
 
-from sweeps import analysis
+from sweeps import analysis, identity
+from sweeps.analysis import columns
+from sweeps.analysis.cells import cells_of, judged
 from sweeps.analysis.columns import columns_of, find_column
 from sweeps.analysis.groups import Place, group_by, matrix_of
 from sweeps.analysis.tables import group_table
@@ -13,13 +15,17 @@ def keys_of(rows, *keys):
     return [find_column(key, "--group-by", rows, columns_of(rows)) for key in keys]
 
 
+def rows_of(folder):
+    return analysis.rank(analysis.load([folder]))
+
+
 def grouped(folder, *keys):
-    rows = analysis.rank(analysis.load([folder]))
+    rows = rows_of(folder)
     return group_by(rows, keys_of(rows, *keys))
 
 
 def sheet_of(folder, *keys):
-    rows = analysis.rank(analysis.load([folder]))
+    rows = rows_of(folder)
     return group_table(rows, keys_of(rows, *keys))
 
 
@@ -56,10 +62,11 @@ def test_an_interval_stands_where_runs_differ_in_their_seeds_alone(run_in, study
     assert "95 % interval" not in [head.text for head in sheet_of(study, "model").heads]
 
 
-def test_a_pruned_run_counts_with_its_figure(run_in, study):
-    run_in(accuracies=(0.5,), status=Status.PRUNED)
+def test_a_pruned_run_stands_apart_for_its_figure_is_of_a_shorter_training(run_in, study):
+    run_in(seed=0, accuracies=(0.5,))
+    run_in(seed=1, accuracies=(0.1,), status=Status.PRUNED)
     (group,) = grouped(study, "model")
-    assert (group.n, group.apart.total()) == (1, 0)
+    assert (group.n, group.mean, group.apart) == (1, 0.5, {"pruned": 1})
 
 
 def test_a_single_run_is_no_evidence_however_high(run_in, study):
@@ -101,6 +108,57 @@ def test_objectives_are_never_averaged_together(run_in, study):
     run_in(seed=1, accuracies=(0.5,), objective=("test_loss", "min", "last", "test"))
     assert [group.mean for group in grouped(study, "model")] == [0.5, 1.0]
     assert "ranked by" in [head.text for head in sheet_of(study, "model").heads]
+
+
+def test_the_list_of_what_differs_knows_the_epochs_and_looks_within_one_group(run_in, study, made_up):
+    for epochs in (2, 12):
+        for seed in (0, 1):
+            more = {"trainer": {"epochs": epochs, "batch_size": 128}, "tracker": {"name": f"t{epochs}"}}
+            run_in(config=made_up.config_of(seed=seed, **more), name=f"{epochs} {seed}")
+    loss = ("test_loss", "min", "last", "test")
+    run_in(config=made_up.config_of(seed=7, sweep="other", trainer={"epochs": 3, "batch_size": 64}), objective=loss)
+    sheet = sheet_of(study, "model")
+    assert "Runs of one group differ in: seed, trainer.epochs." in sheet.notes
+    assert any(
+        "means that run over trainer.epochs, and not over seeds alone, are no evidence" in n for n in sheet.notes
+    )
+    assert [group.is_evidence for group in grouped(study, "model")] == [False, False]
+    assert [group.is_evidence for group in grouped(study, "model", "trainer.epochs")] == [True, True, False]
+    assert "95 % interval" not in [head.text for head in sheet.heads]
+
+
+def test_settings_without_effect_are_those_of_a_runs_identity():
+    assert columns._WITHOUT_EFFECT - {"objective"} <= set(identity._WITHOUT_EFFECT)
+
+
+def test_no_interval_leaves_what_an_accuracy_can_be(run_in, study):
+    for model, finals in (("a", (0.1, 0.9)), ("b", (0.2, 0.3))):
+        for seed, final in enumerate(finals):
+            run_in(model=model, seed=seed, accuracies=(final,))
+    first, second = grouped(study, "model")
+    assert (first.interval.low, first.interval.high) == (0.0, 1.0)
+    assert (second.interval.low, second.interval.high) == (0.0, pytest.approx(0.25 + 12.706 * 0.05, abs=1e-3))
+    assert "[0.0000, 1.0000]" in sheet_of(study, "model").lines[0].cells
+    assert [cell.interval for cell in judged(cells_of(rows_of(study)))] == [first.interval, second.interval]
+
+
+def test_a_loss_has_no_bounds(run_in, study):
+    for seed, final in enumerate((0.1, 0.9)):
+        run_in(seed=seed, accuracies=(final,), objective=("test_loss", "min", "last", "test"))
+    (group,) = grouped(study, "model")
+    assert group.interval.low < 0 < 2 < group.interval.high
+
+
+def test_where_anything_was_repeated_single_runs_do_not_compete_in_the_matrix(run_in, study):
+    run_in(lr=0.1, seed=0, accuracies=(0.99,))
+    run_in(lr=0.2, seed=0, optim="torch.optim.Adam", accuracies=(0.95,))
+    for seed in (0, 1):
+        run_in(lr=0.2, seed=seed, accuracies=(0.8,))
+        run_in(lr=0.3, seed=seed, accuracies=(0.7,))
+    rows = rows_of(study)
+    assert matrix_of(rows).best == {Place("alexnet", 0.2)}
+    assert matrix_of(rows).cells[Place("alexnet", 0.2)].n == 2, "of one place, too"
+    assert [cell.rows[0].lr for cell in judged(cells_of(rows)) if cell.standing == "best"] == [0.2]
 
 
 def test_any_setting_can_group(run_in, study):

@@ -107,6 +107,8 @@ def test_groups_as_csv_and_json(summarize, sweep):
     _, out, _ = summarize(sweep, "--group-by", "model,lr", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert (rows[0]["model"], rows[0]["lr"], rows[0]["n"], rows[0]["std"][:4]) == ("alexnet", "0.01", "3", "0.01")
+    assert 0 < float(rows[0]["low"]) < float(rows[0]["mean"]) < float(rows[0]["high"]) < 1
+    assert (rows[0]["interval"], rows[1]["low"]) == ("Student's t", "")
     _, out, _ = summarize(sweep, "--group-by", "model", "--format", "json", "--sort", "mean")
     content = json.loads(out)
     means = [group["mean"] for group in content["groups"] if group["mean"] is not None]
@@ -131,6 +133,32 @@ def test_two_sweeps_in_one_table(summarize, tmp_path, made_up):
         made_up.write_run(tmp_path / name, model="nin")
     _, out, _ = summarize(tmp_path / "a", tmp_path / "b", "--format", "json")
     assert [run["sweep"] for run in json.loads(out)["runs"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [("x.csv", "rank,name,"), ("x.json", "{"), ("x.md", "### 11 runs"), ("x.TEX", "% needs"), ("x.txt", "11 runs")],
+)
+def test_the_suffix_of_the_output_chooses_the_format(summarize, sweep, tmp_path, name, starts):
+    assert summarize(sweep, "--output", tmp_path / name)[:2] == (0, "")
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(starts)
+
+
+def test_a_format_that_is_given_wins_over_the_suffix(summarize, sweep, tmp_path):
+    summarize(sweep, "--output", tmp_path / "x.csv", "--format", "markdown")
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8").startswith("### 11 runs")
+
+
+def test_a_comparison_wraps_at_the_width_of_the_console(summarize, run_in, study, monkeypatch):
+    for seed in (0, 1, 2):
+        run_in(model="nin", seed=seed, accuracies=(0.5 + seed / 10,))
+        run_in(model="vgg11", seed=seed, accuracies=(0.6,))
+    _, whole, _ = summarize(study, "--compare", "nin", "vgg11")
+    monkeypatch.setenv("COLUMNS", "60")
+    _, wrapped, _ = summarize(study, "--compare", "nin", "vgg11")
+    assert max(map(len, whole.splitlines())) > 100
+    assert max(len(line.rstrip()) for line in wrapped.splitlines()) <= 60
+    assert wrapped.split() == whole.split()
 
 
 def test_output_is_written_whole(summarize, sweep, tmp_path):

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from sweeps.analysis import text
-from sweeps.analysis.cells import Cell, cell_columns, has_repeats
+from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, has_repeats
+from sweeps.analysis.inference import ALPHA, holm, pairwise
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion, RunRow
 from sweeps.records import Status
@@ -20,7 +21,7 @@ def advice(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
         *_collapsed(cells),
         *_disagreeing(cells),
         *_rates_that_diverge(rows),
-        *_rates_at_the_edge(rows),
+        *_rates_at_the_edge(rows, cells),
     ]
 
 
@@ -46,6 +47,8 @@ def _disagreeing(cells: Sequence[Cell]) -> Iterator[str]:
     for cell in cells:
         if cell.std is None or cell.criterion is None or cell.mean is None or cell.collapsed:
             continue
+        if cell.standing not in (BEST, TIED):
+            continue  # its rank matters to nobody, or is settled
         limit = DISAGREE_LOSS * abs(cell.mean) if cell.criterion.metric.endswith("_loss") else DISAGREE_ACC
         if cell.std > limit:
             low, high = min(cell.by_seed.values()), max(cell.by_seed.values())
@@ -85,35 +88,50 @@ def _rates_that_diverge(rows: Sequence[RunRow]) -> Iterator[str]:
                 yield f"{named}every run from optim.lr={text.setting(lost[0])} on diverged: leave those rates out"
 
 
-def _rates_at_the_edge(rows: Sequence[RunRow]) -> Iterator[str]:
-    """For each model its best grid alone: with worse momenta, say, nobody would go on."""
+def _rates_at_the_edge(rows: Sequence[RunRow], cells: Sequence[Cell]) -> Iterator[str]:
+    """For each model its best grid alone: with worse momenta, say, nobody would go on.
+
+    Where anything was repeated single runs do not compete, as in the table of cells, and a rate is the best only where
+    all others are shown to be worse.
+    """
     if any((folder / "study.journal").exists() for folder in {row.path.parent for row in rows}):
         return  # rates that a search has drawn are no grid with an edge
+    least = 2 if has_repeats(cells) else 1
     for criterion in criteria(rows)[:1]:
         best: dict[str, tuple[float, str, dict[float, list[RunRow]]]] = {}
         for label, by_lr in _by_lr(rows, criterion).items():
-            means = _means(by_lr)
+            means = _means(by_lr, least)
             if len(by_lr) > 1 and means:
                 model = next(iter(by_lr.values()))[0].model
                 top = max(criterion.gain(mean) for mean in means.values())
                 if model not in best or top > best[model][0]:
                     best[model] = top, label, by_lr
         for _, label, by_lr in best.values():
-            means = _means(by_lr)
-            if len(set(means.values())) == 1:
-                continue  # no rate is better than another
-            further = _beyond(sorted(by_lr), max(means, key=lambda lr: criterion.gain(means[lr])))
-            if further:
+            means = _means(by_lr, least)
+            winner = max(means, key=lambda lr: criterion.gain(means[lr]))
+            further = _beyond(sorted(by_lr), winner)
+            if further and _stands_out(by_lr, winner, least):
                 named = f"{label}: " if label else ""
                 yield f"{named}the best rate lies at the grid's edge; extend: optim.lr={further}"
 
 
-def _means(by_lr: dict[float, list[RunRow]]) -> dict[float, float]:
-    values = {
-        lr: [row.value for row in of if row.status == Status.COMPLETED and row.value is not None]
-        for lr, of in by_lr.items()
-    }
-    return {lr: statistics.fmean(of) for lr, of in values.items() if of}
+def _means(by_lr: dict[float, list[RunRow]], least: int) -> dict[float, float]:
+    """The mean of each rate with `least` whole runs or more."""
+    figures = {lr: _by_seed(of) for lr, of in by_lr.items()}
+    return {lr: statistics.fmean(of.values()) for lr, of in figures.items() if len(of) >= least}
+
+
+def _by_seed(rows: Sequence[RunRow]) -> dict[int, float]:
+    return {row.seed or 0: row.value for row in rows if row.has_full_figure and row.value is not None}
+
+
+def _stands_out(by_lr: dict[float, list[RunRow]], winner: float, least: int) -> bool:
+    """Whether every other rate is shown to be worse; of single runs, whether none has the same figure."""
+    best, *others = [_by_seed(by_lr[lr]) for lr in sorted(by_lr, key=lambda lr: lr != winner)]
+    others = [other for other in others if other]
+    if least == 1:
+        return all(statistics.fmean(best.values()) != statistics.fmean(other.values()) for other in others)
+    return all(p < ALPHA for p in holm([pairwise([best, other]).get((0, 1), 1.0) for other in others]))
 
 
 def _beyond(rates: Sequence[float], winner: float) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sweeps.analysis.columns import Column, columns_of, setting_column
+from sweeps.analysis.columns import Column, telling_columns
 from sweeps.analysis.inference import ALPHA, Interval, holm, interval, pairwise
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion, RunRow
@@ -61,10 +61,13 @@ class Cell:
 
 def cell_columns(rows: Sequence[RunRow]) -> list[Column]:
     """The columns that tell cells apart: every setting but the seed."""
-    columns = [one for one in columns_of(rows) if (one.is_setting or one.key == "sweep") and one.key != "seed"]
-    if len({row.epochs_asked for row in rows if row.epochs_asked is not None}) > 1:
-        columns.append(setting_column("trainer.epochs", "epochs"))
-    return columns
+    return [column for column in telling_columns(rows) if column.key != "seed"]
+
+
+def interval_of(values: Sequence[float], criterion: Criterion | None) -> Interval | None:
+    """The interval of the mean of `values`, within what the figure can be: no accuracy is below 0 or above 1."""
+    found = interval(values)
+    return found if found is None or criterion is None else found.within(*criterion.bounds)
 
 
 def cells_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> list[Cell]:
@@ -90,7 +93,8 @@ def judged(cells: Sequence[Cell], *, with_intervals: bool = True) -> list[Cell]:
     """
     found = list(cells)
     if with_intervals:
-        found = [dataclasses.replace(cell, interval=interval(list(cell.by_seed.values()))) for cell in cells]
+        intervals = [interval_of(list(cell.by_seed.values()), cell.criterion) for cell in cells]
+        found = [dataclasses.replace(cell, interval=one) for cell, one in zip(cells, intervals, strict=True)]
     for criterion in dict.fromkeys(cell.criterion for cell in cells):
         places = [at for at, cell in enumerate(found) if cell.criterion == criterion and cell.n > 1]
         if not places:
@@ -129,7 +133,7 @@ def has_collapsed(row: RunRow) -> bool:
 def _cell(criterion: Criterion | None, keys: tuple[str, ...], rows: Sequence[RunRow], label: str) -> Cell:
     by_seed: dict[int, float] = {}
     for row in rows:
-        if row.status == Status.COMPLETED and row.value is not None:
+        if row.has_full_figure and row.value is not None:
             by_seed.setdefault(row.seed or 0, row.value)
     return Cell(
         label,
@@ -138,7 +142,7 @@ def _cell(criterion: Criterion | None, keys: tuple[str, ...], rows: Sequence[Run
         criterion,
         by_seed,
         collapsed=sum(has_collapsed(row) for row in rows),
-        apart=Counter(row.status for row in rows if row.status != Status.COMPLETED or row.value is None),
+        apart=Counter(row.status for row in rows if not row.has_full_figure),
     )
 
 

@@ -13,14 +13,21 @@ from sweeps.errors import ConfigError
 # Settings that have a fixed column, under the names that a user may have typed them by.
 _FIXED = frozenset({"model", "resize", "optim.lr", "resize.size", "trainer.batch_size", "trainer.epochs", "seed"})
 _ABSENT = object()
+# Roots of settings that change no figure (see sweeps.identity), and the objective, by which runs are told apart anyway.
+_WITHOUT_EFFECT = frozenset({
+    "sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure", "stop_after",
+    "retries", "timeout", "on_mismatch", "objective",
+})  # fmt: skip
+# How early a setting gives way: the figures asked for by name go before 3, all others before 6 (see `_measured`).
+_SEED, _SETTING, _NO_EFFECT = 2, 3, 13
 
 
 @dataclass(frozen=True)
 class Column:
     """One column: `get` is the value for exports and sorting, `show` its text.
 
-    `is_setting` columns may move to the caption where all runs agree; of the others, those with the highest
-    `gives_way` go first when the terminal is narrow, and 0 stays.
+    When the terminal is narrow, `is_setting` columns move to the caption where all runs agree; of the others, those
+    with the highest `gives_way` go first, and 0 stays.
     """
 
     key: str
@@ -47,15 +54,16 @@ def setting_column(key: str, header: str = "") -> Column:
         value = row.settings.get(key, _ABSENT)
         return text.BLANK if value is _ABSENT else "null" if value is None else text.setting(value)
 
-    return Column(key, header or key, lambda row: row.settings.get(key), show, right=False, is_setting=True)
+    way = _SETTING if has_effect(key) else _NO_EFFECT
+    return Column(key, header or key, lambda row: row.settings.get(key), show, False, is_setting=True, gives_way=way)
 
 
 _SETTINGS = (
     _column("model", "model", text.setting, right=False, is_setting=True),
     _column("lr", "lr", text.setting, is_setting=True),
-    _column("resize", "px", text.setting, is_setting=True),
-    _column("batch", "batch", text.setting, is_setting=True),
-    _column("seed", "seed", text.setting, is_setting=True),
+    _column("resize", "px", text.setting, is_setting=True, gives_way=_SETTING),
+    _column("batch", "batch", text.setting, is_setting=True, gives_way=_SETTING),
+    _column("seed", "seed", text.setting, is_setting=True, gives_way=_SEED),
 )
 
 
@@ -84,6 +92,19 @@ def columns_of(rows: Sequence[RunRow], all_metrics: bool = False) -> list[Column
     ]
 
 
+def telling_columns(rows: Sequence[RunRow]) -> list[Column]:
+    """The columns that tell the settings of runs apart, the seed's and, where they differ, the epochs' included."""
+    columns = [column for column in columns_of(rows) if column.is_setting or column.key == "sweep"]
+    if len({row.epochs_asked for row in rows if row.epochs_asked is not None}) > 1:
+        columns.append(setting_column("trainer.epochs", "epochs"))
+    return columns
+
+
+def has_effect(key: str) -> bool:
+    """Whether a setting can change a figure."""
+    return key.partition(".")[0] not in _WITHOUT_EFFECT
+
+
 def _measured(rows: Sequence[RunRow]) -> Iterator[Column]:
     found = criteria(rows)
     one_length = len({row.epochs_asked for row in rows if row.epochs_asked is not None}) < 2
@@ -93,21 +114,21 @@ def _measured(rows: Sequence[RunRow]) -> Iterator[Column]:
     by_loss = all(criterion.metric.endswith("_loss") for criterion in found)
     form = text.fraction
     if len(found) > 1:
-        yield Column("chosen_by", "ranked by", _chosen_by, _chosen_by, right=False)
+        yield Column("chosen_by", "ranked by", _chosen_by, _chosen_by, right=False, gives_way=1)
     if len(found) > 1 or not (by_accuracy or by_loss):
         yield _column("value", "value", form, largest_first=all(one.direction == "max" for one in found))
-    yield Column("epochs", "epochs", lambda row: row.epochs_done, _epochs, gives_way=1 if one_length else 0)
-    yield _column("best_acc", "best\nacc", form, largest_first=True, gives_way=0 if by_best and by_accuracy else 3)
-    yield _column("last_acc", "last\nacc", form, largest_first=True, gives_way=0 if by_last and by_accuracy else 2)
-    yield _column("loss", "loss", form, gives_way=0 if by_loss else 4)
+    yield Column("epochs", "epochs", lambda row: row.epochs_done, _epochs, gives_way=6 if one_length else 0)
+    yield _column("best_acc", "best\nacc", form, largest_first=True, gives_way=0 if by_best and by_accuracy else 8)
+    yield _column("last_acc", "last\nacc", form, largest_first=True, gives_way=0 if by_last and by_accuracy else 7)
+    yield _column("loss", "loss", form, gives_way=0 if by_loss else 9)
     # With held-out images the test figure is for the chosen run alone: to see all of them is to choose by them.
     if any(row.test_acc is not None for row in rows) and any(
         one.prefix != "test" and one.split != "val" for one in found
     ):
-        yield _column("test_acc", "test\nacc", form, largest_first=True)
-    yield _column("parameters", "params", text.quantity, gives_way=6)
-    yield _column("seconds", "s", text.duration, gives_way=5)
-    yield _column("examples_per_second", "ex/s", text.rate, largest_first=True, gives_way=7)
+        yield _column("test_acc", "test\nacc", form, largest_first=True, gives_way=1)
+    yield _column("parameters", "params", text.quantity, gives_way=11)
+    yield _column("seconds", "s", text.duration, gives_way=10)
+    yield _column("examples_per_second", "ex/s", text.rate, largest_first=True, gives_way=12)
 
 
 def _metric_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
@@ -120,7 +141,7 @@ def _metric_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
             f"last\n{key}",
             get,
             lambda row: text.metric(get(row)),
-            gives_way=8,
+            gives_way=4 if key.endswith(("_acc", "_loss")) else 5,
             largest_first=key.endswith("_acc"),
         )
 
@@ -155,7 +176,7 @@ def _candidates(rows: Sequence[RunRow], typed: set[str]) -> list[Column]:
     distinct = {column.key: len({column.show(row) for row in rows}) for column in columns}
     differing = [column for column in columns if distinct[column.key] > 1]
     differing.sort(key=lambda column: (column.key not in typed, distinct[column.key]))
-    whence = [_column(key, key, text.clean, right=False) for key in ("sweep", "name", "path")]
+    whence = [_column(key, key, text.clean, right=False, gives_way=_NO_EFFECT) for key in ("sweep", "name", "path")]
     whence = [column for column in whence if column.key not in distinct]
     return [*differing, *whence]
 

@@ -50,8 +50,13 @@ class Comparison:
             "p": found.p,
             "test": found.test,
             "notes": self.notes,
-            "mcnemar": {str(seed): test._asdict() for seed, test in self.by_image.items()},
+            "mcnemar": {str(seed): fields for seed, fields in self._mcnemar_fields()},
         }
+
+    def _mcnemar_fields(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for (seed, test), p in zip(self.by_image.items(), _corrected(self.by_image), strict=True):
+            counts = {"only_first": test.only_first, "only_second": test.only_second}
+            yield seed, {**counts, "p_uncorrected": test.p, "p_holm": p}
 
 
 def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
@@ -71,7 +76,7 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
             f"--compare: {a.label} is ranked by {_metric(a)} and {b.label} by {_metric(b)}, which do not compare; "
             "run both with the same objective.metric"
         )
-    found = paired(a.by_seed, b.by_seed)
+    found = _within_bounds(paired(a.by_seed, b.by_seed), a)
     if found is None:
         raise ConfigError(
             f"--compare: {_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
@@ -79,8 +84,16 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
         )
     verdict = _verdict(found, a)
     by_image = dict(_by_image(a, b))
-    notes = [*_notes(a, b, found), *_image_notes(by_image)]
+    notes = [*_notes(a, b, found), *_image_notes(by_image, a)]
     return Comparison(a, b, found, verdict, _sentence(a, b, found, verdict), notes, by_image)
+
+
+def _within_bounds(found: Paired | None, cell: Cell) -> Paired | None:
+    """`found` with an interval that no two figures can leave: two accuracies are at most 1 apart."""
+    if found is None or found.interval is None or cell.criterion is None:
+        return found
+    low, high = cell.criterion.bounds
+    return found._replace(interval=found.interval.within(low - high, high - low))
 
 
 def _find(rows: Sequence[RunRow], wanted: str) -> Cell:
@@ -194,8 +207,8 @@ def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
     for cell in (a, b):
         apart = [f"{count} {status}" for status, count in cell.apart.items()]
         if cell.collapsed or apart:
-            collapsed = f"{cell.collapsed} of {len(cell.rows)} runs collapsed" if cell.collapsed else ""
-            without = f"without a figure: {', '.join(apart)}" if apart else ""
+            collapsed = f"{cell.collapsed} of {text.plural(len(cell.rows), 'run')} collapsed" if cell.collapsed else ""
+            without = f"without a full figure: {', '.join(apart)}" if apart else ""
             yield f"{cell.label}: {'; '.join(part for part in (collapsed, without) if part)}."
     if found.p is not None and found.p >= ALPHA and found.std and found.difference:
         needed = math.ceil((_DETECTABLE * found.std / found.difference) ** 2)
@@ -207,7 +220,7 @@ def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
 
 def _by_image(a: Cell, b: Cell) -> Iterator[tuple[int, McNemar]]:
     split = a.criterion.prefix if a.criterion else "test"
-    runs = [{row.seed or 0: row.path for row in cell.rows if row.has_result} for cell in (a, b)]
+    runs = [{row.seed or 0: row.path for row in cell.rows if row.has_full_figure} for cell in (a, b)]
     for seed in sorted(a.by_seed.keys() & b.by_seed.keys()):
         kept = [right_answers(paths[seed], split) for paths in runs]
         if kept[0] is None or kept[1] is None:
@@ -217,13 +230,17 @@ def _by_image(a: Cell, b: Cell) -> Iterator[tuple[int, McNemar]]:
             yield seed, mcnemar(first, second)
 
 
-def _image_notes(by_image: dict[int, McNemar]) -> Iterator[str]:
+def _corrected(by_image: dict[int, McNemar]) -> list[float]:
+    return holm([test.p for test in by_image.values()])
+
+
+def _image_notes(by_image: dict[int, McNemar], cell: Cell) -> Iterator[str]:
     if not by_image:
         return
-    corrected = holm([test.p for test in by_image.values()])
-    for (seed, test), p in zip(by_image.items(), corrected, strict=True):
+    where = f", image by image of {images(cell.criterion.split)}" if cell.criterion else ""
+    for (seed, test), p in zip(by_image.items(), _corrected(by_image), strict=True):
         yield (
-            f"Seed {seed}, image by image: {test.only_first} only the first has right, {test.only_second} only the "
+            f"Seed {seed}{where}: {test.only_first} only the first has right, {test.only_second} only the "
             f"second (McNemar's exact test, {text.p_value(p)}{', Holm' if len(by_image) > 1 else ''})."
         )
     yield "McNemar's test speaks of these two trained networks alone; whether a setting is better, only seeds can tell."

@@ -12,6 +12,7 @@ from sweeps.analysis.cells import Cell, cell_columns, cells_of, judged
 from sweeps.analysis.columns import Column
 from sweeps.analysis.compare import Comparison
 from sweeps.analysis.groups import Group, matrix_of
+from sweeps.analysis.inference import Interval
 from sweeps.analysis.ranking import is_best, sentences
 from sweeps.analysis.rows import RunRow
 from sweeps.analysis.sheet import Sheet
@@ -61,11 +62,19 @@ def group_fields(group: Group, keys: Sequence[Column]) -> dict[str, Any]:
         "n": group.n,
         "mean": group.mean,
         "std": group.std,
+        **_interval_fields(group.interval),
         "best": group.best,
+        "differs_in": list(group.differs_in),
         "runs": group.counts.total(),
-        **{status: group.counts[status] for status in ("diverged", "failed", "unreadable")},
+        **{status: group.counts[status] for status in ("pruned", "diverged", "failed", "unreadable")},
         "unfinished": sum(group.counts[status] for status in ("pending", "running", "interrupted")),
     }
+
+
+def _interval_fields(found: Interval | None) -> dict[str, Any]:
+    """The 95 % interval of a mean and how it was found."""
+    low, high, method = (None, None, None) if found is None else found
+    return {"low": low, "high": high, "interval": method}
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:
@@ -113,7 +122,6 @@ def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
 
 def cell_fields(cell: Cell, columns: Sequence[Column]) -> dict[str, Any]:
     """One cell over its seeds."""
-    between = cell.interval
     return {
         "cell": cell.label,
         **{column.key: column.get(cell.rows[0]) for column in columns},
@@ -122,9 +130,7 @@ def cell_fields(cell: Cell, columns: Sequence[Column]) -> dict[str, Any]:
         "n": cell.n,
         "mean": cell.mean,
         "std": cell.std,
-        "low": between.low if between else None,
-        "high": between.high if between else None,
-        "interval": between.method if between else None,
+        **_interval_fields(cell.interval),
         "collapsed": cell.collapsed,
         "runs": len(cell.rows),
         "by_seed": {str(seed): value for seed, value in sorted(cell.by_seed.items())},

@@ -24,6 +24,10 @@ class Interval(NamedTuple):
     high: float
     method: str
 
+    def within(self, low: float, high: float) -> "Interval":
+        """The interval, cut to what its figure can be."""
+        return self._replace(low=max(self.low, low), high=min(self.high, high))
+
 
 class Paired(NamedTuple):
     """Two cells over `n` matched seeds: mean difference (first minus second), its interval, and a two-sided test.

@@ -92,7 +92,11 @@ def sentences(rows: Sequence[RunRow], noun: str = "run") -> list[str]:
         "that of the most runs first."
     )
     if not any(row.has_result for row in rows):
-        return ["Nothing is ranked yet: no run has a figure."]
+        return [
+            "Nothing is ranked: no finished run has a figure."
+            if any(row.is_finished for row in rows)
+            else "Nothing is ranked yet: no run is finished."
+        ]
     return [*([mixed] if len(found) > 1 else []), *(chosen_on(criterion, noun) for criterion in found)]
 
 
@@ -102,3 +106,11 @@ def tally(rows: Sequence[RunRow]) -> str:
     order = sorted(Status, key=lambda status: (not status.is_finished, status is not Status.FAILED))
     parts = [f"{counts[status]:,} {status}" for status in (*order, UNREADABLE) if counts[status]]
     return f"{plural(len(rows), 'run')}: {', '.join(parts)}"
+
+
+def saved_by_pruning(rows: Sequence[RunRow]) -> str:
+    """`Pruning: 12 of 24 epochs trained.`: of the runs that ended as they should, whole or pruned."""
+    ended = [row for row in rows if row.status in (Status.COMPLETED, Status.PRUNED) and row.epochs_asked is not None]
+    trained = sum(row.epochs_done if row.stopped_at is None else row.stopped_at for row in ended)
+    asked = sum(row.epochs_asked or 0 for row in ended)
+    return f"Pruning: {f'{trained:,.1f}'.removesuffix('.0')} of {plural(asked, 'epoch')} trained."

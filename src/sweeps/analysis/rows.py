@@ -1,5 +1,6 @@
 """Run directories as rows: what every table, chart and export is made from."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ class Criterion(NamedTuple):
                 return self.metric.removesuffix(ending)
         return self.split
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What the figure cannot leave: 0 and 1 for an accuracy."""
+        return (0.0, 1.0) if self.metric.endswith("_acc") else (-math.inf, math.inf)
+
     def gain(self, value: float) -> float:
         """`value`, turned so that more is better."""
         return -value if self.direction == "min" else value
@@ -41,7 +47,8 @@ class RunRow:
 
     `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for
     any other, None for a diverged one. Accuracies and losses are those of the objective's images; `loss` and
-    `test_acc` belong to the epoch that the objective looks at. `settings` maps dotted keys of the resolved
+    `test_acc` belong to the epoch that the objective looks at. `stopped_at` is how many epochs a pruned run had done,
+    parts of one included. `settings` maps dotted keys of the resolved
     config, and the names chosen from config groups, to their values.
     """
 
@@ -58,6 +65,7 @@ class RunRow:
     seed: int | None = None
     epochs_done: int = 0
     epochs_asked: int | None = None
+    stopped_at: float | None = None
     best_acc: float | None = None
     last_acc: float | None = None
     loss: float | None = None
@@ -89,8 +97,16 @@ class RunRow:
 
     @property
     def has_result(self) -> bool:
-        """Whether the run is finished and has a figure that means and best cells may use."""
+        """Whether the run is finished and has a figure, were it that of a pruned training."""
         return self.is_finished and self.value is not None
+
+    @property
+    def has_full_figure(self) -> bool:
+        """Whether the run was trained to its end and has a figure: means and comparisons use no other.
+
+        What was pruned has the figure of a shorter training: among whole ones it would mislead either way.
+        """
+        return self.status == Status.COMPLETED and self.value is not None
 
 
 def load(folders: Sequence[str | Path]) -> list[RunRow]:
@@ -143,6 +159,7 @@ def _row(run: RunDir) -> RunRow:
         value=value,
         **_shown_settings(settings),
         epochs_done=whole(last.get("epoch")) or 0,
+        stopped_at=number(record.stopped_at),
         best_acc=number(best.get(f"{criterion.prefix}_acc")),
         last_acc=number(last.get(f"{criterion.prefix}_acc")),
         loss=number(chosen.get(f"{criterion.prefix}_loss")),

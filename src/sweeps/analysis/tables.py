@@ -10,10 +10,10 @@ from sweeps.analysis import text
 from sweeps.analysis.advice import advice
 from sweeps.analysis.cells import BEST, TIED, Cell, cell_columns, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
-from sweeps.analysis.groups import Group, Place, best_group, differing_within, group_by, matrix_of
-from sweeps.analysis.inference import Interval, interval
+from sweeps.analysis.groups import Group, Place, best_group, group_by, matrix_of
+from sweeps.analysis.inference import Interval
 from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, sentences, tally
+from sweeps.analysis.ranking import chosen_on, criteria, is_best, rank, saved_by_pruning, sentences, tally
 from sweeps.analysis.rows import UNREADABLE, RunRow, load
 from sweeps.analysis.selection import best_run_tested, chosen_figure
 from sweeps.analysis.sheet import Head, Line, Sheet
@@ -47,10 +47,11 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     if any(is_best(row) for row in rows):
         notes[-1] += f" The best is marked {_MARK}."
     notes += best_run_tested(rows)
-    if any(row.is_finished and not row.has_result for row in rows):
+    if any(row.status == Status.DIVERGED for row in rows):
         notes.append("Diverged runs are results without a figure: they rank last among the finished.")
     if any(row.status == Status.PRUNED for row in rows):
         notes.append("Pruned runs were stopped before their end: they rank after the completed ones.")
+        notes[-1] += f" {saved_by_pruning(rows)}"
     if any(row.is_unfinished for row in rows):
         notes.append("Runs that are not finished have no rank; their figures are those so far.")
     return notes
@@ -70,8 +71,8 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     notes = [chosen_on(matrix.criterion, "cell", "Cells are ranked")]
     if matrix.best:
         notes[0] += f" {'It is' if len(matrix.best) == 1 else 'Equal ones are'} marked {_MARK}."
-    if any(group.is_evidence for group in matrix.cells.values()):
-        notes.append("± is the standard deviation over n seeds; cells without it are single runs.")
+    if has_repeats(list(matrix.cells.values())):
+        notes.append("± is the standard deviation over n seeds; cells without it are single runs, and get no mark.")
     if matrix.also_differ:
         notes.append(
             f"The runs of a cell also differ in {', '.join(matrix.also_differ)}: "
@@ -80,17 +81,17 @@ def matrix_table(rows: Sequence[RunRow]) -> Sheet | None:
     if len(criteria(rows)) > 1:
         notes.append("Runs with other objectives are left out.")
     heads = [Head("model \\ lr", right=False), *(Head(text.setting(lr)) for lr in matrix.rates)]
-    return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes)
+    return Sheet(f"{matrix.criterion.metric} by model and learning rate", heads, lines, notes, turns=True)
 
 
-def _cell(group: Group | None, others: dict[str, int] | None, best: bool) -> str:
+def _cell(cell: Cell | None, others: dict[str, int] | None, best: bool) -> str:
     parts = []
-    if group is not None:
-        parts.append(f"{_MARK if best else ''}{text.fraction(group.mean)}")
-        if group.std is not None:
-            parts.append(f"±{group.std:.4f} n={group.n}")
+    if cell is not None:
+        parts.append(f"{_MARK if best else ''}{text.fraction(cell.mean)}")
+        if cell.std is not None:
+            parts.append(f"±{cell.std:.4f} n={cell.n}")
     for status, count in (others or {}).items():
-        parts.append(f"+{count} {status}" if group else status if count == 1 else f"{count} {status}")
+        parts.append(f"+{count} {status}" if cell else status if count == 1 else f"{count} {status}")
     return "\n".join(parts) or text.BLANK
 
 
@@ -102,15 +103,17 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
     groups = group_by(rows, keys) if groups is None else groups
     found = criteria(rows)
     mixed = len(found) > 1
-    best = [best_group(group_by(rows, keys), criterion) for criterion in found]
+    best = [best_group(groups, criterion) for criterion in found]
     heads = [
         *(Head(column.header, column.right) for column in keys),
-        *([Head("ranked by", right=False)] if mixed else []),
+        *([Head("ranked by", right=False, gives_way=1)] if mixed else []),
     ]
-    within = [column.key for column in differing_within(rows, keys, columns_of(rows))]
-    intervals = [interval(group.results) for group in groups] if within == ["seed"] else []
-    heads += [Head("n"), Head("mean"), Head("std", right=False)]
-    heads += [*([Head("95 % interval")] if intervals else []), Head("best"), Head("apart from the mean", right=False)]
+    intervals = [group.interval for group in groups]
+    if not any(intervals):
+        intervals = []
+    heads += [Head("n"), Head("mean"), Head("std", right=False, gives_way=3)]
+    heads += [Head("95 % interval", gives_way=2)] if intervals else []
+    heads += [Head("best", gives_way=4), Head("apart from the mean", right=False)]
     lines = []
     for at, group in enumerate(groups):
         mark = _MARK if group in best else ""
@@ -134,7 +137,7 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
         f"{text.plural(len(groups), 'group')} of {tally(rows)}",
         heads,
         lines,
-        _group_notes(rows, groups, within, intervals),
+        _group_notes(rows, groups, intervals),
     )
 
 
@@ -142,13 +145,12 @@ def _between(found: Interval | None) -> str:
     return text.BLANK if found is None else f"[{text.fraction(found.low)}, {text.fraction(found.high)}]"
 
 
-def _group_notes(
-    rows: Sequence[RunRow], groups: Sequence[Group], within: Sequence[str], intervals: Sequence[Interval | None]
-) -> list[str]:
+def _group_notes(rows: Sequence[RunRow], groups: Sequence[Group], intervals: Sequence[Interval | None]) -> list[str]:
     notes = sentences(rows, "group")
     notes.append(
-        "mean and std (with n - 1) are over the runs that have a result; diverged and failed runs stand apart."
+        "mean and std (with n - 1) are over the runs that were completed; pruned, diverged and failed ones stand apart."
     )
+    within = list(dict.fromkeys(key for group in groups for key in group.differs_in))
     if within:
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
     methods = dict.fromkeys(found.method for found in intervals if found is not None and found.low < found.high)
@@ -156,8 +158,14 @@ def _group_notes(
         notes.append(f"Intervals of the mean by {' or '.join(methods)}.")
     if any(group.n == 1 for group in groups):
         notes.append("A single run is not evidence: repeat it with other seeds, such as seed=0,1,2.")
-    if any(group.is_evidence for group in groups):
-        notes.append(f"The best group of two runs or more is marked {_MARK}.")
+    if any(group.has_spread for group in groups):
+        marked = f"The best group of two runs or more is marked {_MARK}"
+        over = ", ".join(key for key in within if key != "seed")
+        notes.append(
+            f"{marked}: means that run over {over}, and not over seeds alone, are no evidence of a setting."
+            if over
+            else f"{marked}."
+        )
     return notes
 
 
@@ -169,9 +177,10 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
         return None
     telling = [at for at in range(len(columns)) if len({cell.keys[at] for cell in cells}) > 1] or [0]
     mixed = len({cell.criterion for cell in cells}) > 1
-    heads = [Head(columns[at].header, columns[at].right) for at in telling]
-    heads += [Head("ranked by", right=False)] if mixed else []
-    heads += [*map(Head, ("n", "mean", "std", "95 % interval", "collapsed")), Head("against the best", right=False)]
+    heads = [Head(columns[at].header, columns[at].right, gives_way=columns[at].gives_way) for at in telling]
+    heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
+    heads += [Head("n"), Head("mean"), Head("std", gives_way=5), Head("95 % interval", gives_way=4)]
+    heads += [Head("collapsed", gives_way=6), Head("against the best", right=False)]
     lines = []
     for cell in cells:
         mark = _MARK if cell.standing == BEST else "=" if cell.standing == TIED else ""
@@ -190,19 +199,27 @@ def cells_table(rows: Sequence[RunRow], cells: Sequence[Cell] | None = None) -> 
                 _BEST if mark else "",
             )
         )  # fmt: skip
-    return Sheet(f"{text.plural(len(cells), 'cell')} over their seeds", heads, lines, _cells_notes(rows, cells))
+    return Sheet(
+        f"{text.plural(len(cells), 'cell')} over {'its' if len(cells) == 1 else 'their'} seeds",
+        heads,
+        lines,
+        _cells_notes(rows, cells),
+    )
 
 
 def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
     notes = sentences(rows, "cell")
-    notes[-1] += f" It is marked {_MARK}, and = are those that tie with it: no test tells them apart."
+    ties = ", and = are those that tie with it: no test tells them apart"
+    notes[-1] += f" It is marked {_MARK}{ties if any(cell.standing == TIED for cell in cells) else ''}."
     found = [cell.interval for cell in cells if cell.interval is not None and cell.interval.low < cell.interval.high]
     methods = dict.fromkeys(one.method for one in found)
-    by = f"Intervals of the mean by {' or '.join(methods)}; p" if methods else "p"
-    notes.append(
-        f"{by} of paired t tests on matched seeds, corrected for all "
-        "pairs of cells (Holm). Two cells by name: --compare A B."
-    )
+    tested = any(cell.p is not None for cell in cells)
+    says = [
+        *([f"Intervals of the mean by {' or '.join(methods)}"] if methods else []),
+        *(["p of paired t tests on matched seeds, corrected for all pairs of cells (Holm)"] if tested else []),
+    ]
+    if says:
+        notes.append(f"{'; '.join(says)}.{' Two cells by name: --compare A B.' if tested else ''}")
     if any(cell.n == 1 for cell in cells):
         notes.append("n = 1 is not evidence: the next seed may give another order.")
     if any(cell.apart for cell in cells):
@@ -215,7 +232,7 @@ def _cells_notes(rows: Sequence[RunRow], cells: Sequence[Cell]) -> list[str]:
 def advice_table(rows: Sequence[RunRow], cells: Sequence[Cell]) -> Sheet | None:
     """What the figures suggest to do next; None where there is nothing to say."""
     lines = [Line([sentence]) for sentence in advice(rows, cells)]
-    return Sheet("Advice", [Head("what the figures suggest", right=False)], lines) if lines else None
+    return Sheet("Advice", [Head("what the figures suggest", right=False, prose=True)], lines) if lines else None
 
 
 def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
@@ -226,7 +243,11 @@ def failures_table(rows: Sequence[RunRow]) -> Sheet | None:
     troubled = [row for row in rows if row.is_troubled]
     if not troubled:
         return None
-    heads = [Head("run", right=False), Head("kind", right=False), Head("what happened", right=False)]
+    heads = [
+        Head("run", right=False, prose=True),
+        Head("kind", right=False),
+        Head("what happened", right=False, prose=True),
+    ]
     lines = [Line([row.name, row.problem_kind, row.problem], "red") for row in troubled]
     notes = []
     if any(row.status == Status.FAILED for row in troubled):
