@@ -1,5 +1,6 @@
 """The page says what the records say, whatever state the sweep is in, and nothing in them can break it."""
 
+import html
 import json
 import re
 import shlex
@@ -100,6 +101,83 @@ def test_a_loss_is_better_when_it_is_less(report, run_in, study):
         run_in(model=model, parameters=parameters, accuracies=(accuracy,), objective=objective)
     rows = report(study).data["charts"]["pareto_parameters"]
     assert {row["model"] for row in rows if row["front"]} == {"a", "b"}
+
+
+def caption(page, figure):
+    return html.unescape(re.search(rf'<figure id="{figure}".*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)[1])
+
+
+def layers_of(figure):
+    """The layers of a chart as they are drawn, each with its own `rows`."""
+    drawn = figure.chart.to_dict()
+    return [{**layer, "rows": drawn["datasets"][layer["data"]["name"]]} for layer in drawn["layer"]]
+
+
+def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run_in, study):
+    for lr, parameters, accuracy in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
+        run_in(lr=lr, parameters=parameters, accuracies=(0.3, 0.4, 0.5, accuracy))
+    run_in(lr=0.03, parameters=5, accuracies=(0.35,), status=Status.PRUNED)
+    run_in(lr=0.1, seed=1, parameters=20, accuracies=(0.2,), status=Status.PRUNED)
+    done = report(study)
+    charts = done.data["charts"]
+    points = {(row["lr"], row["seed"]): row["pruned"] for row in charts["learning_rate"]}
+    assert points == {(0.01, 0): False, (0.1, 0): False, (0.03, 0): True, (0.1, 1): True}
+    assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "learning_rate")
+    assert [row["value"] for row in charts["pareto_parameters"]] == [0.8, 0.7]
+    assert "Left out: 2 runs that were stopped early." in caption(done.page, "pareto_parameters")
+    whole = [row for row in charts["curves_by_rate"] if row["rate"] == 0.1]
+    assert [row["mean"] for row in whole] == [0.3, 0.4, 0.5, 0.8]  # no step where the pruned seed ends
+
+
+def test_the_lines_of_the_sensitivity_pass_through_whole_runs_alone(run_in, study):
+    from sweeps.report.charts import figures_of
+    from sweeps.report.content import read
+
+    for lr, accuracy in ((0.01, 0.7), (0.1, 0.8), (0.3, 0.75)):
+        run_in(lr=lr, accuracies=(0.5, accuracy))
+    run_in(lr=0.03, accuracies=(0.35,), status=Status.PRUNED)
+    (figure,) = [figure for figure in figures_of(read([study])) if figure.name == "learning_rate"]
+    line, whole, pruned, _ = layers_of(figure)
+    assert {row["lr"] for row in line["rows"]} == {0.01, 0.1, 0.3}
+    assert [len(layer["rows"]) for layer in (whole, pruned)] == [3, 1]
+    assert (whole["mark"]["filled"], pruned["mark"]["filled"]) == (True, False)
+
+
+def test_no_rate_is_lost(report, run_in, study):
+    from sweeps.report.charts import figures_of
+    from sweeps.report.content import read
+
+    rates = [0.001 * 2**step for step in range(10)]
+    for lr in rates:
+        run_in(lr=lr, accuracies=(0.5, 0.5 + lr / 10))
+    figures = {figure.name: figure for figure in figures_of(read([study]))}
+    assert {row["rate"] for row in figures["curves_by_rate"].rows} == set(rates)
+    line, *_ = layers_of(figures["learning_rate"])
+    assert {row["lr"] for row in line["rows"]} == set(rates)
+
+
+def test_rates_that_are_not_drawn_are_counted(report, run_in, study, monkeypatch):
+    from sweeps.report import data
+
+    monkeypatch.setattr(data, "MOST_RATES", 2)
+    for lr in (0.01, 0.1, 1.0):
+        run_in(lr=lr)
+    page = report(study).page
+    assert re.search("the 2 best rates are drawn; left out, .*: 1 curve of 3.", caption(page, "curves_by_rate"))
+
+
+def test_words_and_captions_have_the_labels_of_the_table(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run = run_in(lr=lr, overrides=["dataset=fashion_mnist", "trainer.bn_reestimate=50", f"optim.lr={lr}"])
+        write(run, Confusion("test", 2, ["cat", "dog"], [[5, 1], [3, 7]], [Pair(1, 0, 3, [PNG])]))
+    done = report(study)
+    assert [row["says"] for row in done.data["charts"]["learning_rate"]] == [
+        "optim.lr=0.1: 0.6000",
+        "optim.lr=0.2: 0.6000",
+    ]
+    assert caption(done.page, "confusion_1_alexnet").startswith("What optim.lr=0.1 takes")
+    for words in re.findall(r"<(?:figure|h4).*?</(?:figure|h4)>", done.page, re.DOTALL):
+        assert "bn_reestimate" not in words
 
 
 def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep):

@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
+from sweeps.analysis import text
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import images
 from sweeps.report import data
@@ -68,6 +69,7 @@ def figures_of(content: Content) -> Iterator[Figure]:
         if rows:
             says = (
                 f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
+                f"{_left_out(content)}"
             )
             name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
             yield Figure(name, heading, says, rows, pareto(rows, metric, title, content.models))
@@ -80,9 +82,19 @@ def figures_of(content: Content) -> Iterator[Figure]:
 
 def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
     rates = data.by_rate(content)
-    rows = data.curves(rates, metric)
+    drawn = [
+        one for model in content.models for one in [each for each in rates if each.model == model][: data.MOST_RATES]
+    ]
+    rows = data.curves(drawn, metric)
     if len({row["lr"] for row in rows}) > 1:
         says = "The best configuration of each network at each learning rate; bands as above."
+        if any(one.best.is_pruned for one in drawn):
+            says += " Curves that end early, or are a single point, are of runs that a pruner stopped."
+        if len(drawn) < len(rates):
+            says += (
+                f" Of each network the {data.MOST_RATES} best rates are drawn; left out, but in the sensitivity to the "
+                f"learning rate: {text.plural(len(rates) - len(drawn), 'curve')} of {len(rates)}."
+            )
         yield Figure(
             "curves_by_rate",
             f"{metric} by learning rate",
@@ -96,12 +108,15 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
         means = [
             {"model": one.model, "lr": one.best.row.lr, "mean": one.mean}
             for one in rates
-            if one.mean is not None and one.best.row.lr
+            if one.mean is not None and one.best.row.lr and one.best.row.lr > 0
         ]
         says = (
             "Every point is a run, lines join the means of each rate's best configuration; a cross at the bottom is a "
             "run that diverged."
         )
+        pruned = sum(row["pruned"] for row in rows)
+        if pruned:
+            says += f" Hollow points: {_stopped(pruned)}; the lines leave them out."
         chart = sensitivity(rows, means, metric, content.models)
         yield Figure("learning_rate", "Sensitivity to the learning rate", says, rows, chart)
     rows = data.heat(content)
@@ -116,8 +131,17 @@ def _confusions(content: Content) -> Iterator[Figure]:
     for place, (entry, confusion) in enumerate(content.confusions()):
         rows = data.confused(confusion)
         name = f"confusion_{place + 1}_{entry.row.model}"
-        says = f"What {entry.row.name} takes for what on the {confusion.split} images: counts, shaded by their share."
+        says = f"What {entry.label} takes for what on the {confusion.split} images: counts, shaded by their share."
         yield Figure(name, f"Confusion: {entry.row.model}", says, rows, confused(rows, confusion.labels))
+
+
+def _stopped(count: int) -> str:
+    return f"{text.plural(count, 'run')} that {'was' if count == 1 else 'were'} stopped early"
+
+
+def _left_out(content: Content) -> str:
+    count = data.stopped_early(content)
+    return f" Left out: {_stopped(count)}." if count else ""
 
 
 def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
@@ -131,13 +155,11 @@ def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
 
 def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
     """A panel for each network, a line with its band for each rate."""
-    rates = [row["lr"] for row in sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))]
-    rates = list(dict.fromkeys(rates))
-    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
-    colour = alt.Color("lr:N", title="lr", legend=legend).scale(domain=rates, range=_ramp(len(rates)))
-    base = alt.Chart().encode(x=_epochs(rows), color=colour)
+    base = alt.Chart().encode(x=_epochs(rows), color=_rate_colour(rows), detail="lr:N")
     band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.5).encode(y=_figure("mean", metric), **_told())
+    line = base.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12)).encode(
+        y=_figure("mean", metric), **_told()
+    )
     alone = len({row["model"] for row in rows}) == 1
     width, height = (WIDTH, HEIGHT) if alone else (PANEL, PANEL * 0.7)
     layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=width, height=height)
@@ -146,20 +168,23 @@ def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
 
 
 def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
-    """Points for runs, a line through the means, crosses for what diverged."""
+    """Points for runs, hollow where they were pruned, a line through the means, crosses for what diverged."""
     rate = alt.X("lr:Q", title="learning rate").scale(type="log", nice=False, padding=12)
     line = _chart(means).mark_line(strokeWidth=1.5).encode(
         x=rate, y=_figure("mean", metric), color=_colour(models), strokeDash=_dash(models)
     )  # fmt: skip
     with_value = [row for row in rows if row["value"] is not None]
-    points = _chart(with_value).mark_point(size=26, opacity=0.8).encode(
-        x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
-    )  # fmt: skip
+    marks = {
+        is_pruned: _chart([row for row in with_value if row["pruned"] == is_pruned])
+        .mark_point(size=26, opacity=0.8, filled=not is_pruned)
+        .encode(x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told())
+        for is_pruned in (False, True)
+    }
     without = [row for row in rows if row["value"] is None]
     crosses = _chart(without).mark_text(text="\N{MULTIPLICATION SIGN}", fontSize=15, fontWeight="bold", dy=-6).encode(
         x=rate, y=alt.value(HEIGHT), color=_colour(models), **_told()
     )  # fmt: skip
-    return alt.layer(line, points, crosses).properties(width=WIDTH, height=HEIGHT)
+    return alt.layer(line, *marks.values(), crosses).properties(width=WIDTH, height=HEIGHT)
 
 
 def heat(rows: Sequence[Row], metric: str) -> Chart:
@@ -261,7 +286,21 @@ def _shape(models: Sequence[str]) -> alt.Shape:
     return alt.Shape("model:N", scale=scale, legend=None)
 
 
-def _ramp(count: int) -> list[str]:
-    """Colours from cold to warm that are seen on white as on black, and by all (Okabe and Ito)."""
-    ramp = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
-    return [ramp[place % len(ramp)] for place in range(count)]
+# From cold to warm, seen on white as on black, and by all (Okabe and Ito).
+_RAMP = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
+_COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
+
+
+def _rate_colour(rows: Sequence[Row]) -> alt.Color:
+    """A colour for each rate; where there are more rates than colours, a scale that runs through them."""
+    in_order = sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))
+    names = list(dict.fromkeys(row["lr"] for row in in_order))
+    known = [row["rate"] for row in rows if row["rate"] is not None and row["rate"] > 0]
+    if len(names) <= len(_RAMP) or len(set(known)) < 2:
+        legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
+        return alt.Color("lr:N", title="lr", legend=legend).scale(domain=names, range=_RAMP[: len(names)])
+    low, *_, high = rates = sorted(set(known))
+    told = alt.Legend(type="symbol", values=rates[:: math.ceil(len(rates) / len(_RAMP))], symbolOpacity=1)
+    steps = len(_COLD_TO_WARM) - 1
+    stops = [low * (high / low) ** (step / steps) for step in range(steps + 1)]
+    return alt.Color("rate:Q", title="lr", legend=told).scale(type="log", domain=stops, range=_COLD_TO_WARM, nice=False)

@@ -17,7 +17,7 @@ from sweeps.analysis.text import number
 from sweeps.confusion import Confusion
 from sweeps.errors import RecordError
 from sweeps.identity import labels
-from sweeps.records import RunDir, RunRecord
+from sweeps.records import RunDir, RunRecord, Status
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
@@ -34,6 +34,11 @@ class Entry:
     epochs: list[dict[str, Any]]
     trouble: str = ""
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether it was stopped early: its figures are those of a shorter training, and beside whole ones mislead."""
+        return self.row.status == Status.PRUNED
+
     def curve(self, metric: str) -> dict[int, float]:
         """The figure by epoch, where there is one."""
         points = ((number(row.get("epoch")), number(row.get(metric))) for row in self.epochs)
@@ -42,7 +47,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The runs that differ in nothing but their seed. `mean`, `low`, `high` are over the `n` that have a result."""
+    """The runs that differ in nothing but their seed.
+
+    `mean`, `low`, `high` are over the `n` that have a result and were not stopped early.
+    """
 
     model: str
     label: str
@@ -56,6 +64,11 @@ class Configuration:
     def best(self) -> Entry:
         """Its best ranked run."""
         return self.entries[0]
+
+    @property
+    def drawn(self) -> tuple[Entry, ...]:
+        """The runs whose curves make its own: pruned ones only where there are no others."""
+        return tuple(entry for entry in self.entries if not entry.is_pruned) or self.entries
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Content:
         """The confusion of each network's best run that has left one; a damaged file counts as none."""
         seen: set[str] = set()
         for entry in self.entries:
-            if entry.row.has_result and entry.row.model not in seen:
+            if entry.row.has_result and not entry.is_pruned and entry.row.model not in seen:
                 found = _confusion(entry)
                 if found is not None:
                     seen.add(entry.row.model)
@@ -169,7 +182,8 @@ def _configurations(
 def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Configuration:
     row = group[0].row
     label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
-    values = [entry.row.value for entry in group if entry.row.has_result and entry.row.value is not None]
+    whole = [entry.row for entry in group if entry.row.has_result and not entry.is_pruned]
+    values = [row.value for row in whole if row.value is not None]
     mean = sum(values) / len(values) if values else None
     return Configuration(
         row.model, label, tuple(group), len(values), mean, min(values, default=None), max(values, default=None)

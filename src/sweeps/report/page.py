@@ -209,7 +209,7 @@ def _pairs(entry: Entry, confusion: Confusion) -> str:
             for image in pair.images
         )
         lines.append(f"<li>{true} taken for {guess}: {pair.count}<br>{shown}</li>")
-    run = f'<a href="#{entry.key}">{escape(entry.row.name)}</a>'
+    run = f'<a href="#{entry.key}">{escape(entry.label)}</a>'
     return f'<h4>Most confused by {run}</h4><ol class="pairs">{"".join(lines)}</ol>' if lines else ""
 
 
