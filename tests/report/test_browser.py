@@ -82,7 +82,7 @@ def click(browser, selector):
 
 def test_charts_are_drawn(opened):
     drawn = ask(opened, "[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().height)")
-    assert len(drawn) == 9
+    assert len(drawn) == 7
     assert min(drawn) > 50
     assert ask(opened, "document.querySelectorAll('#learning_rate svg a').length") >= 6
 

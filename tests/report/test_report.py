@@ -180,7 +180,68 @@ def test_words_and_captions_have_the_labels_of_the_table(report, run_in, study):
         assert "bn_reestimate" not in words
 
 
-def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep):
+def test_repeats_are_told_as_cells_before_the_runs(report, run_in, study):
+    for lr, figures in ((0.01, (0.70, 0.72, 0.71)), (0.1, (0.80, 0.81, 0.83))):
+        for seed, accuracy in enumerate(figures):
+            run_in(lr=lr, seed=seed, accuracies=(0.5, accuracy))
+    page = report(study).page
+    cells, _, runs = page.partition('<section id="table">')
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', cells)
+    assert heads[:5] == ["lr", "n", "mean", "std", "95 % interval"]
+    best, other = re.findall(r"<tr[^>]*>\s*((?:<td[^>]*>[^<]*</td>\s*)+)</tr>", cells)
+    assert re.findall(r">([^<\n]+)<", best)[:4] == ["0.1", "3", "*0.8133", "0.0153"]
+    assert re.findall(r">([^<\n]+)<", other)[:4] == ["0.01", "3", "0.7100", "0.0100"]
+    assert ", p = " in other
+    assert "the best cell was chosen on the test set. It is marked *" in cells
+    assert "★" not in runs  # of single runs none is the best
+
+
+def test_advice_is_given_with_repeats_and_without(report, run_in, study):
+    for lr in (0.01, 0.1):
+        run_in(lr=lr, accuracies=(lr,))
+    page = report(study).page
+    assert "which is not evidence" in page.partition('<section id="table">')[0]
+    assert 'id="cells"' not in page
+    assert "★" in page
+    for lr in (0.01, 0.1):
+        run_in(lr=lr, seed=1, accuracies=(lr + 0.3,))
+    assert "its seeds disagree" in report(study).page
+
+
+def test_what_a_pruner_saved_is_said(report, run_in, study):
+    settings = {"trainer": {"epochs": 4, "batch_size": 128}}
+    run_in(lr=0.1, accuracies=(0.5, 0.6, 0.7, 0.8), **settings)
+    assert "stopped early" not in report(study).page
+    for lr, accuracies in ((0.2, (0.4,)), (0.3, (0.4, 0.5))):
+        run_in(lr=lr, accuracies=accuracies, status=Status.PRUNED, **settings)
+    run_in(lr=0.9, accuracies=(None,), status=Status.DIVERGED, **settings)
+    assert "2 runs were stopped early by the pruner: 7 of 12 epochs were trained." in report(study).page
+
+
+def test_costs_that_are_all_the_same_are_not_drawn(report, run_in, study):
+    for lr, epochs in ((0.1, 2), (0.2, 3)):
+        run_in(lr=lr, accuracies=(0.5,) * epochs)
+    charts = report(study).data["charts"]
+    assert "pareto_parameters" not in charts
+    assert "pareto_seconds" in charts
+
+
+def test_many_rates_have_a_heat_map_of_the_whole_width(run_in, study):
+    from sweeps.report.charts import figures_of
+    from sweeps.report.content import read
+
+    def is_wide():
+        return next(figure.wide for figure in figures_of(read([study])) if figure.name == "heat_map")
+
+    for at in range(5):
+        run_in(lr=0.01 * 2**at)
+    assert not is_wide()
+    run_in(lr=1.0)
+    assert is_wide()
+
+
+def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep, made_up):
+    made_up.write_run(sweep, model="lenet_bn", lr=0.01, parameters=61_706, accuracies=(0.5, 0.6, 0.7))
     done = report(sweep, figures=True)
     figures = {attributes["id"] for tag, attributes in Tags(done.page).found if tag == "figure"}
     assert figures == CHARTS

@@ -20,6 +20,7 @@ from sweeps.report.data import Row
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 PANEL = 170
 CELL = 34
+FEW_RATES = 5  # as many cells of a heat map stand beside another chart
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 COSTS = {
@@ -66,7 +67,7 @@ def figures_of(content: Content) -> Iterator[Figure]:
     yield from _by_rate(content, metric)
     for cost, title in COSTS.items():
         rows = data.costs(content, cost)
-        if rows:
+        if len({row["cost"] for row in rows}) > 1:  # at one and the same cost there is nothing to weigh
             says = (
                 f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
                 f"{_left_out(content)}"
@@ -124,7 +125,8 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
         says = f"Mean {metric} of each cell's best configuration, measured on {images(content.criterion.split)}" if (
             content.criterion
         ) else ""  # fmt: skip
-        yield Figure("heat_map", "Network by learning rate", f"{says}.", rows, heat(rows, metric))
+        is_wide = len({row["lr"] for row in rows}) > FEW_RATES
+        yield Figure("heat_map", "Network by learning rate", f"{says}.", rows, heat(rows, metric), wide=is_wide)
 
 
 def _confusions(content: Content) -> Iterator[Figure]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sweeps import confusion
 from sweeps.analysis import RunRow, load, rank
+from sweeps.analysis.cells import Cell, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion
@@ -80,6 +81,7 @@ class Content:
     columns: list[Column]
     criterion: Criterion | None
     configurations: list[Configuration]
+    cells: list[Cell]
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -91,6 +93,11 @@ class Content:
     def models(self) -> list[str]:
         """The networks, that of the best run first."""
         return list(dict.fromkeys(one.model for one in self.configurations))
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether cells compare over their seeds; then no single run is called the best."""
+        return has_repeats(self.cells)
 
     def confusions(self) -> Iterator[tuple[Entry, Confusion]]:
         """The confusion of each network's best run that has left one; a damaged file counts as none."""
@@ -120,6 +127,7 @@ def read(folders: Sequence[Path]) -> Content:
         columns=columns,
         criterion=criterion,
         configurations=_configurations(entries, columns, criterion),
+        cells=judged(cells_of(rows)),
         invocations=list(_invocations(rows)),
     )
 
