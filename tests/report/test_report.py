@@ -218,6 +218,13 @@ def test_what_a_pruner_saved_is_said(report, run_in, study):
     assert "2 runs were stopped early by the pruner: 7 of 12 epochs were trained." in report(study).page
 
 
+def test_the_mean_of_equal_figures_is_that_figure(report, run_in, study):
+    for seed in range(3):
+        run_in(seed=seed, accuracies=(0.1, 0.1))
+    rows = report(study).data["charts"]["curves_test_acc"]
+    assert [(row["low"], row["mean"], row["high"]) for row in rows] == [(0.1, 0.1, 0.1)] * 2
+
+
 def test_costs_that_are_all_the_same_are_not_drawn(report, run_in, study):
     for lr, epochs in ((0.1, 2), (0.2, 3)):
         run_in(lr=lr, accuracies=(0.5,) * epochs)

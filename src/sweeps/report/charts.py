@@ -14,12 +14,13 @@ from sweeps.analysis import text
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import images
 from sweeps.report import data
-from sweeps.report.content import Content
+from sweeps.report.content import Configuration, Content
 from sweeps.report.data import Row
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 PANEL = 170
 CELL = 34
+_DIGITS = ",.6~g"  # Vega's own choice calls the one tick of figures that are all the same 0
 FEW_RATES = 5  # as many cells of a heat map stand beside another chart
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
@@ -62,6 +63,7 @@ def figures_of(content: Content) -> Iterator[Figure]:
         if rows:
             says = (
                 "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
+                f"{_of_pruned(best)}"
             )
             yield Figure(f"curves_{key}", f"{key} by epoch", says, rows, curves(rows, key, content.models))
     yield from _by_rate(content, metric)
@@ -70,13 +72,15 @@ def figures_of(content: Content) -> Iterator[Figure]:
         if len({row["cost"] for row in rows}) > 1:  # at one and the same cost there is nothing to weigh
             says = (
                 f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
-                f"{_left_out(content)}"
+                f"{_left_out(data.stopped_early(content))}"
             )
             name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
             yield Figure(name, heading, says, rows, pareto(rows, metric, title, content.models))
     rows = data.times(content)
     if rows:
         says = "Seconds of training and evaluation; every tick is a run. Several runs may have shared the machine."
+        pruned = data.stopped_early(content)
+        says += f" Among them: {_stopped(pruned)}." if pruned else ""
         yield Figure("time", "Time per run", says, rows, times(rows, content.models))
     yield from _confusions(content)
 
@@ -88,9 +92,7 @@ def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
     ]
     rows = data.curves(drawn, metric)
     if len({row["lr"] for row in rows}) > 1:
-        says = "The best configuration of each network at each learning rate; bands as above."
-        if any(one.best.is_pruned for one in drawn):
-            says += " Curves that end early, or are a single point, are of runs that a pruner stopped."
+        says = f"The best configuration of each network at each learning rate; bands as above.{_of_pruned(drawn)}"
         if len(drawn) < len(rates):
             says += (
                 f" Of each network the {data.MOST_RATES} best rates are drawn; left out, but in the sensitivity to the "
@@ -141,8 +143,14 @@ def _stopped(count: int) -> str:
     return f"{text.plural(count, 'run')} that {'was' if count == 1 else 'were'} stopped early"
 
 
-def _left_out(content: Content) -> str:
-    count = data.stopped_early(content)
+def _of_pruned(drawn: Sequence[Configuration]) -> str:
+    """What a caption of curves says of pruned runs."""
+    ends = " Curves that end early, or are a single point, are of runs that a pruner stopped."
+    left_out = _left_out(sum(len(one.entries) - len(one.drawn) for one in drawn))
+    return f"{ends if any(one.best.is_pruned for one in drawn) else ''}{left_out}"
+
+
+def _left_out(count: int) -> str:
     return f" Left out: {_stopped(count)}." if count else ""
 
 
@@ -198,7 +206,7 @@ def heat(rows: Sequence[Row], metric: str) -> Chart:
     y = alt.Y("model:N", title=None, sort=list(dict.fromkeys(row["model"] for row in rows))).axis(grid=False)
     figures = [row["mean"] for row in rows if row["mean"] is not None]
     middle = (min(figures, default=0.0) + max(figures, default=0.0)) / 2
-    shade = alt.Color("mean:Q", title=metric).scale(scheme="viridis")
+    shade = alt.Color("mean:Q", title=metric, legend=alt.Legend(format=_DIGITS)).scale(scheme="viridis")
     with_figure = [row for row in rows if row["mean"] is not None]
     cell = _chart(with_figure).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, **_told())
     without = [row for row in rows if row["mean"] is None]
@@ -263,7 +271,7 @@ def _told() -> dict[str, Any]:
 
 
 def _figure(field: str, title: str) -> alt.Y:
-    return alt.Y(f"{field}:Q", title=title).scale(zero=False)
+    return alt.Y(f"{field}:Q", title=title).scale(zero=False).axis(format=_DIGITS)
 
 
 def _epochs(rows: Sequence[Row]) -> alt.X:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +133,11 @@ def read(folders: Sequence[Path]) -> Content:
     )
 
 
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal figures."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
+
+
 def repeat_line(record: RunRecord) -> str:
     """The command that does this run again, in a sweep of its own, as one types it in a shell."""
     kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in ("sweep", "on_mismatch")]
@@ -192,7 +198,7 @@ def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Confi
     label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
     whole = [entry.row for entry in group if entry.row.has_result and not entry.is_pruned]
     values = [row.value for row in whole if row.value is not None]
-    mean = sum(values) / len(values) if values else None
+    mean = mean_of(values) if values else None
     return Configuration(
         row.model, label, tuple(group), len(values), mean, min(values, default=None), max(values, default=None)
     )

@@ -10,7 +10,7 @@ from typing import Any
 from sweeps.analysis import text
 from sweeps.analysis.groups import Place, matrix_of
 from sweeps.confusion import Confusion
-from sweeps.report.content import Configuration, Content, Entry
+from sweeps.report.content import Configuration, Content, Entry, mean_of
 
 Row = dict[str, Any]
 
@@ -41,7 +41,7 @@ def curves(configurations: Sequence[Configuration], metric: str) -> list[Row]:
             for epoch, value in entry.curve(metric).items():
                 points.setdefault(epoch, []).append(value)
         for epoch, values in sorted(points.items()):
-            mean = sum(values) / len(values)
+            mean = mean_of(values)
             says = (
                 f"{_name(one)}: {metric} {text.fraction(mean)} after epoch {epoch}, {text.plural(len(values), 'run')}"
             )
@@ -128,7 +128,7 @@ def costs(content: Content, cost: str) -> list[Row]:
         figures = [figure for entry in one.drawn if (figure := _cost(entry, cost)) is not None]
         if one.mean is None or not figures:
             continue
-        mean = sum(figures) / len(figures)
+        mean = mean_of(figures)
         says = f"{_name(one)}: {text.fraction(one.mean)}, {cost} {text.metric(mean)}, {text.plural(one.n, 'run')}"
         rows.append({**_run(one.best), "label": one.label, "cost": mean, "value": one.mean, "says": says})
     least = content.criterion is not None and content.criterion.direction == "min"
