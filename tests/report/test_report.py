@@ -475,7 +475,16 @@ def test_without_the_extra_the_way_to_it_is_told(report, sweep, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [[str(SCRIPT)], ["-m", "sweeps.report"]], ids=["script", "module"])
 def test_the_commands_work_from_any_folder_without_torch(sweep, tmp_path, command):
-    code = "import runpy, sys; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; "
+    # Not `sys.modules["torch"] = None`: scipy looks there, and takes whatever it finds for torch.
+    code = (
+        "import runpy, sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+        "sys.argv = sys.argv[1:]\n"
+    )
     code += "runpy.run_path(sys.argv[0], run_name='__main__')" if command[0] != "-m" else (
         "sys.argv.pop(0); runpy.run_module(sys.argv[0], run_name='__main__')"
     )  # fmt: skip
