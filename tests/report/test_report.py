@@ -130,8 +130,8 @@ def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run
 
 
 def test_the_lines_of_the_sensitivity_pass_through_whole_runs_alone(run_in, study):
-    from sweeps.report.charts import figures_of
     from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
 
     for lr, accuracy in ((0.01, 0.7), (0.1, 0.8), (0.3, 0.75)):
         run_in(lr=lr, accuracies=(0.5, accuracy))
@@ -144,8 +144,8 @@ def test_the_lines_of_the_sensitivity_pass_through_whole_runs_alone(run_in, stud
 
 
 def test_no_rate_is_lost(report, run_in, study):
-    from sweeps.report.charts import figures_of
     from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
 
     rates = [0.001 * 2**step for step in range(10)]
     for lr in rates:
@@ -234,8 +234,8 @@ def test_costs_that_are_all_the_same_are_not_drawn(report, run_in, study):
 
 
 def test_many_rates_have_a_heat_map_of_the_whole_width(run_in, study):
-    from sweeps.report.charts import figures_of
     from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
 
     def is_wide():
         return next(figure.wide for figure in figures_of(read([study])) if figure.name == "heat_map")

@@ -5,6 +5,7 @@ Every row of a single run has `link`, its place in the page, and `says`, what a 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from sweeps.analysis import text
@@ -69,6 +70,11 @@ def by_rate(content: Content) -> list[Configuration]:
     for one in content.configurations:  # the best first
         found.setdefault((one.model, one.best.row.lr), one)
     return [one for model in content.models for (name, _), one in found.items() if name == model]
+
+
+def best_rates(rates: Sequence[Configuration]) -> list[Configuration]:
+    """Of each network's rates in `by_rate` the best, as many as a panel holds."""
+    return [one for _, of in groupby(rates, key=lambda one: one.model) for one in islice(of, MOST_RATES)]
 
 
 def stopped_early(content: Content) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import vl_convert
 
 from sweeps.files import atomic_write
-from sweeps.report.charts import Figure
+from sweeps.report.figures import Figure
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
 _POINTS = 72 / 25.4  # in a millimetre
