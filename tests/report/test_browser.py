@@ -82,9 +82,45 @@ def click(browser, selector):
 
 def test_charts_are_drawn(opened):
     drawn = ask(opened, "[...document.querySelectorAll('.chart svg')].map(s => s.getBoundingClientRect().height)")
-    assert len(drawn) == 9
+    assert len(drawn) == 7
     assert min(drawn) > 50
     assert ask(opened, "document.querySelectorAll('#learning_rate svg a').length") >= 6
+
+
+def test_titles_of_axes_and_legends_clear_the_labels_and_the_edge(opened):
+    overlaps = ask(
+        opened,
+        "[...document.querySelectorAll('.chart .role-axis')].filter(axis => {"
+        "  const title = axis.querySelector('.role-axis-title text');"
+        "  if (!title) return false;"
+        "  const a = title.getBoundingClientRect();"
+        "  return [...axis.querySelectorAll('.role-axis-label text')].some(label => {"
+        "    const b = label.getBoundingClientRect();"
+        "    return label.getAttribute('opacity') !== '0' && a.left < b.right && b.left < a.right"
+        "      && a.top < b.bottom && b.top < a.bottom; }); }).length",
+    )
+    assert overlaps == 0
+    cut = ask(
+        opened,
+        "[...document.querySelectorAll('.chart .role-legend-title text')].filter(title =>"
+        "  title.getBoundingClientRect().right > title.ownerSVGElement.getBoundingClientRect().right + 1).length",
+    )
+    assert cut == 0
+
+
+def test_the_table_fits_a_window_of_1280_pixels(chromium, made_up, tmp_path):
+    from sweeps.report.cli import main
+
+    for place in range(40):
+        settings = {"model": ("nin", "alexnet")[place % 2], "lr": (0.03, 0.2)[place // 20], "seed": place}
+        made_up.write_run(tmp_path / "sweep", **settings)
+    assert main([str(tmp_path / "sweep"), "--no-figures"]) == 0
+    size = {"width": 1280 - 2 * 15, "height": 900, "deviceScaleFactor": 1, "mobile": False}  # less two scroll bars
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    chromium.get((tmp_path / "sweep" / "report.html").as_uri())
+    over = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('#table .scroll'))"
+    assert ask(chromium, over) <= 0
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_table_sorts_either_way_with_blanks_last(opened):

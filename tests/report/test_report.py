@@ -1,5 +1,6 @@
 """The page says what the records say, whatever state the sweep is in, and nothing in them can break it."""
 
+import html
 import json
 import re
 import shlex
@@ -102,7 +103,152 @@ def test_a_loss_is_better_when_it_is_less(report, run_in, study):
     assert {row["model"] for row in rows if row["front"]} == {"a", "b"}
 
 
-def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep):
+def caption(page, figure):
+    return html.unescape(re.search(rf'<figure id="{figure}".*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)[1])
+
+
+def layers_of(figure):
+    """The layers of a chart as they are drawn, each with its own `rows`."""
+    drawn = figure.chart.to_dict()
+    return [{**layer, "rows": drawn["datasets"][layer["data"]["name"]]} for layer in drawn["layer"]]
+
+
+def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run_in, study):
+    for lr, parameters, accuracy in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
+        run_in(lr=lr, parameters=parameters, accuracies=(0.3, 0.4, 0.5, accuracy))
+    run_in(lr=0.03, parameters=5, accuracies=(0.35,), status=Status.PRUNED)
+    run_in(lr=0.1, seed=1, parameters=20, accuracies=(0.2,), status=Status.PRUNED)
+    done = report(study)
+    charts = done.data["charts"]
+    points = {(row["lr"], row["seed"]): row["pruned"] for row in charts["learning_rate"]}
+    assert points == {(0.01, 0): False, (0.1, 0): False, (0.03, 0): True, (0.1, 1): True}
+    assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "learning_rate")
+    assert [row["value"] for row in charts["pareto_parameters"]] == [0.8, 0.7]
+    assert "Left out: 2 runs that were stopped early." in caption(done.page, "pareto_parameters")
+    whole = [row for row in charts["curves_by_rate"] if row["rate"] == 0.1]
+    assert [row["mean"] for row in whole] == [0.3, 0.4, 0.5, 0.8]  # no step where the pruned seed ends
+
+
+def test_the_lines_of_the_sensitivity_pass_through_whole_runs_alone(run_in, study):
+    from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
+
+    for lr, accuracy in ((0.01, 0.7), (0.1, 0.8), (0.3, 0.75)):
+        run_in(lr=lr, accuracies=(0.5, accuracy))
+    run_in(lr=0.03, accuracies=(0.35,), status=Status.PRUNED)
+    (figure,) = [figure for figure in figures_of(read([study])) if figure.name == "learning_rate"]
+    line, whole, pruned, _ = layers_of(figure)
+    assert {row["lr"] for row in line["rows"]} == {0.01, 0.1, 0.3}
+    assert [len(layer["rows"]) for layer in (whole, pruned)] == [3, 1]
+    assert (whole["mark"]["filled"], pruned["mark"]["filled"]) == (True, False)
+
+
+def test_no_rate_is_lost(report, run_in, study):
+    from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
+
+    rates = [0.001 * 2**step for step in range(10)]
+    for lr in rates:
+        run_in(lr=lr, accuracies=(0.5, 0.5 + lr / 10))
+    figures = {figure.name: figure for figure in figures_of(read([study]))}
+    assert {row["rate"] for row in figures["curves_by_rate"].rows} == set(rates)
+    line, *_ = layers_of(figures["learning_rate"])
+    assert {row["lr"] for row in line["rows"]} == set(rates)
+
+
+def test_rates_that_are_not_drawn_are_counted(report, run_in, study, monkeypatch):
+    from sweeps.report import data
+
+    monkeypatch.setattr(data, "MOST_RATES", 2)
+    for lr in (0.01, 0.1, 1.0):
+        run_in(lr=lr)
+    page = report(study).page
+    assert re.search("the 2 best rates are drawn; left out, .*: 1 curve of 3.", caption(page, "curves_by_rate"))
+
+
+def test_words_and_captions_have_the_labels_of_the_table(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run = run_in(lr=lr, overrides=["dataset=fashion_mnist", "trainer.bn_reestimate=50", f"optim.lr={lr}"])
+        write(run, Confusion("test", 2, ["cat", "dog"], [[5, 1], [3, 7]], [Pair(1, 0, 3, [PNG])]))
+    done = report(study)
+    assert [row["says"] for row in done.data["charts"]["learning_rate"]] == [
+        "optim.lr=0.1: 0.6000",
+        "optim.lr=0.2: 0.6000",
+    ]
+    assert caption(done.page, "confusion_1_alexnet").startswith("What optim.lr=0.1 takes")
+    for words in re.findall(r"<(?:figure|h4).*?</(?:figure|h4)>", done.page, re.DOTALL):
+        assert "bn_reestimate" not in words
+
+
+def test_repeats_are_told_as_cells_before_the_runs(report, run_in, study):
+    for lr, figures in ((0.01, (0.70, 0.72, 0.71)), (0.1, (0.80, 0.81, 0.83))):
+        for seed, accuracy in enumerate(figures):
+            run_in(lr=lr, seed=seed, accuracies=(0.5, accuracy))
+    page = report(study).page
+    cells, _, runs = page.partition('<section id="table">')
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', cells)
+    assert heads[:5] == ["lr", "n", "mean", "std", "95 % interval"]
+    best, other = re.findall(r"<tr[^>]*>\s*((?:<td[^>]*>[^<]*</td>\s*)+)</tr>", cells)
+    assert re.findall(r">([^<\n]+)<", best)[:4] == ["0.1", "3", "*0.8133", "0.0153"]
+    assert re.findall(r">([^<\n]+)<", other)[:4] == ["0.01", "3", "0.7100", "0.0100"]
+    assert ", p = " in other
+    assert "the best cell was chosen on the test set. It is marked *" in cells
+    assert "★" not in runs  # of single runs none is the best
+
+
+def test_advice_is_given_with_repeats_and_without(report, run_in, study):
+    for lr in (0.01, 0.1):
+        run_in(lr=lr, accuracies=(lr,))
+    page = report(study).page
+    assert "which is not evidence" in page.partition('<section id="table">')[0]
+    assert 'id="cells"' not in page
+    assert "★" in page
+    for lr in (0.01, 0.1):
+        run_in(lr=lr, seed=1, accuracies=(lr + 0.3,))
+    assert "its seeds disagree" in report(study).page
+
+
+def test_what_a_pruner_saved_is_said(report, run_in, study):
+    settings = {"trainer": {"epochs": 4, "batch_size": 128}}
+    run_in(lr=0.1, accuracies=(0.5, 0.6, 0.7, 0.8), **settings)
+    assert "stopped early" not in report(study).page
+    for lr, accuracies in ((0.2, (0.4,)), (0.3, (0.4, 0.5))):
+        run_in(lr=lr, accuracies=accuracies, status=Status.PRUNED, **settings)
+    run_in(lr=0.9, accuracies=(None,), status=Status.DIVERGED, **settings)
+    assert "2 runs were stopped early by the pruner: 7 of 12 epochs were trained." in report(study).page
+
+
+def test_the_mean_of_equal_figures_is_that_figure(report, run_in, study):
+    for seed in range(3):
+        run_in(seed=seed, accuracies=(0.1, 0.1))
+    rows = report(study).data["charts"]["curves_test_acc"]
+    assert [(row["low"], row["mean"], row["high"]) for row in rows] == [(0.1, 0.1, 0.1)] * 2
+
+
+def test_costs_that_are_all_the_same_are_not_drawn(report, run_in, study):
+    for lr, epochs in ((0.1, 2), (0.2, 3)):
+        run_in(lr=lr, accuracies=(0.5,) * epochs)
+    charts = report(study).data["charts"]
+    assert "pareto_parameters" not in charts
+    assert "pareto_seconds" in charts
+
+
+def test_many_rates_have_a_heat_map_of_the_whole_width(run_in, study):
+    from sweeps.report.content import read
+    from sweeps.report.figures import figures_of
+
+    def is_wide():
+        return next(figure.wide for figure in figures_of(read([study])) if figure.name == "heat_map")
+
+    for at in range(5):
+        run_in(lr=0.01 * 2**at)
+    assert not is_wide()
+    run_in(lr=1.0)
+    assert is_wide()
+
+
+def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep, made_up):
+    made_up.write_run(sweep, model="lenet_bn", lr=0.01, parameters=61_706, accuracies=(0.5, 0.6, 0.7))
     done = report(sweep, figures=True)
     figures = {attributes["id"] for tag, attributes in Tags(done.page).found if tag == "figure"}
     assert figures == CHARTS
@@ -329,7 +475,16 @@ def test_without_the_extra_the_way_to_it_is_told(report, sweep, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [[str(SCRIPT)], ["-m", "sweeps.report"]], ids=["script", "module"])
 def test_the_commands_work_from_any_folder_without_torch(sweep, tmp_path, command):
-    code = "import runpy, sys; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; "
+    # Not `sys.modules["torch"] = None`: scipy looks there, and takes whatever it finds for torch.
+    code = (
+        "import runpy, sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+        "sys.argv = sys.argv[1:]\n"
+    )
     code += "runpy.run_path(sys.argv[0], run_name='__main__')" if command[0] != "-m" else (
         "sys.argv.pop(0); runpy.run_module(sys.argv[0], run_name='__main__')"
     )  # fmt: skip

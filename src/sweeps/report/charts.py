@@ -1,123 +1,27 @@
-"""The charts, as Altair builds them from the rows of `data.py`. Never imports torch."""
+"""How each chart is drawn, by Altair, from the rows of `data.py`. Never imports torch."""
 
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 from altair.utils import schemapi
 
 from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import images
-from sweeps.report import data
 from sweeps.report.content import Content
 from sweeps.report.data import Row
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 PANEL = 170
 CELL = 34
+_DIGITS = ",.6~g"  # Vega's own choice calls the one tick of figures that are all the same 0
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
-
-COSTS = {
-    "parameters": "parameters",
-    "forward_macs": "multiply-accumulate operations for one image",
-    "seconds": "seconds of training and evaluation",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart: its file name, heading, a sentence that says what it shows, its rows, and the chart itself."""
-
-    name: str
-    title: str
-    says: str
-    rows: list[Row]
-    chart: Chart
-    wide: bool = False
-
-    def __post_init__(self) -> None:
-        """Names of metrics and networks come from records: of them only what a file may be called is kept."""
-        object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_]", "_", self.name)[:80])
 
 
 def unchecked() -> AbstractContextManager[None]:
     """Inside the block Altair does not hold every row against its schema, which for a thousand runs takes seconds."""
     return schemapi.debug_mode(False)
-
-
-def figures_of(content: Content) -> Iterator[Figure]:
-    """Every chart that these runs have figures for."""
-    if content.criterion is None:
-        return
-    best = data.best_by_model(content)
-    metric = content.criterion.metric
-    for key in dict.fromkeys((metric, "train_loss")):
-        rows = data.curves(best, key)
-        if rows:
-            says = (
-                "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
-            )
-            yield Figure(f"curves_{key}", f"{key} by epoch", says, rows, curves(rows, key, content.models))
-    yield from _by_rate(content, metric)
-    for cost, title in COSTS.items():
-        rows = data.costs(content, cost)
-        if rows:
-            says = (
-                f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
-            )
-            name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
-            yield Figure(name, heading, says, rows, pareto(rows, metric, title, content.models))
-    rows = data.times(content)
-    if rows:
-        says = "Seconds of training and evaluation; every tick is a run. Several runs may have shared the machine."
-        yield Figure("time", "Time per run", says, rows, times(rows, content.models))
-    yield from _confusions(content)
-
-
-def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
-    rates = data.by_rate(content)
-    rows = data.curves(rates, metric)
-    if len({row["lr"] for row in rows}) > 1:
-        says = "The best configuration of each network at each learning rate; bands as above."
-        yield Figure(
-            "curves_by_rate",
-            f"{metric} by learning rate",
-            says,
-            rows,
-            panels(rows, metric, content),
-            wide=len({row["model"] for row in rows}) > 1,
-        )
-    rows = data.sensitivity(content)
-    if len({row["lr"] for row in rows}) > 1:
-        means = [
-            {"model": one.model, "lr": one.best.row.lr, "mean": one.mean}
-            for one in rates
-            if one.mean is not None and one.best.row.lr
-        ]
-        says = (
-            "Every point is a run, lines join the means of each rate's best configuration; a cross at the bottom is a "
-            "run that diverged."
-        )
-        chart = sensitivity(rows, means, metric, content.models)
-        yield Figure("learning_rate", "Sensitivity to the learning rate", says, rows, chart)
-    rows = data.heat(content)
-    if len(rows) > 1:
-        says = f"Mean {metric} of each cell's best configuration, measured on {images(content.criterion.split)}" if (
-            content.criterion
-        ) else ""  # fmt: skip
-        yield Figure("heat_map", "Network by learning rate", f"{says}.", rows, heat(rows, metric))
-
-
-def _confusions(content: Content) -> Iterator[Figure]:
-    for place, (entry, confusion) in enumerate(content.confusions()):
-        rows = data.confused(confusion)
-        name = f"confusion_{place + 1}_{entry.row.model}"
-        says = f"What {entry.row.name} takes for what on the {confusion.split} images: counts, shaded by their share."
-        yield Figure(name, f"Confusion: {entry.row.model}", says, rows, confused(rows, confusion.labels))
 
 
 def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
@@ -131,13 +35,11 @@ def curves(rows: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
 
 def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
     """A panel for each network, a line with its band for each rate."""
-    rates = [row["lr"] for row in sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))]
-    rates = list(dict.fromkeys(rates))
-    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
-    colour = alt.Color("lr:N", title="lr", legend=legend).scale(domain=rates, range=_ramp(len(rates)))
-    base = alt.Chart().encode(x=_epochs(rows), color=colour)
+    base = alt.Chart().encode(x=_epochs(rows), color=_rate_colour(rows), detail="lr:N")
     band = base.mark_area(opacity=0.15).encode(y=_figure("low", metric), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.5).encode(y=_figure("mean", metric), **_told())
+    line = base.mark_line(strokeWidth=1.5, point=alt.OverlayMarkDef(size=12)).encode(
+        y=_figure("mean", metric), **_told()
+    )
     alone = len({row["model"] for row in rows}) == 1
     width, height = (WIDTH, HEIGHT) if alone else (PANEL, PANEL * 0.7)
     layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=width, height=height)
@@ -146,20 +48,23 @@ def panels(rows: Sequence[Row], metric: str, content: Content) -> Chart:
 
 
 def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: Sequence[str]) -> Chart:
-    """Points for runs, a line through the means, crosses for what diverged."""
+    """Points for runs, hollow where they were pruned, a line through the means, crosses for what diverged."""
     rate = alt.X("lr:Q", title="learning rate").scale(type="log", nice=False, padding=12)
     line = _chart(means).mark_line(strokeWidth=1.5).encode(
         x=rate, y=_figure("mean", metric), color=_colour(models), strokeDash=_dash(models)
     )  # fmt: skip
     with_value = [row for row in rows if row["value"] is not None]
-    points = _chart(with_value).mark_point(size=26, opacity=0.8).encode(
-        x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
-    )  # fmt: skip
+    marks = {
+        is_pruned: _chart([row for row in with_value if row["pruned"] == is_pruned])
+        .mark_point(size=26, opacity=0.8, filled=not is_pruned)
+        .encode(x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told())
+        for is_pruned in (False, True)
+    }
     without = [row for row in rows if row["value"] is None]
     crosses = _chart(without).mark_text(text="\N{MULTIPLICATION SIGN}", fontSize=15, fontWeight="bold", dy=-6).encode(
         x=rate, y=alt.value(HEIGHT), color=_colour(models), **_told()
     )  # fmt: skip
-    return alt.layer(line, points, crosses).properties(width=WIDTH, height=HEIGHT)
+    return alt.layer(line, *marks.values(), crosses).properties(width=WIDTH, height=HEIGHT)
 
 
 def heat(rows: Sequence[Row], metric: str) -> Chart:
@@ -171,7 +76,7 @@ def heat(rows: Sequence[Row], metric: str) -> Chart:
     y = alt.Y("model:N", title=None, sort=list(dict.fromkeys(row["model"] for row in rows))).axis(grid=False)
     figures = [row["mean"] for row in rows if row["mean"] is not None]
     middle = (min(figures, default=0.0) + max(figures, default=0.0)) / 2
-    shade = alt.Color("mean:Q", title=metric).scale(scheme="viridis")
+    shade = alt.Color("mean:Q", title=metric, legend=alt.Legend(format=".4~g")).scale(scheme="viridis")
     with_figure = [row for row in rows if row["mean"] is not None]
     cell = _chart(with_figure).mark_rect(stroke="#ffffff").encode(x=x, y=y, color=shade, **_told())
     without = [row for row in rows if row["mean"] is None]
@@ -193,7 +98,7 @@ def pareto(rows: Sequence[Row], metric: str, title: str, models: Sequence[str]) 
     stair = _chart(front).mark_line(interpolate="step-after", color="#888888", strokeDash=[3, 3]).encode(
         x=cost, y=_figure("value", metric)
     )  # fmt: skip
-    points = _chart(rows).mark_point(size=40, opacity=0.75).encode(
+    points = _chart(rows).mark_point(size=40, opacity=0.75, filled=True).encode(
         x=cost, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told()
     )  # fmt: skip
     rings = _chart(front).mark_point(size=130, color="#888888", shape="circle").encode(
@@ -236,7 +141,7 @@ def _told() -> dict[str, Any]:
 
 
 def _figure(field: str, title: str) -> alt.Y:
-    return alt.Y(f"{field}:Q", title=title).scale(zero=False)
+    return alt.Y(f"{field}:Q", title=title).scale(zero=False).axis(format=_DIGITS)
 
 
 def _epochs(rows: Sequence[Row]) -> alt.X:
@@ -261,7 +166,21 @@ def _shape(models: Sequence[str]) -> alt.Shape:
     return alt.Shape("model:N", scale=scale, legend=None)
 
 
-def _ramp(count: int) -> list[str]:
-    """Colours from cold to warm that are seen on white as on black, and by all (Okabe and Ito)."""
-    ramp = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
-    return [ramp[place % len(ramp)] for place in range(count)]
+# From cold to warm, seen on white as on black, and by all (Okabe and Ito).
+_RAMP = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
+_COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
+
+
+def _rate_colour(rows: Sequence[Row]) -> alt.Color:
+    """A colour for each rate; where there are more rates than colours, a scale that runs through them."""
+    in_order = sorted(rows, key=lambda row: (row["rate"] is None, row["rate"] or 0.0))
+    names = list(dict.fromkeys(row["lr"] for row in in_order))
+    known = [row["rate"] for row in rows if row["rate"] is not None and row["rate"] > 0]
+    if len(names) <= len(_RAMP) or len(set(known)) < 2:
+        legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
+        return alt.Color("lr:N", title="lr", legend=legend).scale(domain=names, range=_RAMP[: len(names)])
+    low, *_, high = rates = sorted(set(known))
+    told = alt.Legend(type="symbol", values=rates[:: math.ceil(len(rates) / len(_RAMP))], symbolOpacity=1)
+    steps = len(_COLD_TO_WARM) - 1
+    stops = [low * (high / low) ** (step / steps) for step in range(steps + 1)]
+    return alt.Color("rate:Q", title="lr", legend=told).scale(type="log", domain=stops, range=_COLD_TO_WARM, nice=False)

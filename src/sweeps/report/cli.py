@@ -48,7 +48,8 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
         RecordError: it cannot be written there.
     """
     from sweeps.report import render  # altair and vl-convert: a second that --help must not cost
-    from sweeps.report.charts import figures_of, unchecked
+    from sweeps.report.charts import unchecked
+    from sweeps.report.figures import figures_of
     from sweeps.report.page import page
 
     with unchecked():

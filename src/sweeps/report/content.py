@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from sweeps import confusion
 from sweeps.analysis import RunRow, load, rank
+from sweeps.analysis.cells import Cell, cells_of, has_repeats, judged
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion
@@ -17,7 +19,7 @@ from sweeps.analysis.text import number
 from sweeps.confusion import Confusion
 from sweeps.errors import RecordError
 from sweeps.identity import labels
-from sweeps.records import RunDir, RunRecord
+from sweeps.records import RunDir, RunRecord, Status
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
@@ -34,6 +36,11 @@ class Entry:
     epochs: list[dict[str, Any]]
     trouble: str = ""
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether it was stopped early: its figures are those of a shorter training, and beside whole ones mislead."""
+        return self.row.status == Status.PRUNED
+
     def curve(self, metric: str) -> dict[int, float]:
         """The figure by epoch, where there is one."""
         points = ((number(row.get("epoch")), number(row.get(metric))) for row in self.epochs)
@@ -42,7 +49,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The runs that differ in nothing but their seed. `mean`, `low`, `high` are over the `n` that have a result."""
+    """The runs that differ in nothing but their seed.
+
+    `mean`, `low`, `high` are over the `n` that have a result and were not stopped early.
+    """
 
     model: str
     label: str
@@ -57,6 +67,11 @@ class Configuration:
         """Its best ranked run."""
         return self.entries[0]
 
+    @property
+    def drawn(self) -> tuple[Entry, ...]:
+        """The runs whose curves make its own: pruned ones only where there are no others."""
+        return tuple(entry for entry in self.entries if not entry.is_pruned) or self.entries
+
 
 @dataclass(frozen=True)
 class Content:
@@ -67,6 +82,7 @@ class Content:
     columns: list[Column]
     criterion: Criterion | None
     configurations: list[Configuration]
+    cells: list[Cell]
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -79,11 +95,16 @@ class Content:
         """The networks, that of the best run first."""
         return list(dict.fromkeys(one.model for one in self.configurations))
 
+    @property
+    def has_repeats(self) -> bool:
+        """Whether cells compare over their seeds; then no single run is called the best."""
+        return has_repeats(self.cells)
+
     def confusions(self) -> Iterator[tuple[Entry, Confusion]]:
         """The confusion of each network's best run that has left one; a damaged file counts as none."""
         seen: set[str] = set()
         for entry in self.entries:
-            if entry.row.has_result and entry.row.model not in seen:
+            if entry.row.has_result and not entry.is_pruned and entry.row.model not in seen:
                 found = _confusion(entry)
                 if found is not None:
                     seen.add(entry.row.model)
@@ -107,8 +128,14 @@ def read(folders: Sequence[Path]) -> Content:
         columns=columns,
         criterion=criterion,
         configurations=_configurations(entries, columns, criterion),
+        cells=judged(cells_of(rows)),
         invocations=list(_invocations(rows)),
     )
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal figures."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
 
 
 def repeat_line(record: RunRecord) -> str:
@@ -169,8 +196,9 @@ def _configurations(
 def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Configuration:
     row = group[0].row
     label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
-    values = [entry.row.value for entry in group if entry.row.has_result and entry.row.value is not None]
-    mean = sum(values) / len(values) if values else None
+    whole = [entry.row for entry in group if entry.row.has_result and not entry.is_pruned]
+    values = [row.value for row in whole if row.value is not None]
+    mean = mean_of(values) if values else None
     return Configuration(
         row.model, label, tuple(group), len(values), mean, min(values, default=None), max(values, default=None)
     )

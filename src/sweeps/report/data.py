@@ -5,16 +5,17 @@ Every row of a single run has `link`, its place in the page, and `says`, what a 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 from sweeps.analysis import text
 from sweeps.analysis.groups import Place, matrix_of
 from sweeps.confusion import Confusion
-from sweeps.report.content import Configuration, Content, Entry
+from sweeps.report.content import Configuration, Content, Entry, mean_of
 
 Row = dict[str, Any]
 
-MOST_RATES = 8  # lines in one panel
+MOST_RATES = 40  # lines in one panel
 
 
 def best_by_model(content: Content) -> list[Configuration]:
@@ -37,11 +38,11 @@ def curves(configurations: Sequence[Configuration], metric: str) -> list[Row]:
     rows: list[Row] = []
     for one in configurations:
         points: dict[int, list[float]] = {}
-        for entry in one.entries:
+        for entry in one.drawn:
             for epoch, value in entry.curve(metric).items():
                 points.setdefault(epoch, []).append(value)
         for epoch, values in sorted(points.items()):
-            mean = sum(values) / len(values)
+            mean = mean_of(values)
             says = (
                 f"{_name(one)}: {metric} {text.fraction(mean)} after epoch {epoch}, {text.plural(len(values), 'run')}"
             )
@@ -64,24 +65,34 @@ def curves(configurations: Sequence[Configuration], metric: str) -> list[Row]:
 
 
 def by_rate(content: Content) -> list[Configuration]:
-    """Each network's best configuration at each of its learning rates, of at most `MOST_RATES`."""
+    """Each network's best configuration at each of its learning rates, the best rate first."""
     found: dict[tuple[str, float | None], Configuration] = {}
     for one in content.configurations:  # the best first
         found.setdefault((one.model, one.best.row.lr), one)
-    kept: list[Configuration] = []
-    for model in content.models:
-        kept += [one for (name, _), one in found.items() if name == model][:MOST_RATES]
-    return kept
+    return [one for model in content.models for (name, _), one in found.items() if name == model]
+
+
+def best_rates(rates: Sequence[Configuration]) -> list[Configuration]:
+    """Of each network's rates in `by_rate` the best, as many as a panel holds."""
+    return [one for _, of in groupby(rates, key=lambda one: one.model) for one in islice(of, MOST_RATES)]
+
+
+def stopped_early(content: Content) -> int:
+    """How many of the ranked runs a pruner has stopped."""
+    return sum(entry.is_pruned for entry in _ranked(content))
 
 
 def sensitivity(content: Content) -> list[Row]:
-    """Every run of a known rate: its objective, or None where it diverged."""
+    """Every run of a known rate: its objective, or None where it diverged; `pruned` where it was stopped early."""
     rows = []
     for entry in _ranked(content):
         row = entry.row
         if row.lr and row.lr > 0 and row.is_finished:
             shown = text.fraction(row.value) if row.value is not None else row.status
-            rows.append({**_run(entry), "lr": row.lr, "value": row.value, "says": f"{row.name}: {shown}"})
+            if entry.is_pruned and row.value is not None:
+                shown += f", pruned after {text.plural(row.epochs_done, 'epoch')}"
+            says = f"{entry.label}: {shown}"
+            rows.append({**_run(entry), "lr": row.lr, "value": row.value, "pruned": entry.is_pruned, "says": says})
     return rows
 
 
@@ -120,10 +131,10 @@ def costs(content: Content, cost: str) -> list[Row]:
     """Each configuration's mean objective against `parameters`, `forward_macs` or `seconds`; `front` marks Pareto."""
     rows: list[Row] = []
     for one in content.configurations:
-        figures = [figure for entry in one.entries if (figure := _cost(entry, cost)) is not None]
+        figures = [figure for entry in one.drawn if (figure := _cost(entry, cost)) is not None]
         if one.mean is None or not figures:
             continue
-        mean = sum(figures) / len(figures)
+        mean = mean_of(figures)
         says = f"{_name(one)}: {text.fraction(one.mean)}, {cost} {text.metric(mean)}, {text.plural(one.n, 'run')}"
         rows.append({**_run(one.best), "label": one.label, "cost": mean, "value": one.mean, "says": says})
     least = content.criterion is not None and content.criterion.direction == "min"
@@ -140,7 +151,7 @@ def times(content: Content) -> list[Row]:
     rows = []
     for entry in _ranked(content):
         if entry.row.seconds:
-            says = f"{entry.row.name}: {text.duration(entry.row.seconds)} s, {entry.row.status}"
+            says = f"{entry.label}: {text.duration(entry.row.seconds)} s, {entry.row.status}"
             rows.append({**_run(entry), "seconds": entry.row.seconds, "status": entry.row.status, "says": says})
     return rows
 

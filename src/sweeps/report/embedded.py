@@ -11,8 +11,8 @@ from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import is_best, sentences
 from sweeps.files import to_json
 from sweeps.records import RunRecord
-from sweeps.report.charts import Figure
 from sweeps.report.content import Content, Entry, command_line, repeat_line
+from sweeps.report.figures import Figure
 
 SCHEMA = 1
 

@@ -11,15 +11,21 @@ from typing import Any
 from urllib.parse import quote
 
 from sweeps.analysis import text
+from sweeps.analysis.advice import advice
 from sweeps.analysis.palette import look_of
 from sweeps.analysis.ranking import criteria, is_best, sentences, tally
+from sweeps.analysis.rows import RunRow
+from sweeps.analysis.sheet import Sheet
+from sweeps.analysis.tables import cells_table
 from sweeps.confusion import Confusion
 from sweeps.files import to_json
+from sweeps.records import Status
 from sweeps.report.content import Content, Entry
 from sweeps.report.embedded import embedded
 from sweeps.report.provenance import provenance
 from sweeps.report.render import Picture
 
+_RIGHT = ' class="right"'
 _TABLE_LIMIT = 400  # rows of a chart that are also printed as a table
 
 
@@ -60,7 +66,7 @@ def _body(content: Content, pictures: Sequence[Picture], *, base: Path, made: st
     rows = content.rows
     yield '<a class="skip" href="#table">To the table</a>'
     yield f'<header><h1>{escape(title)}</h1><p class="tally">{escape(tally(rows))}. Page made {escape(made)}.</p>'
-    for sentence in sentences(rows):
+    for sentence in [*sentences(rows, "cell" if content.has_repeats else "run"), *_saved(rows)]:
         yield f"<p>{escape(sentence)}</p>"
     if any(row.has_result and row.criterion and row.criterion.split == "test" for row in rows):
         yield (
@@ -69,6 +75,8 @@ def _body(content: Content, pictures: Sequence[Picture], *, base: Path, made: st
             "<code>dataset.validation=0.1</code> runs are chosen on images of their own.</p>"
         )
     yield '<button type="button" id="theme" class="js">Light or dark</button></header><main>'
+    yield from _cells(content)
+    yield from _advice(content)
     yield from _table(content, base)
     yield from _problems(content)
     yield from _charts(content, [one for one in pictures if not one.figure.name.startswith("confusion_")])
@@ -84,6 +92,46 @@ _DIFFERENCES = """<section id="differences" class="js"><h2>Two runs side by side
 <p class="controls"><label>Run <select id="left"></select></label>
 <label>against <select id="right"></select></label></p>
 <div id="difference" aria-live="polite"></div></section>"""
+
+
+def _saved(rows: Sequence[RunRow]) -> Iterator[str]:
+    """What a pruner has spared, in epochs; runs that diverged ended early of themselves."""
+    pruned = sum(row.status == Status.PRUNED for row in rows)
+    if pruned:
+        ran = [row for row in rows if row.status in (Status.PRUNED, Status.COMPLETED) and row.epochs_asked is not None]
+        done, asked = sum(row.epochs_done for row in ran), sum(row.epochs_asked or 0 for row in ran)
+        early = "1 run was" if pruned == 1 else f"{pruned:,} runs were"
+        yield f"{early} stopped early by the pruner: {done:,} of {text.plural(asked, 'epoch')} were trained."
+
+
+def _cells(content: Content) -> Iterator[str]:
+    sheet = cells_table(content.rows, content.cells)
+    if sheet is not None:
+        yield '<section id="cells"><h2>Cells over their seeds</h2>'
+        yield from _sheet(sheet)
+        yield "</section>"
+
+
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    yield f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(sheet.title)}"><table><thead><tr>'
+    for head in sheet.heads:
+        yield f'<th scope="col"{_RIGHT if head.right else ""}>{escape(head.text)}</th>'
+    yield "</tr></thead><tbody>"
+    for line in sheet.lines:
+        yield '<tr class="best">' if line.style else "<tr>"
+        for head, cell in zip(sheet.heads, line.cells, strict=True):
+            yield f"<td{_RIGHT if head.right else ''}>{escape(cell)}</td>"
+        yield "</tr>"
+    yield "</tbody></table></div>"
+    for note in sheet.notes:
+        yield f"<p>{escape(note)}</p>"
+
+
+def _advice(content: Content) -> Iterator[str]:
+    found = advice(content.rows, content.cells)
+    if found:
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in found)
+        yield f'<section id="advice"><h2>Advice</h2><ul>{items}</ul></section>'
 
 
 def _table(content: Content, base: Path) -> Iterator[str]:
@@ -110,7 +158,8 @@ def _table(content: Content, base: Path) -> Iterator[str]:
 
 def _line(entry: Entry, content: Content, base: Path) -> str:
     row = entry.row
-    mark = '<span aria-label="the best">★</span> ' if is_best(row) else ""
+    starred = is_best(row) and not content.has_repeats
+    mark = '<span aria-label="the best">★</span> ' if starred else ""
     cells = [
         _cell(row.rank, f"{mark}{text.BLANK if row.rank is None else row.rank}", True),
         f'<th scope="row" data-v="{escape(row.name)}">'
@@ -123,7 +172,7 @@ def _line(entry: Entry, content: Content, base: Path) -> str:
         if column.key == "model":
             shown = f'<span class="swatch" style="background:{look_of(row.model).colour}"></span>{shown}'
         cells.append(_cell(column.get(row), shown, column.right))
-    kinds = f"{row.status}{' best' if is_best(row) else ''}"
+    kinds = f"{row.status}{' best' if starred else ''}"
     return (
         f'<tr id="{entry.key}" class="{escape(kinds)}" data-name="{escape(row.name)}" data-model="{escape(row.model)}" '
         f'data-status="{escape(row.status)}">{"".join(cells)}</tr>'
@@ -209,7 +258,7 @@ def _pairs(entry: Entry, confusion: Confusion) -> str:
             for image in pair.images
         )
         lines.append(f"<li>{true} taken for {guess}: {pair.count}<br>{shown}</li>")
-    run = f'<a href="#{entry.key}">{escape(entry.row.name)}</a>'
+    run = f'<a href="#{entry.key}">{escape(entry.label)}</a>'
     return f'<h4>Most confused by {run}</h4><ol class="pairs">{"".join(lines)}</ol>' if lines else ""
 
 

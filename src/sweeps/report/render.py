@@ -8,13 +8,14 @@ from pathlib import Path
 import vl_convert
 
 from sweeps.files import atomic_write
-from sweeps.report.charts import Figure
+from sweeps.report.figures import Figure
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
 _POINTS = 72 / 25.4  # in a millimetre
 _CONFIG = {
     "background": None,
-    "font": "system-ui, Helvetica, Arial, sans-serif",
+    # What vl-convert measures the text with and any browser has or mimics: with another, titles run into labels.
+    "font": "Arial, Helvetica, 'Liberation Sans', sans-serif",
     "view": {"stroke": None},
     "axis": {
         "grid": True,
@@ -22,6 +23,7 @@ _CONFIG = {
         "domainColor": "#888888",
         "tickColor": "#888888",
         "labelOverlap": True,
+        "titlePadding": 8,
     },
     "header": {"labelFontSize": 11, "labelFontWeight": "bold"},
     "legend": {"labelLimit": 160},
