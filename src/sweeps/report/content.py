@@ -104,7 +104,7 @@ class Content:
         """The confusion of each network's best run that has left one; a damaged file counts as none."""
         seen: set[str] = set()
         for entry in self.entries:
-            if entry.row.has_result and not entry.is_pruned and entry.row.model not in seen:
+            if entry.row.has_full_figure and entry.row.model not in seen:
                 found = _confusion(entry)
                 if found is not None:
                     seen.add(entry.row.model)
@@ -196,7 +196,7 @@ def _configurations(
 def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Configuration:
     row = group[0].row
     label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
-    whole = [entry.row for entry in group if entry.row.has_result and not entry.is_pruned]
+    whole = [entry.row for entry in group if entry.row.has_full_figure]
     values = [row.value for row in whole if row.value is not None]
     mean = mean_of(values) if values else None
     return Configuration(
