@@ -159,7 +159,7 @@ def test_the_watcher_hears_of_every_end(do_run):
         (["optim.lr=-1"], ConfigError, ["optim.lr=-1", "above 0"]),
         (["resize.size=8"], ConfigError, ["resize.size=8", "lenet_bn", "resize.size>=16"]),
         (["trainer.batch_size=1"], ConfigError, ["trainer.batch_size=1", "BatchNorm1d", "trainer.batch_size>=2"]),
-        (["dataset.limit=101"], ConfigError, ["trainer.batch_size=25", "last batch of 1", "dataset.limit"]),
+        (["dataset.limit=101"], ConfigError, ["trainer.batch_size=25", "last batch of 1", "trainer.drop_last=true"]),
         (["dataset.limit=6000"], ConfigError, ["dataset.limit=6000", "5000"]),
         (["dataset.limit=5"], ConfigError, ["dataset.limit=5", "10 or more"]),
         (["model.hidden=[0]"], ConfigError, ["model.hidden[0]=0", ">= 1"]),

@@ -123,24 +123,26 @@ def _measure_parent(side_by_side: Sequence[str], cores: int, *, quick: bool) -> 
         return {}
     many = _MANY if quick else _VERY_MANY
     tiny = [*_TINY, "trainer.epochs=1", *side_by_side]
-    (small, large) = (_watched(count, tiny) for count in (_FEW, many))
+    small, large = (_watched(count, tiny) for count in (_FEW, many))
+    # before the end: there the summary is made, whose statistics need memory of their own
+    small_late, large_late = (looks[int(0.9 * len(looks))] for looks in (small, large))
     training = _watched(cores, ["trainer.epochs=4", *side_by_side, *(_TINY if quick else [])])
     begin, end = (training[int(part * (len(training) - 1))] for part in (0.5, 0.8))  # workers have long begun by then
     more = many - _FEW
     return {
-        "memory": small[-1].peak,
-        "memory_per_1000_cells": (large[-1].peak - small[-1].peak) / more * 1000,
+        "memory": large_late.memory,
+        "memory_per_1000_cells": (large_late.memory - small_late.memory) / more * 1000,
         "seconds_per_cell": (large[-1].processor - small[-1].processor) / more,
         "idle_share": (end.processor - begin.processor) / max(end.at - begin.at, _LOOK),
     }
 
 
 class _Look(NamedTuple):
-    """A process so many seconds after its start: its processor seconds until then and its peak memory in MiB."""
+    """A process so many seconds after its start: its processor seconds until then and its memory in MiB."""
 
     at: float
     processor: float
-    peak: float
+    memory: float
 
 
 def _watched(cells: int, overrides: Sequence[str]) -> list[_Look]:
@@ -157,9 +159,9 @@ def _watched(cells: int, overrides: Sequence[str]) -> list[_Look]:
                 while process.poll() is None:
                     with contextlib.suppress(OSError, IndexError):  # it ended between two looks
                         used = (place / "stat").read_text().rpartition(")")[2].split()[11:13]
-                        peak = re.findall(r"VmHWM:\s+(\d+) kB", (place / "status").read_text())[0]
+                        memory = re.findall(r"VmRSS:\s+(\d+) kB", (place / "status").read_text())[0]
                         seconds = sum(map(int, used)) / ticks
-                        looks.append(_Look(time.perf_counter() - began, seconds, int(peak) / 1024))
+                        looks.append(_Look(time.perf_counter() - began, seconds, int(memory) / 1024))
                     time.sleep(_LOOK)
             except BaseException:
                 process.terminate()
