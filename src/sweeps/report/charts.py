@@ -56,7 +56,7 @@ def sensitivity(rows: Sequence[Row], means: Sequence[Row], metric: str, models: 
     with_value = [row for row in rows if row["value"] is not None]
     marks = {
         is_pruned: _chart([row for row in with_value if row["pruned"] == is_pruned])
-        .mark_point(size=26, opacity=0.8, filled=not is_pruned)
+        .mark_point(size=48 if is_pruned else 26, strokeWidth=1, opacity=0.9, filled=not is_pruned)
         .encode(x=rate, y=_figure("value", metric), color=_colour(models), shape=_shape(models), **_told())
         for is_pruned in (False, True)
     }
