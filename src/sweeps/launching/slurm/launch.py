@@ -126,6 +126,9 @@ def _under_way(cells: Sequence[Cell], queue: Queue, ledger: Ledger) -> dict[str,
         if cell.name in jobs and cell.folder is not None and not is_live(jobs[cell.name], entries):
             release(cell.folder, jobs[cell.name])
     done = {cell.name for cell in cells if (record := cell.read()) is not None and record.status.is_finished}
+    for name, job in jobs.items():
+        if name in done or not is_live(job, entries):
+            ledger.tidy(job)  # nobody may have been there to see it end
     # Slurm lists a job for a while after its run has written its last record: there is nothing to attach to.
     return {name: job for name, job in jobs.items() if is_live(job, entries) and name not in done}
 
