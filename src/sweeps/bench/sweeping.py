@@ -124,14 +124,15 @@ def _measure_parent(side_by_side: Sequence[str], cores: int, *, quick: bool) -> 
     many = _MANY if quick else _VERY_MANY
     tiny = [*_TINY, "trainer.epochs=1", *side_by_side]
     small, large = (_watched(count, tiny) for count in (_FEW, many))
-    # before the end: there the summary is made, whose statistics need memory of their own
-    small_late, large_late = (looks[int(0.9 * len(looks))] for looks in (small, large))
     training = _watched(cores, ["trainer.epochs=4", *side_by_side, *(_TINY if quick else [])])
     begin, end = (training[int(part * (len(training) - 1))] for part in (0.5, 0.8))  # workers have long begun by then
     more = many - _FEW
+    # while cells are done one after another; at the end stands the summary, whose statistics need memory of their own
+    early, late = (large[int(part * (len(large) - 1))] for part in (0.4, 0.9))
+    seconds = (large[-1].at - small[-1].at) / more
     return {
-        "memory": large_late.memory,
-        "memory_per_1000_cells": (large_late.memory - small_late.memory) / more * 1000,
+        "memory": late.memory,
+        "memory_per_1000_cells": (late.memory - early.memory) / (late.at - early.at) * seconds * 1000,
         "seconds_per_cell": (large[-1].processor - small[-1].processor) / more,
         "idle_share": (end.processor - begin.processor) / max(end.at - begin.at, _LOOK),
     }
