@@ -263,3 +263,16 @@ def test_an_empty_allowance_allows_nothing(monkeypatch, value):
     monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", value)
     with pytest.raises(ConfigError, match="is refused"):
         check_targets(SYSTEM)
+
+
+def test_rungs_lie_where_there_are_reports(compose):
+    check(compose("pruner=halving", "pruner.report_every=2", "pruner.first=4"))
+    with pytest.raises(ConfigError, match=r"pruner\.first=3.* is refused: nothing is reported then; use a multiple of"):
+        check(compose("pruner=halving", "pruner.report_every=2", "pruner.first=3"))
+
+
+def test_without_one_whole_batch_the_last_one_cannot_be_dropped(compose):
+    check(compose("trainer.drop_last=true", "trainer.batch_size=100", "dataset.limit=100"))
+    check(compose("trainer.batch_size=200", "dataset.limit=100"))
+    with pytest.raises(ConfigError, match=r"dataset\.limit=100 images fill no batch; use trainer\.batch_size=100"):
+        check(compose("trainer.drop_last=true", "trainer.batch_size=200", "dataset.limit=100"))

@@ -41,14 +41,12 @@ def check(config: Mapping[str, Any]) -> None:
     metric = config["objective"]["metric"]
     _check_measured(config, "objective.metric", metric)
     _check_pruner(config)
-    dataset, batch_size = config["dataset"], config["trainer"]["batch_size"]
-    if config["trainer"]["drop_last"] and dataset["limit"] is not None:
-        images = dataset["limit"] - int(dataset["limit"] * dataset["validation"])
-        if images < batch_size:
-            raise ConfigError(
-                f"trainer.batch_size={batch_size} is refused with trainer.drop_last=true: the {images} images of "
-                f"dataset.limit={dataset['limit']} fill no batch; use trainer.batch_size={images} or less"
-            )
+    limit, batch_size = config["dataset"]["limit"], config["trainer"]["batch_size"]
+    if config["trainer"]["drop_last"] and limit is not None and limit < batch_size:
+        raise ConfigError(
+            f"trainer.batch_size={batch_size} is refused with trainer.drop_last=true: dataset.limit={limit} images "
+            f"fill no batch; use trainer.batch_size={limit} or less"
+        )
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
         raise ConfigError(
             f"dataset.labels has {len(config['dataset']['labels'])} names for "

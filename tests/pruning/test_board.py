@@ -67,8 +67,9 @@ def test_what_is_appended_meanwhile_is_found_and_half_a_line_waits_for_its_end(t
         file.write(whole[20:] + "\n")
     assert board.read("train_loss") == {"A": {"a": {1.0: 0.1}}, "B": {"b": {1.0: 0.5}}}
     (tmp_path / BOARD_NAME).unlink()
-    write(tmp_path, "c", 1)
-    assert list(board.read("train_loss")) == ["C"], "another file"
+    assert board.read("train_loss") == {}
+    write(tmp_path, "c", 9)
+    assert list(board.read("train_loss")) == ["C"], "another file, though a longer one"
 
 
 def test_several_processes_write_at_once(tmp_path):

@@ -92,3 +92,4 @@ def test_a_pruned_run_goes_on_under_halving_when_later_seeds_lift_its_cell(tmp_p
         board.add(Report(cell_id(configs[cell]), run_id(configs[cell]), 1.0, "train_loss", loss))
     assert goes_on(stopped, configs[0.1, 0], tmp_path)
     assert not goes_on(stopped, configs[0.3, 0], tmp_path)
+    assert not goes_on(stopped, configs[0.3, 1], tmp_path), "a run of which the board knows nothing"

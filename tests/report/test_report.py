@@ -215,7 +215,7 @@ def test_what_a_pruner_saved_is_said(report, run_in, study):
     for lr, accuracies in ((0.2, (0.4,)), (0.3, (0.4, 0.5))):
         run_in(lr=lr, accuracies=accuracies, status=Status.PRUNED, **settings)
     run_in(lr=0.9, accuracies=(None,), status=Status.DIVERGED, **settings)
-    assert "2 runs were stopped early by the pruner: 7 of 12 epochs were trained." in report(study).page
+    assert "Pruning: 7 of 12 epochs trained." in report(study).page
 
 
 def test_the_mean_of_equal_figures_is_that_figure(report, run_in, study):

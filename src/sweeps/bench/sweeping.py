@@ -47,7 +47,7 @@ def measure_sweeps(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]],
     times: dict[str, list[float]] = {name: [] for name in variants}
     loads: list[float] = []
     per_cell: list[float] = []
-    parent: dict[str, float] | None = None
+    parent = _measure_parent(variants["side by side"], cores, quick=quick)
     for number in range(rounds):
         names = list(variants)[:: -1 if number % 2 else 1]
         for name in names:
@@ -58,8 +58,6 @@ def measure_sweeps(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]],
         )
         per_cell.append((many - few - (many_trained - few_trained)) / (_MANY - _FEW))
         ratios = [one / beside for one, beside in zip(*times.values(), strict=True)]
-        if parent is None:
-            parent = _measure_parent([*variants["side by side"]], cores, quick=quick)
         keep(
             {
                 "cells": cells,

@@ -40,6 +40,7 @@ class Board:
     def __init__(self, sweep: Path) -> None:
         self.path = sweep / BOARD_NAME
         self._known: dict[str, Reports] = {}  # by metric: what was read so far
+        self._file = (0, 0)  # its device and number: another file may have its name by now
         self._offset = 0  # bytes
 
     def add(self, report: Report) -> None:
@@ -58,9 +59,13 @@ class Board:
 
         Only what was appended since is read: with a thousand runs the whole file takes a second.
         """
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < self._offset:  # another file by now
-                self._known, self._offset = {}, 0
+        if not self.path.exists():
+            self._known, self._offset = {}, 0
+            return {}
+        with self.path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
+                self._file, self._known, self._offset = (found.st_dev, found.st_ino), {}, 0
             file.seek(self._offset)
             new = file.read()
             whole = new[: new.rfind(b"\n") + 1]

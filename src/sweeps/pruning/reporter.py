@@ -175,7 +175,8 @@ def pruning_metric(config: Mapping[str, Any]) -> str:
 def goes_on(record: RunRecord, config: Mapping[str, Any], sweep: Path) -> bool:
     """Whether a run that was stopped early is to be taken up again with what `config` now says.
 
-    Under halving also one that was told to stop, if its cell is among the best now: seeds may have come since.
+    Under halving also one that was told to stop, if the board says that its cell is among the best now: seeds may have
+    come since.
     """
     if record.status is not Status.PRUNED:
         return False
@@ -187,4 +188,5 @@ def goes_on(record: RunRecord, config: Mapping[str, Any], sweep: Path) -> bool:
         return False
     if paused or pruner["extend"] or pruner["name"] == "none":
         return True
-    return pruner["name"] == "halving" and reporter_of(config, sweep).resume(come) is None
+    reporter = reporter_of(config, sweep)
+    return pruner["name"] == "halving" and reporter.resume(come) is None and reporter.reached > 0

@@ -13,8 +13,7 @@ from urllib.parse import quote
 from sweeps.analysis import text
 from sweeps.analysis.advice import advice
 from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import criteria, is_best, sentences, tally
-from sweeps.analysis.rows import RunRow
+from sweeps.analysis.ranking import criteria, is_best, saved_by_pruning, sentences, tally
 from sweeps.analysis.sheet import Sheet
 from sweeps.analysis.tables import cells_table
 from sweeps.confusion import Confusion
@@ -66,7 +65,8 @@ def _body(content: Content, pictures: Sequence[Picture], *, base: Path, made: st
     rows = content.rows
     yield '<a class="skip" href="#table">To the table</a>'
     yield f'<header><h1>{escape(title)}</h1><p class="tally">{escape(tally(rows))}. Page made {escape(made)}.</p>'
-    for sentence in [*sentences(rows, "cell" if content.has_repeats else "run"), *_saved(rows)]:
+    saved = [saved_by_pruning(rows)] if any(row.status == Status.PRUNED for row in rows) else []
+    for sentence in [*sentences(rows, "cell" if content.has_repeats else "run"), *saved]:
         yield f"<p>{escape(sentence)}</p>"
     if any(row.has_result and row.criterion and row.criterion.split == "test" for row in rows):
         yield (
@@ -92,16 +92,6 @@ _DIFFERENCES = """<section id="differences" class="js"><h2>Two runs side by side
 <p class="controls"><label>Run <select id="left"></select></label>
 <label>against <select id="right"></select></label></p>
 <div id="difference" aria-live="polite"></div></section>"""
-
-
-def _saved(rows: Sequence[RunRow]) -> Iterator[str]:
-    """What a pruner has spared, in epochs; runs that diverged ended early of themselves."""
-    pruned = sum(row.status == Status.PRUNED for row in rows)
-    if pruned:
-        ran = [row for row in rows if row.status in (Status.PRUNED, Status.COMPLETED) and row.epochs_asked is not None]
-        done, asked = sum(row.epochs_done for row in ran), sum(row.epochs_asked or 0 for row in ran)
-        early = "1 run was" if pruned == 1 else f"{pruned:,} runs were"
-        yield f"{early} stopped early by the pruner: {done:,} of {text.plural(asked, 'epoch')} were trained."
 
 
 def _cells(content: Content) -> Iterator[str]:
