@@ -5,9 +5,10 @@ import copy
 import pytest
 from omegaconf import OmegaConf
 
-from sweeps.checks import check, check_targets
+from sweeps.checks import check
 from sweeps.config import resolve
 from sweeps.errors import ConfigError
+from sweeps.targets import check_targets
 
 NAN, INF = float("nan"), float("inf")
 

@@ -1,28 +1,12 @@
-"""What a config may say: values that can work, and targets that may be built. This module never imports torch."""
+"""What a config may say: values that can work. This module never imports torch."""
 
 import math
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweeps.config import INITS, lookup
 from sweeps.errors import ConfigError
-
-# What `_target_` may name. Hydra's own block-list is no complete boundary, so this is a list of what is allowed.
-# A network of the package is `sweeps.models.NAME`, or `sweeps.models.NAME.NAME` where it is not exported.
-_ALLOWED_TARGETS = re.compile(
-    r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
-      | sweeps\.data\.(IdxFiles|TorchvisionSet)
-      | sweeps\.training\.(constant|cosine|step|one_cycle)
-      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
-      | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
-      | torchvision\.models\.[a-z][a-z0-9_]*
-      | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
-    """,
-    re.VERBOSE,
-)
-_EXTRA_TARGETS = "SWEEPS_ALLOW_TARGETS"
+from sweeps.targets import check_targets
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -93,25 +77,6 @@ def _check_measured(config: Mapping[str, Any], key: str, metric: str) -> None:
         raise ConfigError(f"{key}={metric} needs statistics estimated anew: trainer.bn_reestimate=50")
     if metric.startswith("train_eval_") and not config["trainer"]["evaluate_train"]:
         raise ConfigError(f"{key}={metric} needs that pass: trainer.evaluate_train=true")
-
-
-def check_targets(config: Any) -> None:
-    """Refuse any `_target_`, at any depth, that is not on the allow-list.
-
-    Raises:
-        ConfigError: names the target and how to allow one's own code.
-    """
-    extra = tuple(prefix for prefix in os.environ.get(_EXTRA_TARGETS, "").split(",") if prefix)
-    for target in _targets(config):
-        if not isinstance(target, str):
-            raise ConfigError(f"_target_={target!r} is refused: it must be the dotted name of a function or class")
-        own = any(target == prefix or target.startswith(prefix.rstrip(".") + ".") for prefix in extra)
-        if not own and _ALLOWED_TARGETS.fullmatch(target) is None:
-            raise ConfigError(
-                f"_target_={target} is refused: a config may build sweeps.models.*, torchvision.models.*, the "
-                "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
-                f"For your own code name its package in the environment: {_EXTRA_TARGETS}={target.partition('.')[0]}"
-            )
 
 
 def _number(value: Any) -> bool:
@@ -187,16 +152,3 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("timeout", "a number of seconds above 0; null is no limit", _positive),
     ("on_mismatch", *_one_of("refuse", "rerun", "keep")),
 )
-
-
-def _targets(node: Any) -> Iterator[Any]:
-    """Every value of a key `_target_` at any depth."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "_target_":
-                yield value
-            else:
-                yield from _targets(value)
-    elif isinstance(node, (list, tuple)):
-        for item in node:
-            yield from _targets(item)

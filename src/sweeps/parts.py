@@ -8,14 +8,13 @@ from inspect import signature
 from typing import Any
 
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import nn
 
 from sweeps import models
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import release_memory
-from sweeps.errors import ConfigError, SweepsError
+from sweeps.errors import ConfigError
+from sweeps.targets import make, target_of
 from sweeps.tracking import NullTracker
 from sweeps.training import Engine, Loaders, Step
 
@@ -42,7 +41,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
     inspect(config, len(splits.train))
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
-    network: nn.Module = make(config["model"])
+    network = make_network(config["model"])
     models.initialize(network, config["init"])
     network = engine.place(network)
     step = Step(
@@ -78,15 +77,15 @@ def _inspect(
     model_json: str, *, size: int, channels: int, classes: int, batch_size: int, num_images: int | None
 ) -> models.NetworkProfile:
     node = json.loads(model_json)
+    name = target_of(node).rpartition(".")[2]
 
     def build(image_size: int) -> nn.Module:
         sized = {**node, "image_size": image_size} if "image_size" in node else node
-        network: nn.Module = make(sized)
-        return network
+        return make_network(sized)
 
     return models.inspect_network(
         build,
-        name=str(node["_target_"]).rpartition(".")[2],
+        name=name,
         channels=channels,
         image_size=size,
         classes=classes,
@@ -95,21 +94,16 @@ def _inspect(
     )
 
 
-def make(node: Mapping[str, Any]) -> Any:
-    """What `node` describes by its `_target_`.
+def make_network(node: Any) -> nn.Module:
+    """The network that `node` describes.
 
     Raises:
-        ConfigError: it cannot be made with these arguments.
+        ConfigError: it cannot be made, or is something else.
     """
-    try:
-        return instantiate(node)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, SweepsError):
-            raise cause from error
-        if isinstance(cause, (TypeError, ValueError)):
-            raise ConfigError(f"_target_={node['_target_']} cannot be made: {cause}") from error
-        raise
+    network = make(node)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"_target_={node['_target_']} makes a {type(network).__name__}, where a network is needed")
+    return network
 
 
 def check_parts(config: Mapping[str, Any]) -> None:
@@ -128,7 +122,8 @@ def check_parts(config: Mapping[str, Any]) -> None:
 def make_trackers(config: Mapping[str, Any]) -> list[NullTracker]:
     """The trackers of a config: one node, or several by name."""
     chosen = config["tracker"]
-    nodes = [chosen] if "_target_" in chosen else chosen.values()
+    several = isinstance(chosen, Mapping) and "_target_" not in chosen
+    nodes = chosen.values() if several else [chosen]
     return [make(node) for node in nodes]
 
 

@@ -1,17 +1,47 @@
-"""A trained network from its run directory. Nothing in it is unpickled: the config is JSON, the weights safetensors."""
+"""A trained network from its run directory, which may be somebody else's: what is in it is data, and runs nothing.
 
+The config is JSON, of which the allow-list says what may be built; the weights are safetensors.
+"""
+
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as short
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sweeps.checks import check_targets
+from sweeps.config import lookup
 from sweeps.data import resize_exact
-from sweeps.errors import ConfigError, DataError, RecordError
-from sweeps.parts import make
+from sweeps.errors import ConfigError, DataError, RecordError, SweepsError
+from sweeps.parts import make_network
 from sweeps.records import RunDir, RunRecord
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+# What of a record's config is used here, and what it must be.
+_NEEDED: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    (
+        "model",
+        "it has to be a network's _target_ with its arguments",
+        lambda v: isinstance(v, dict) and "_target_" in v,
+    ),
+    ("resize.size", "it has to be a whole number of pixels", _is_whole),
+    ("resize.channels", "it has to be 1 or 3", lambda v: _is_whole(v) and v in (1, 3)),
+    (
+        "dataset.labels",
+        "it has to be a list of names",
+        lambda v: isinstance(v, list) and all(isinstance(name, str) for name in v),
+    ),
+)
 
 
 class Trained(nn.Module):
@@ -76,13 +106,57 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> Trained:
         raise RecordError(
             f"{run.weights} is not there: the run is {record.status}, or was trained with trainer.save_weights=false"
         )
-    check_targets(record.config["model"])
-    network: nn.Module = make(record.config["model"])
-    try:
-        network.load_state_dict(load_file(run.weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise RecordError(f"{run.weights} does not fit {record.config['model']['_target_']}: {error}") from error
+    for key, rule, holds in _NEEDED:
+        value = lookup(record.config, key)
+        if not holds(value):
+            raise RecordError(f"{run.record}: {key}={short(value)} is invalid: {rule}; the record was changed")
+    network = _network(run, record.config["model"])
     try:
         return Trained(network, record).to(device).eval()
     except (RuntimeError, AssertionError) as error:  # no such device, or torch without CUDA
         raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]}; cpu always can") from error
+
+
+def _network(run: RunDir, node: dict[str, Any]) -> nn.Module:
+    """The network of `node` with the run's weights."""
+    with _no_download():
+        try:
+            with torch.device("meta"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pretrained weights go nowhere here
+                blank = make_network(node)
+        except SweepsError:
+            raise
+        except Exception as error:  # a builder meets arguments that no run of its own had
+            raise RecordError(
+                f"{run.record}: {node['_target_']} cannot be made: {textwrap.shorten(str(error), 300)}"
+            ) from error
+        try:
+            weights = load_file(run.weights)
+            blank.load_state_dict(weights, assign=True)  # what does not fit must not cost memory first
+        except (SafetensorError, RuntimeError, OSError) as error:
+            reason = textwrap.shorten(str(error), 300)
+            raise RecordError(f"{run.weights} does not fit {node['_target_']}: {reason}") from error
+        network = make_network(node)
+    network.load_state_dict(weights)
+    return network
+
+
+@contextmanager
+def _no_download() -> Iterator[None]:
+    """Inside the block torch.hub takes pretrained weights from its cache alone.
+
+    They are replaced at once; but what else a builder changes where it has them has to be as in the run.
+    """
+
+    def refuse(url: str, *arguments: Any, **options: Any) -> NoReturn:
+        raise RecordError(
+            "the network starts from pretrained weights that are not in the cache, and loading a run downloads "
+            f"nothing; to have them, call torch.hub.load_state_dict_from_url({url!r}, check_hash=True) first"
+        )
+
+    allowed = torch.hub.download_url_to_file
+    torch.hub.download_url_to_file = refuse
+    try:
+        yield
+    finally:
+        torch.hub.download_url_to_file = allowed

@@ -1,0 +1,163 @@
+"""What `_target_` may name, and how it is made. This module never imports torch.
+
+Hydra's own `instantiate` reads interpolations in what it gets, so text that was checked could become something else.
+Here a node is plain data, resolved before: a `${...}` in it is text, and each `_target_` is checked where it is called.
+"""
+
+import functools
+import importlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from reprlib import repr as short
+from types import ModuleType
+from typing import Any, cast
+
+from sweeps.errors import ConfigError
+
+# A list of what is allowed: a list of what is not would never be whole.
+# A network of the package is `sweeps.models.NAME`, or `sweeps.models.NAME.NAME` where it is not exported.
+_ALLOWED = re.compile(
+    r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
+      | sweeps\.data\.(IdxFiles|TorchvisionSet)
+      | sweeps\.training\.(constant|cosine|step|one_cycle)
+      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
+      | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | torchvision\.models\.[a-z][a-z0-9_]*
+      | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
+    """,
+    re.VERBOSE,
+)
+_EXTRA = "SWEEPS_ALLOW_TARGETS"
+_WORDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
+
+
+def check_targets(config: Any) -> None:
+    """Refuse any `_target_`, at any depth, that is not on the allow-list.
+
+    Raises:
+        ConfigError: names the target and how to allow one's own code.
+    """
+    for target in _targets(config):
+        _check(target)
+
+
+def make(node: Any) -> Any:
+    """What `node`, plain data, describes by its `_target_`, nodes in its arguments included.
+
+    The arguments are those beside `_target_`, after the positional ones of `_args_`; `_partial_: true` makes a
+    function that waits for further ones.
+
+    Raises:
+        ConfigError: it is no such node, names a target off the list, or cannot be made with these arguments.
+    """
+    name = target_of(node)
+    try:
+        return _made(node)
+    except RecursionError as error:
+        raise ConfigError(f"_target_={name} cannot be made: it is nested too deep") from error
+
+
+def target_of(node: Any) -> str:
+    """The dotted name that `node` describes.
+
+    Raises:
+        ConfigError: it names none, or one off the list.
+    """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{short(node)} cannot be made: it needs a _target_, the dotted name of a function or class")
+    return _check(node["_target_"])
+
+
+def _made(node: Any) -> Any:
+    if isinstance(node, (list, tuple)):
+        return [_made(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "_target_" not in node:
+        return {key: _made(value) for key, value in node.items()}
+    name = _check(node["_target_"])
+    partial, positional = node.get("_partial_", False), node.get("_args_", [])
+    if not isinstance(partial, bool) or not isinstance(positional, (list, tuple)):
+        raise ConfigError(f"_target_={name} cannot be made: _partial_ is true or false, and _args_ a list")
+    if node.get("_recursive_", True) is not True or node.get("_convert_", "all") not in ("all", "object", "partial"):
+        raise ConfigError(
+            f"_target_={name} cannot be made: arguments are always made first and are plain lists and dicts; "
+            "leave _recursive_ and _convert_ out"
+        )
+    target = _find(name)
+    args, kwargs = _made(positional), {key: _made(value) for key, value in node.items() if key not in _WORDS}
+    try:
+        return functools.partial(target, *args, **kwargs) if partial else target(*args, **kwargs)
+    except (TypeError, ValueError, LookupError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, (LookupError, OSError)) else error
+        raise ConfigError(f"_target_={name} cannot be made: {reason}") from error
+
+
+def _check(target: Any) -> str:
+    if not isinstance(target, str):
+        raise ConfigError(f"_target_={short(target)} is refused: it must be the dotted name of a function or class")
+    if _ALLOWED.fullmatch(target) is None and not any(_is_within(target, prefix) for prefix in _extra()):
+        raise ConfigError(
+            f"_target_={target} is refused: a config may build sweeps.models.*, torchvision.models.*, the "
+            "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
+            f"For your own code name its package in the environment: {_EXTRA}={target.partition('.')[0]}"
+        )
+    return target
+
+
+def _find(target: str) -> Callable[..., Any]:
+    """The function or class of this dotted name, which `_check` has let pass."""
+    found = _import(target)
+    if isinstance(found, ModuleType) or not callable(found):
+        raise ConfigError(f"_target_={target} cannot be made: it is a {type(found).__name__}, no function or class")
+    if _ALLOWED.fullmatch(target) is None and target not in _extra():
+        # A package has names of others, too: `mypackage.os.system`, or `mypackage.Path.touch`.
+        home = str(getattr(found, "__module__", None))
+        if not any(_is_within(home, prefix.partition(".")[0]) for prefix in _extra()):
+            raise ConfigError(
+                f"_target_={target} is refused: it is defined in {home}, which {_EXTRA} does not name; add the whole "
+                f"name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
+            )
+    return cast(Callable[..., Any], found)
+
+
+def _import(target: str) -> Any:
+    """What the longest part of `target` that is a module has under the rest of the name."""
+    parts = target.split(".")
+    try:
+        for length in range(len(parts) - 1, 0, -1):
+            path = ".".join(parts[:length])
+            try:
+                found: Any = importlib.import_module(path)
+            except ModuleNotFoundError as error:
+                if error.name is None or not _is_within(path, error.name):
+                    raise  # the module is there and needs another one that is not
+                continue
+            return functools.reduce(getattr, parts[length:], found)
+        raise ImportError(f"no module named {parts[0]!r}")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"_target_={target} cannot be made: {error}") from error
+
+
+def _extra() -> tuple[str, ...]:
+    """What the environment allows: packages, modules, or single names."""
+    names = (name.strip().rstrip(".") for name in os.environ.get(_EXTRA, "").split(","))
+    return tuple(name for name in names if name)
+
+
+def _is_within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """Every value of a key `_target_` at any depth."""
+    waiting = [node]  # no recursion: a record may be nested deeper than Python likes
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Mapping):
+            if "_target_" in node:
+                yield node["_target_"]
+            waiting += [value for key, value in node.items() if key != "_target_"]
+        elif isinstance(node, (list, tuple)):
+            waiting += node

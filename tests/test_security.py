@@ -1,0 +1,339 @@
+"""No road leads from a config, a record or a checkpoint to code that the allow-list does not name.
+
+Every trick would make the file `marker`; a test passes where it is not there, and the trick met a sentence or was text.
+"""
+
+import contextlib
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+import yaml
+from hydra import initialize_config_dir
+from omegaconf.errors import OmegaConfBaseException
+
+import sweeps
+from sweeps.checks import check
+from sweeps.config import conf_dir, register_schema, resolve
+from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.records import RunDir
+from sweeps.targets import make
+
+
+def tricks(marker: Path) -> dict[str, object]:
+    """What a node may hold that would touch `marker`, by name."""
+    path = {"_target_": "pathlib.Path", "_args_": [str(marker)]}
+    touch = {"_target_": "pathlib.Path.touch", "_args_": [path]}
+    text = (
+        "${oc.create:{_target_: pathlib.Path.touch, _args_: [{_target_: pathlib.Path, _args_: ['"
+        + str(marker)
+        + "']}]}}"
+    )
+    return {
+        "a node": touch,
+        "a partial node": {**touch, "_partial_": True},
+        "a node in a list": [1, [touch]],
+        "a node below a mapping": {"a": {"b": touch}},
+        "a node below a target": {"_target_": "sweeps.models.lenet_bn", "x": touch},
+        "a node in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": [touch]},
+        "a node that is left alone": {"_target_": "sweeps.models.lenet_bn", "_recursive_": False, "x": touch},
+        "an interpolation": text,
+        "an escaped interpolation": "\\" + text,
+        "a twice escaped interpolation": "\\\\\\" + text,
+        "text around it": f"see {text}",
+        "escaped text around it": f"see \\{text}",
+        "in a list": ["\\" + text],
+        "below a mapping": {"a": [{"b": "\\" + text}]},
+        "below a target": {"_target_": "sweeps.models.lenet_bn", "x": "\\" + text},
+        "in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": ["\\" + text]},
+        "as the target": {"_target_": "\\" + text},
+        "as a target in two parts": {"_target_": "pathlib.\\${oc.decode:Path.touch}", "_args_": [path]},
+        "as _partial_": {"_target_": "sweeps.models.lenet_bn", "_partial_": "\\" + text},
+        "as _convert_": {"_target_": "sweeps.models.lenet_bn", "_convert_": "\\" + text},
+    }
+
+
+TRICKS = list(tricks(Path("marker")))
+PLACES = [
+    "model",
+    "model.zzz",
+    "model._args_",
+    "optim",
+    "optim.zzz",
+    "schedule",
+    "schedule.zzz",
+    "dataset.source",
+    "dataset.source.remedies",
+    "dataset.source.folders",
+    "dataset.name",
+    "tracker",
+    "tracker.zzz",
+    "augment.flip",
+    "init",
+]
+
+
+def nested(place: str, value: object) -> dict[str, object]:
+    for key in reversed(place.split(".")):
+        value = {key: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def do_as_a_plan_does(config):
+    """Everything that `plan=true` makes of a resolved config, and a run before its first batch."""
+    from sweeps.parts import check_parts, inspect
+
+    check(config)
+    check_parts(config)
+    inspect(config)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    path = tmp_path / "marker"
+    yield path
+    assert not path.exists(), "code has run"
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_config_folder_runs_nothing_through_a_node(tmp_path, marker, trick):
+    """From YAML text through Hydra's composition to what a plan makes, for every node that is made."""
+    register_schema()
+    (tmp_path / "experiment").mkdir()
+    for place in PLACES:
+        content = nested(place, tricks(marker)[trick])
+        text = "# @package _global_\n" + yaml.safe_dump(content)
+        (tmp_path / "experiment" / "evil.yaml").write_text(text)
+        overrides = ["dataset=fashion_mnist_mini", "+experiment=evil", f"hydra.searchpath=[file://{tmp_path}]"]
+        try:
+            with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                config = hydra.compose("config", overrides=overrides)
+            do_as_a_plan_does(resolve(config))
+        except (SweepsError, OmegaConfBaseException, hydra.errors.HydraException):
+            pass
+        assert not marker.exists(), place
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_plain_data_runs_nothing_through_a_node(compose, marker, trick):
+    """As a config is after its resolution: what is text then stays text."""
+    for place in PLACES:
+        config = compose("dataset=fashion_mnist_mini")
+        *path, last = place.split(".")
+        node = config
+        for key in path:
+            node = node[key]
+        node[last] = tricks(marker)[trick]
+        with contextlib.suppress(SweepsError):
+            do_as_a_plan_does(config)
+        assert not marker.exists(), place
+
+
+@pytest.fixture(scope="module")
+def trained(run_into, tmp_path_factory):
+    """The folder of a run with weights."""
+    folder = tmp_path_factory.mktemp("sweep") / "a"
+    run_into(RunDir(folder), "trainer.epochs=1")
+    return folder
+
+
+@pytest.fixture
+def colleague(trained, tmp_path):
+    """Makes a folder with the weights of a run and a changed record."""
+
+    def make(**config):
+        record = json.loads((trained / "run.json").read_text())
+        record["config"] |= config
+        folder = tmp_path / "colleague"
+        folder.mkdir(exist_ok=True)
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "weights.safetensors").write_bytes((trained / "weights.safetensors").read_bytes())
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_record_runs_nothing(trained, colleague, marker, trick):
+    own = json.loads((trained / "run.json").read_text())["config"]["model"]
+    value = tricks(marker)[trick]
+    unescaped = json.loads(json.dumps(value).replace("\\\\", ""))
+    for found in (value, unescaped):
+        for model in (found, {**own, "x": found}, {**own, "_args_": [found]}, {**own, "_args_": found}):
+            with pytest.raises(SweepsError):
+                sweeps.load_model(colleague(model=model))
+            assert not marker.exists()
+
+
+def test_a_run_that_is_resumed_runs_nothing_of_its_record_and_checkpoint(run_into, tmp_path, marker):
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (marker,)
+
+    folder = RunDir(tmp_path / "run")
+    run_into(folder, "trainer.epochs=1")
+    record = json.loads(folder.record.read_text())
+    record["status"] = "interrupted"
+    record["config"] |= {key: tricks(marker)["in _args_"] for key in ("model", "optim", "schedule", "tracker")}
+    folder.record.write_text(json.dumps(record))
+    for payload in (pickle.dumps(Evil()), pickle.dumps({"run_id": record["run_id"], "epoch": Evil()})):
+        folder.checkpoint.write_bytes(payload)
+        assert run_into(folder, "trainer.epochs=1").status == "completed"
+    torch.save({"run_id": record["run_id"], "epoch": 1, "network": Evil(), "optimizer": Evil()}, folder.checkpoint)
+    marker.unlink(missing_ok=True)
+    record["status"] = "interrupted"
+    folder.record.write_text(json.dumps(record))
+    assert run_into(folder, "trainer.epochs=1").status == "completed"
+
+
+COMMANDS = {
+    "a run": ([], "schedule.zzz"),
+    "a plan": (["-m", "plan=true"], "schedule.zzz"),
+    "a sweep": (["-m", "seed=0"], "dataset.source.remedies"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "place"), COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command_line_runs_nothing_through_a_node(tmp_path, marker, options, place):
+    value = tricks(marker)["an escaped interpolation"]
+    override = f'++{place}=["{value}"]'
+    command = [sys.executable, "-m", "sweeps", *options, override, "dataset=fashion_mnist_mini", "device=cpu"]
+    small = ["dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "tracker=none", "sweep=x"]
+    done = subprocess.run([*command, *small], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "Traceback" not in done.stderr
+    assert (done.returncode != 0) == (place == "schedule.zzz"), done.stderr
+
+
+def test_text_that_looks_like_an_interpolation_is_text():
+    node = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": "${oc.env:HOME}", "x": {"y": ["\\${z}"]}}
+    assert make(node).keywords == {"lr": "${oc.env:HOME}", "x": {"y": ["\\${z}"]}}
+
+
+def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
+    node = {"_target_": "torch.optim.SGD", "_partial_": True, "_args_": [1, {"_target_": "sweeps.training.constant"}]}
+    partial = make(copy.deepcopy(node))
+    assert partial.func is torch.optim.SGD
+    assert partial.args[0] == 1
+    assert partial.args[1](0.5) == 1.0
+
+
+CANNOT_BE_MADE = {
+    "text": ("sweeps.models.lenet_bn", "needs a _target_"),
+    "a list": ([1], "needs a _target_"),
+    "null": (None, "needs a _target_"),
+    "nothing": ({}, "needs a _target_"),
+    "unknown": ({"_target_": "sweeps.models.lenet9"}, "no attribute 'lenet9'"),
+    "a module": ({"_target_": "sweeps.models.blocks"}, "a module, no function or class"),
+    "unknown in torchvision": ({"_target_": "torchvision.models.nothing"}, "no attribute 'nothing'"),
+    "an unknown argument": ({"_target_": "sweeps.models.lenet_bn", "x": 1}, "unexpected keyword argument"),
+    "an argument without a name": ({"_target_": "sweeps.models.lenet_bn", 1: 1}, "cannot be made"),
+    "not recursive": ({"_target_": "sweeps.models.lenet_bn", "_recursive_": False}, "leave _recursive_"),
+    "converted another way": ({"_target_": "sweeps.models.lenet_bn", "_convert_": "none"}, "_convert_ out"),
+    "partial by half": ({"_target_": "sweeps.models.lenet_bn", "_partial_": "yes"}, "_partial_ is true or false"),
+    "one positional argument": ({"_target_": "sweeps.models.lenet_bn", "_args_": 1}, "_args_ a list"),
+    "unknown weights": ({"_target_": "torchvision.models.resnet18", "weights": "NONE"}, "KeyError"),
+}
+
+
+@pytest.mark.parametrize(("node", "says"), CANNOT_BE_MADE.values(), ids=CANNOT_BE_MADE.keys())
+def test_what_cannot_be_made_is_answered_with_a_sentence(node, says):
+    with pytest.raises(ConfigError, match="cannot be made: ") as refused:
+        make(node)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_node_that_is_nested_without_end_is_answered_with_a_sentence():
+    node = {"_target_": "sweeps.models.lenet_bn"}
+    for _ in range(100_000):
+        node = [node]
+    with pytest.raises(ConfigError, match="nested too deep"):
+        make({"_target_": "sweeps.models.lenet_bn", "x": node})
+
+
+@pytest.fixture
+def mynets(tmp_path, monkeypatch):
+    """A package of one's own, allowed in the environment; it imports what packages import."""
+    (tmp_path / "mynets").mkdir()
+    (tmp_path / "mynets" / "__init__.py").write_text("from mynets.nets import tiny\n")
+    code = (
+        "import os\nfrom pathlib import Path\nfrom torch.nn import Linear\n\ndef tiny(**options):\n    return 'tiny'\n"
+    )
+    (tmp_path / "mynets" / "nets.py").write_text(code)
+    (tmp_path / "mynets" / "broken.py").write_text("import what_is_not_installed\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "mynets")
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mynets"]:
+        del sys.modules[name]
+
+
+def test_a_package_that_is_allowed_gives_what_it_defines(mynets, marker, monkeypatch):
+    assert make({"_target_": "mynets.tiny"}) == "tiny"
+    assert make({"_target_": "mynets.nets.tiny"}) == "tiny"
+    path = {"_target_": "mynets.nets.Path", "_args_": [str(marker)]}
+    for node in (
+        {"_target_": "mynets.nets.os.mkdir", "_args_": [str(marker)]},
+        {"_target_": "mynets.nets.Path.touch", "_args_": [path]},
+        {"_target_": "mynets.nets.tiny.__globals__.clear"},
+        {"_target_": "mynets.nets.Linear", "_args_": [1, 1]},
+    ):
+        with pytest.raises(ConfigError, match=r"is refused|cannot be made"):
+            make(node)
+    with pytest.raises(ConfigError, match="No module named 'what_is_not_installed'"):
+        make({"_target_": "mynets.broken.tiny"})
+    with pytest.raises(ConfigError, match=r"SWEEPS_ALLOW_TARGETS=mynets,mynets.nets.Linear"):
+        make({"_target_": "mynets.nets.Linear"})
+    monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "mynets,mynets.nets.Linear")
+    assert make({"_target_": "mynets.nets.Linear", "_args_": [1, 1]}).in_features == 1
+
+
+ODD_RECORDS = {
+    "no size": {"resize": {"channels": 1}},
+    "no channels": {"resize": {"size": 28}},
+    "no resize": {"resize": None},
+    "size as text": {"resize": {"size": "x", "channels": 1}},
+    "size without end": {"resize": {"size": float("inf"), "channels": 1}},
+    "size as a mapping": {"resize": {"size": {}, "channels": 1}},
+    "size as true": {"resize": {"size": True, "channels": 1}},
+    "two channels": {"resize": {"size": 28, "channels": 2}},
+    "labels as a number": {"dataset": {"labels": 7}},
+    "labels as numbers": {"dataset": {"labels": [1, 2]}},
+    "no data set": {"dataset": "x"},
+    "model as text": {"model": "lenet"},
+    "model as a list": {"model": [{"_target_": "sweeps.models.lenet_bn"}]},
+    "no model": {"model": None},
+    "an empty model": {"model": {}},
+    "an unknown network": {"model": {"_target_": "sweeps.models.lenet9"}},
+    "a module": {"model": {"_target_": "sweeps.models.inspect"}},
+    "a list of networks": {"model": {"_target_": "torchvision.models.list_models"}},
+    "a partial": {"model": {"_target_": "sweeps.models.lenet_bn", "_partial_": True}},
+    "a bad interpolation": {"model": {"_target_": "sweeps.models.lenet_bn", "num_classes": "${"}},
+    "an impossible size": {"model": {"_target_": "torchvision.models.resnet18", "num_classes": -5}},
+    "a giant": {"model": {"_target_": "torchvision.models.vgg11", "num_classes": 10**12}},
+    "a nest": {"model": {"_target_": "sweeps.models.lenet_bn", "x": {"_target_": "torch.optim.SGD", "params": 1}}},
+}
+
+
+@pytest.mark.parametrize("config", ODD_RECORDS.values(), ids=ODD_RECORDS.keys())
+def test_a_record_that_describes_no_network_is_answered_with_a_sentence(colleague, config):
+    with pytest.raises((RecordError, ConfigError)) as refused:
+        sweeps.load_model(colleague(**config))
+    assert len(str(refused.value)) < 600
+
+
+def test_loading_a_run_downloads_nothing(colleague, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("a connection was opened"))
+    before = torch.hub.download_url_to_file
+    with pytest.raises(RecordError, match=r"loading a run downloads nothing; .*torch.hub.load_state_dict_from_url"):
+        sweeps.load_model(colleague(model={"_target_": "torchvision.models.resnet18", "weights": "DEFAULT"}))
+    assert torch.hub.download_url_to_file is before
