@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import io
+import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -136,3 +139,47 @@ def test_the_sum_is_of_the_uncompressed_content(tmp_path, suffix):
 def test_an_unreadable_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         read_idx(tmp_path / "images", 3)
+
+
+def test_a_bomb_is_refused_before_it_goes_off(tmp_path):
+    path = tmp_path / "images.gz"
+    content = io.BytesIO()
+    with gzip.open(content, "wb") as file:
+        file.write(struct.pack(">4B3I", 0, 0, 8, 3, 300, 1024, 1024))
+        for _ in range(300):
+            file.write(bytes(2**20))
+    path.write_bytes(content.getvalue())
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"promises 300 x 1024 x 1024 = .*do not compress to \d+ bytes"):
+            read_idx(path, 3)
+        # A header that promises little is held to it: what follows stays compressed.
+        path.write_bytes(gzip.compress(struct.pack(">4B3I", 0, 0, 8, 3, 1, 1, 1)) + content.getvalue())
+        with pytest.raises(DataError, match="1 x 1 x 1 = 1 bytes, but more follow"):
+            read_idx(path, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_giant_that_a_plain_header_promises_is_not_made_room_for(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, *[2**32 - 1] * 3) + bytes(9))
+    with pytest.raises(DataError, match="but 9 follow"):
+        read_idx(path, 3)
+
+
+def test_an_even_picture_may_compress_well(tmp_path):
+    array = np.zeros((1000, 28, 28), np.uint8)
+    write_idx(tmp_path / "images.gz", array)
+    assert np.array_equal(read_idx(tmp_path / "images.gz", 3), array)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_pipe_a_device_and_a_folder_are_no_data_files(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"device{suffix}").symlink_to("/dev/zero")
+    (tmp_path / f"folder{suffix}").mkdir()
+    for name in ("pipe", "device", "folder"):
+        with pytest.raises(DataError, match=f"{name}.*is not a regular file"):
+            read_idx(tmp_path / f"{name}{suffix}", 3)

@@ -1,8 +1,11 @@
 """Files are looked for in the promised order, verified, and a damaged or missing set is explained."""
 
+import os
+import pickle
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,3 +313,34 @@ def test_a_damaged_torchvision_set_is_a_data_error(cifar, monkeypatch, tmp_path,
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(DataError, match=r"cifar-10-batches-py: torchvision cannot read CIFAR10"):
         cifar.load(str(tmp_path))
+
+
+def test_files_of_an_old_torchvision_are_a_data_error(tmp_path, no_network):
+    """Pickles of earlier releases, which it still looks for."""
+    folder = tmp_path / "MNIST" / "processed"
+    folder.mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        (folder / name).write_bytes(pickle.dumps(Path(tmp_path)))
+    source = TorchvisionSet("mnist", torchvision="MNIST", contents="MNIST")
+    with pytest.raises(DataError, match="MNIST: torchvision cannot read MNIST there"):
+        source.load(str(tmp_path))
+
+
+def test_a_pipe_in_a_torchvision_set_is_not_waited_for(cifar, tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    os.mkfifo(tmp_path / "cifar-10-batches-py" / "test_batch")
+    with pytest.raises(DataError, match="test_batch is not a regular file"):
+        cifar.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["/etc", "..", "../models", "mini/../../..", "/"])
+def test_what_comes_with_the_package_lies_in_it(folder):
+    with pytest.raises(ConfigError, match=rf"packaged={folder} is invalid: it lies outside of the package"):
+        IdxFiles("given", packaged=folder)
+
+
+def test_a_file_is_named_without_a_folder():
+    names = dict(zip(("train_images", "train_labels", "test_images", "test_labels"), FILES, strict=True))
+    for name in ("/etc/passwd", "../images", "a/b"):
+        with pytest.raises(ConfigError, match="is invalid: a file's name, without a folder"):
+            IdxFiles("given", files={**names, "test_labels": name})

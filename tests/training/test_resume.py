@@ -1,8 +1,10 @@
 """An interrupted run goes on where it was and ends bit-equal to one that nobody disturbed."""
 
 import functools
+import os
 import pickle
 import shutil
+import zipfile
 
 import pytest
 import torch
@@ -137,6 +139,15 @@ def without(folder, key):
     torch.save(state, folder.checkpoint)
 
 
+def compress(folder):
+    """As torch would read it all the same: a small file could hold gigabytes of zeros."""
+    with zipfile.ZipFile(folder.checkpoint) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder.checkpoint, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
 DAMAGE = {
     "empty": lambda folder: folder.checkpoint.write_bytes(b""),
     "cut to a tenth": lambda folder: truncate(folder, 0.1),
@@ -150,6 +161,14 @@ DAMAGE = {
     "of another run": lambda folder: other_tensors(folder, run_id="000000000000"),
     "without a run": lambda folder: without(folder, "run_id"),
     "without an epoch": lambda folder: without(folder, "epoch"),
+    "of an epoch before the first": lambda folder: other_tensors(folder, epoch=-5),
+    "of no epoch": lambda folder: other_tensors(folder, epoch=0),
+    "of half an epoch": lambda folder: other_tensors(folder, epoch=1.0),
+    "of an epoch in words": lambda folder: other_tensors(folder, epoch="1"),
+    "of an epoch that is a truth": lambda folder: other_tensors(folder, epoch=True),
+    "of a giant epoch": lambda folder: other_tensors(folder, epoch=10**30),
+    "compressed": lambda folder: compress(folder),
+    "a pipe": lambda folder: (folder.checkpoint.unlink(), os.mkfifo(folder.checkpoint)),
     "without weights": lambda folder: without(folder, "network"),
     "of another network": lambda folder: other_tensors(folder, network={"0.weight": torch.zeros(3)}),
     "of another optimizer": lambda folder: other_tensors(folder, optimizer={"state": {}, "param_groups": []}),

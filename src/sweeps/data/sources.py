@@ -23,6 +23,7 @@ _MNIST_FILES = {
     "test_images": "t10k-images-idx3-ubyte",
     "test_labels": "t10k-labels-idx1-ubyte",
 }
+_PACKAGE = Path(__file__).resolve().parent
 
 
 class Source(Protocol):
@@ -61,6 +62,14 @@ class IdxFiles:
                     f"dataset.source.{option} has the keys {', '.join(sorted(keys))}; "
                     f"it needs {', '.join(_MNIST_FILES)}"
                 )
+        for file in files.values():
+            if Path(file).name != file:
+                raise ConfigError(f"dataset.source.files: {file} is invalid: a file's name, without a folder")
+        if packaged and not (_PACKAGE / packaged).resolve().is_relative_to(_PACKAGE):
+            raise ConfigError(
+                f"dataset.source.packaged={packaged} is invalid: it lies outside of the package; name a folder of your "
+                "own as dataset.root"
+            )
         self._name = name
         self._files = dict(files)
         self._sha256 = dict(sha256 or {})
@@ -77,7 +86,7 @@ class IdxFiles:
 
     def _find(self, root: str | None) -> dict[str, Path]:
         if self._packaged:
-            places = [Path(__file__).parent / self._packaged]
+            places = [_PACKAGE / self._packaged]
         else:
             places = [place for base in _bases(root, self._folders, self._name) for place in self._layouts(base)]
         for place in places:
@@ -159,14 +168,23 @@ class TorchvisionSet:
         return self._read(place, train=True), self._read(place, train=False), str(place)
 
     def _read(self, place: Path, *, train: bool) -> ImageSet:
+        dataset_class = torchvision_class(self._torchvision)
         try:
-            dataset = torchvision_class(self._torchvision)(str(place), train=train, download=False)
+            _refuse_irregular(place / self._contents)
+            dataset = dataset_class(str(place), train=train, download=False)
             return _image_set(np.asarray(dataset.data), np.asarray(dataset.targets))
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except Exception as error:  # torchvision reports damage with whatever its reader stumbles over
             raise DataError(
-                f"{place / self._contents}: torchvision cannot read {self._torchvision} there ({error}); "
-                f"the files are damaged: remove them and get them again"
+                f"{place / self._contents}: torchvision cannot read {self._torchvision} there "
+                f"({' '.join(str(error).split())}); the files are damaged: remove them and get them again"
             ) from error
+
+
+def _refuse_irregular(contents: Path) -> None:
+    """Pipes and devices have no end."""
+    for path in (contents, *contents.rglob("*")):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError(f"{path.name} is not a regular file")
 
 
 def _image_set(images: NDArray[Any], labels: NDArray[Any]) -> ImageSet:

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from safetensors.torch import save as safetensors_bytes
@@ -35,22 +37,33 @@ def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most:
     It is 0, and `step` untouched, where there is none that can be trusted: damaged, of another run, of a network that
     has changed since, or of more than the `most` epochs whose metrics are there.
     """
+    if not run.checkpoint.is_file():
+        return 0
     try:
+        _refuse_compressed(run.checkpoint)
         state = torch.load(run.checkpoint, map_location=device, weights_only=True)
+        epoch = state["epoch"]
         if (
             state["run_id"] != run_id
-            or state["epoch"] > most
+            or type(epoch) is not int
+            or not 1 <= epoch <= most
             or _shapes(state["network"]) != _shapes(step.network.state_dict())
         ):
             return 0
         step.optimizer.load_state_dict(state["optimizer"])  # refuses what does not fit before it changes anything
         step.network.load_state_dict(state["network"])
-        return int(state["epoch"])
-    except FileNotFoundError:
-        return 0
+        return epoch
     except Exception as error:  # torch reports damage with whatever its reader stumbles over
         log.warning("%s is of no use and left out: %s", run.checkpoint, error)
         return 0
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Ours are not, so that a file takes no more memory than it is long."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("its content is compressed")
 
 
 def save_weights(run: RunDir, network: nn.Module) -> None:
