@@ -18,7 +18,7 @@ PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init
 
 # From the bottom of the house to its top. A room may use what stands on a lower floor, and itself.
 FLOORS = (
-    {"errors", "files"},
+    {"errors", "files", "terminal", "typed"},
     {"identity", "processes", "provenance", "targets"},
     {"records", "config"},
     {"checks", "confusion", "progress"},
@@ -36,13 +36,13 @@ FLOORS = (
 )
 # Rooms that see less than what stands below them.
 ONLY = {
-    "analysis": {"records", "config", "errors"},
+    "analysis": {"config", "errors", "files", "records", "terminal", "typed"},
     "models": {"config", "errors"},
-    "pruning": {"identity", "records"},
+    "pruning": {"files", "identity", "records", "typed"},
     "data": {"errors"},
     "tracking": {"confusion", "files", "lifecycle", "records"},
     "frames": {"analysis", "errors", "records"},
-    "report": {"analysis", "config", "confusion", "errors", "files", "identity", "launching", "records"},
+    "report": {"analysis", "config", "confusion", "errors", "files", "identity", "launching", "provenance", "records"},
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

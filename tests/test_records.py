@@ -177,7 +177,7 @@ def test_every_cut_of_a_record_is_refused_but_the_whole(record):
 
 def test_bytes_that_are_no_text_are_refused(run_dir):
     run_dir.record.write_bytes(b"\xff\xfe\x80{}")
-    with pytest.raises(RecordError, match="cannot read"):
+    with pytest.raises(RecordError, match="is not a run record"):
         run_dir.read()
 
 

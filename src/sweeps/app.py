@@ -19,6 +19,7 @@ from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.help import help_text
 from sweeps.records import RunDir
+from sweeps.terminal import printable
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -109,7 +110,7 @@ def main() -> None:
         if message is None:
             traceback.print_exc()
         else:
-            print(message, file=sys.stderr)
+            print(printable(message), file=sys.stderr)
         sys.exit(EXIT_FAILED)
 
 

@@ -3,13 +3,13 @@
 import base64
 import binascii
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from sweeps.errors import RecordError
-from sweeps.files import atomic_write, to_json
+from sweeps.files import atomic_write, read_json, to_json
 from sweeps.records import RunDir
+from sweeps.typed import is_number
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -50,26 +50,31 @@ def read(run: RunDir) -> Confusion | None:
         RecordError: the file is damaged.
     """
     try:
-        content = json.loads(run.confusion.read_text(encoding="utf-8"))
-        return _parsed(content)
+        return _parsed(read_json(run.confusion))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{run.confusion} is damaged ({type(error).__name__}: {error}); move it away") from error
 
 
 def _parsed(content: dict[str, Any]) -> Confusion:
     labels = [str(label) for label in content["labels"]]
-    counts = [[int(count) for count in row] for row in content["counts"]]
+    counts = [[_whole(count) for count in row] for row in content["counts"]]
     if any(len(row) != len(labels) for row in counts) or len(counts) != len(labels):
         raise ValueError(f"{len(labels)} labels do not fit its counts")
     pairs = []
     for pair in content["pairs"]:
-        true, guess = int(pair["true"]), int(pair["guess"])
+        true, guess = _whole(pair["true"]), _whole(pair["guess"])
         if not (0 <= true < len(labels) and 0 <= guess < len(labels)):
             raise ValueError(f"a pair names class {true} or {guess} of {len(labels)}")
-        pairs.append(Pair(true, guess, int(pair["count"]), [_png(image) for image in pair["images"]]))
-    return Confusion(str(content["split"]), int(content["epoch"]), labels, counts, pairs)
+        pairs.append(Pair(true, guess, _whole(pair["count"]), [_png(image) for image in pair["images"]]))
+    return Confusion(str(content["split"]), _whole(content["epoch"]), labels, counts, pairs)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or not is_number(value):
+        raise ValueError(f"{str(value)[:60]} is not a whole number")
+    return value
 
 
 def _png(text: str) -> bytes:

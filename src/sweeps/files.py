@@ -1,11 +1,121 @@
-"""Writing that survives a crash at any moment. Never imports torch."""
+"""Reading what somebody else may have made, and writing that survives a crash. Never imports torch.
 
+A folder of runs may come from anybody. So what is read is an ordinary file of a bounded size, and what is added to is
+no link, which may lead anywhere.
+"""
+
+import errno
 import json
 import math
 import os
 import secrets
+import stat
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+SIZE_LIMIT = 16 << 20  # bytes of a JSON file or of a run's metrics: in memory it may become thirty times as much
+LINES_LIMIT = 256 << 20  # bytes of what all runs of a sweep add to
+DEPTH_LIMIT = 64  # levels of JSON; whatever works with them calls itself for each
+
+_AS_IT_IS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe would be waited for
+
+
+def open_file(path: Path, limit: int = SIZE_LIMIT) -> BinaryIO:
+    """An ordinary file of at most `limit` bytes, for reading.
+
+    Raises:
+        OSError: there is none, or it is something else: a folder, a pipe, a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_size <= limit:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EFBIG, f"{found.st_size:,} bytes are more than the {limit:,} that are read", str(path))
+    raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+
+
+def read_bytes(path: Path, limit: int = SIZE_LIMIT) -> bytes:
+    """The content of an ordinary file of at most `limit` bytes, as of when it was opened.
+
+    Raises:
+        OSError: there is none, or it is something else.
+    """
+    with open_file(path, limit) as file:
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or nested too deep.
+    """
+    return parse_json(read_bytes(path))
+
+
+def parse_json(content: bytes | str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep.
+    """
+    try:
+        value = json.loads(content.decode() if isinstance(content, bytes) else content)
+    except RecursionError:
+        value = None
+        too_deep = True
+    else:
+        too_deep = _is_deep(value)
+    if too_deep:
+        raise ValueError(f"it is nested more than {DEPTH_LIMIT} levels deep")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        level = [item for node in level for item in _items(node) if isinstance(item, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def _items(node: Any) -> Any:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def open_to_append(path: Path) -> FileIO:
+    """The ordinary file `path` itself, new or not, for adding to its end, unbuffered: no link, which may lead anywhere.
+
+    Raises:
+        OSError: it is something else, or cannot be written.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | _AS_IT_IS
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "a link, which is not written through", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+    return FileIO(descriptor, "r+b")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, if there is none, inside of one that may be written.
+
+    Raises:
+        OSError: it is a link, which may lead anywhere, or cannot be made.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a link, which is not written through", str(path))
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
@@ -30,6 +140,8 @@ def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) 
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what a killed `atomic_write` has left in `folder`; nobody else may be writing there."""
+    if folder.is_symlink():
+        return  # it may lead anywhere
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 

@@ -56,7 +56,9 @@ def previous_record(folder: RunDir, config: Mapping[str, Any]) -> RunRecord | No
     Raises:
         ConfigError: it holds the work of a run with other settings, or somebody is at work there.
         NewerRecordError: a newer release wrote it.
+        RecordError: something in it is a link.
     """
+    folder.refuse_links()
     if not folder.record.exists():
         return None
     try:
@@ -154,12 +156,13 @@ def summarize(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> None:
         record.metrics, record.seconds, record.examples_per_second, objective.value = {}, 0.0, None, None
         return
     sign = 1 if objective.direction == "max" else -1
-    best = max(rows, key=lambda row: (sign * row[objective.metric], -row["epoch"]))
+    figures = [-math.inf if row[objective.metric] is None else sign * row[objective.metric] for row in rows]
+    best = rows[figures.index(max(figures))]  # of equals the first
     record.metrics = {"last": dict(rows[-1]), "best": dict(best)}
     record.seconds = sum(row["seconds"] for row in rows)
     record.examples_per_second = sum(row["examples_per_second"] for row in rows) / len(rows)
     value = record.metrics[objective.epoch][objective.metric]
-    objective.value = value if math.isfinite(value) else None
+    objective.value = value if value is not None and math.isfinite(value) else None
 
 
 def now() -> str:

@@ -38,7 +38,7 @@ class Process:
             return start_of(self.pid) == self.started
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # the second: no system counts so far
             return False
         except PermissionError:
             pass

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweeps.files import atomic_write
+from sweeps.files import SIZE_LIMIT, atomic_write, read_json
 
 PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboardX", "numpy")
 
@@ -45,15 +45,22 @@ def note_invocation(folder: Path, slots: Sequence[str]) -> None:
 
     What earlier starts wrote stays as it is.
     """
-    path = folder / "sweep.json"
-    try:
-        invocations = json.loads(path.read_text(encoding="utf-8"))["invocations"]
-    except (OSError, ValueError, KeyError, TypeError):
-        invocations = []
+    invocations = invocations_of(folder)
     began = datetime.now().astimezone().isoformat(timespec="seconds")
     state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor()), "slots": list(slots)}
     invocations.append({**state, "diff": code_diff()})
-    atomic_write(path, json.dumps({"invocations": invocations}, indent=2).encode())
+    while len(text := json.dumps({"invocations": invocations}, indent=2).encode()) > SIZE_LIMIT and invocations[1:]:
+        del invocations[0]  # it could not be read again
+    atomic_write(folder / "sweep.json", text)
+
+
+def invocations_of(folder: Path) -> list[dict[str, Any]]:
+    """Every start of the sweep in `folder`, as its `sweep.json` tells; none where that is missing or damaged."""
+    try:
+        found = read_json(folder / "sweep.json")["invocations"]
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def gpu_names() -> str:

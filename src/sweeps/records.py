@@ -5,7 +5,6 @@ after a crash, or on a machine without torch. This module never imports torch.
 """
 
 import dataclasses
-import json
 import os
 import shutil
 import time
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
-from sweeps.files import atomic_write, to_json
+from sweeps.files import atomic_write, open_to_append, parse_json, read_bytes, to_json
 from sweeps.processes import STALE_SECONDS, Process
+from sweeps.typed import is_number, typed
 
 SCHEMA_VERSION = 1
 
@@ -120,7 +120,7 @@ class RunRecord:
         return to_json(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str | Path) -> Self:
+    def from_json(cls, text: str | bytes, source: str | Path) -> Self:
         """The record in `text`.
 
         Raises:
@@ -128,11 +128,11 @@ class RunRecord:
             NewerRecordError: a newer release wrote it.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text)
             version = data["schema_version"]
             if not isinstance(version, int):
                 raise TypeError(f"schema_version={version!r} is not a whole number")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{source} is not a run record ({type(error).__name__}: {error}); "
                 "it was damaged from outside: move its folder away, or run that cell again"
@@ -142,17 +142,9 @@ class RunRecord:
                 f"{source} has schema version {version}, newer than the {SCHEMA_VERSION} that this release reads; "
                 "upgrade it: pip install --upgrade hydra-sweeps"
             )
-        known = {f.name for f in dataclasses.fields(cls)}
         try:
-            fields = {key: value for key, value in data.items() if key in known}
-            fields["status"] = Status(fields["status"])
-            fields["objective"] = Objective(**fields["objective"])
-            if fields.get("error") is not None:
-                fields["error"] = Failure(**fields["error"])
-            if fields.get("process") is not None:
-                fields["process"] = Process(**fields["process"])
-            return cls(**fields)
-        except (KeyError, TypeError, ValueError) as error:
+            return typed(cls, data)
+        except ValueError as error:
             raise RecordError(
                 f"{source} lacks or garbles a field of a run record: {error}; move its folder away or repeat the run"
             ) from error
@@ -178,14 +170,22 @@ class RunDir:
         Raises:
             RecordError: there is none, or it is unreadable, or a newer release wrote it.
         """
-        try:
-            text = self.record.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecordError(f"cannot read {self.record}: {error}") from error
-        record = RunRecord.from_json(text, self.record)
+        record = self.read_as_written()
         if record.status is Status.RUNNING and not self.is_running(record):
             record.status = Status.INTERRUPTED
         return record
+
+    def read_as_written(self) -> RunRecord:
+        """The record of this run, which may say `running` of a process that is gone.
+
+        Raises:
+            RecordError: there is none, or it is unreadable, or a newer release wrote it.
+        """
+        try:
+            content = read_bytes(self.record)
+        except OSError as error:
+            raise RecordError(f"cannot read {self.record}: {error}") from error
+        return RunRecord.from_json(content, self.record)
 
     def is_running(self, record: RunRecord) -> bool:
         """Whether somebody is at work on `record`: a living process here, or a recent heartbeat from elsewhere."""
@@ -197,6 +197,21 @@ class RunDir:
             return abs(time.time() - self.record.stat().st_mtime) < STALE_SECONDS
         except OSError:
             return False
+
+    def refuse_links(self) -> None:
+        """Whatever a run writes stays in its folder, which somebody else may have made.
+
+        Raises:
+            RecordError: the folder is a link, or something in it is.
+        """
+        try:
+            names = [entry.name for entry in os.scandir(self.path) if entry.is_symlink()]
+        except OSError:  # there is none yet, or something is in its way, which the first write tells of
+            names = []
+        for place in [self.path] * self.path.is_symlink() + [self.path / name for name in sorted(names)]:
+            raise RecordError(
+                f"{place} is a link, and a run writes into its own folder alone; remove it, or move it away"
+            )
 
     def write(self, record: RunRecord, *, durable: bool = True) -> None:
         """Replace the record: readers see the old one or the new one, never a part."""
@@ -211,9 +226,8 @@ class RunDir:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one epoch's line to `metrics.jsonl` and see it on the disk."""
         line = to_json(dict(row)) + "\n"
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
+        with open_to_append(self.metrics) as file:
+            file.write(line.encode())
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -223,7 +237,7 @@ class RunDir:
             RecordError: a line before the last is damaged.
         """
         try:
-            lines = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_bytes(self.metrics).splitlines()
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -231,10 +245,7 @@ class RunDir:
         rows: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"{row!r} is not an object")
-                rows.append(row)
+                rows.append(_row(line))
             except ValueError as error:
                 if number == len(lines):
                     break
@@ -245,6 +256,23 @@ class RunDir:
         """Replace all of `metrics.jsonl`."""
         lines = (to_json(dict(row)) + "\n" for row in rows)
         atomic_write(self.metrics, "".join(lines).encode())
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """A line of `metrics.jsonl`: figures and texts by name, and `epoch` a whole number.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    row = parse_json(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"{str(row)[:60]} is not an object")
+    for key, value in row.items():
+        if not (value is None or isinstance(value, (bool, str)) or is_number(value)):
+            raise ValueError(f"{key[:60]} is neither a finite number nor a text")
+    if "epoch" in row and not (is_number(row["epoch"]) and isinstance(row["epoch"], int)):
+        raise ValueError("epoch is not a whole number")
+    return row
 
 
 def find_runs(folder: str | Path) -> Iterator[RunDir]:

@@ -152,6 +152,8 @@ def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device
     """Put the run's checkpoint, if it left a sound one, into `step`; returns the metrics rows up to it."""
     try:
         rows = folder.read_metrics()
+        if not all({record.objective.metric, "epoch", "seconds", "examples_per_second"} <= row.keys() for row in rows):
+            raise RecordError(f"{folder.metrics} lacks figures of this run")
     except RecordError as error:
         log.warning("%s; the run starts again", error)
         rows = []

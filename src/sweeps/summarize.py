@@ -174,7 +174,7 @@ def _console(args: argparse.Namespace) -> Console:
 def _warn(rows: Sequence[RunRow]) -> None:
     """On stderr what CSV has no place for: the choice, and each problem."""
     for line in (*sentences(rows), *(f"{row.name}: {row.problem}" for row in rows if row.is_troubled)):
-        print(f"summarize: {line}", file=sys.stderr)
+        print(f"summarize: {clean(line)}", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

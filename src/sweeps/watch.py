@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.analysis.rows import UNREADABLE
+from sweeps.analysis.text import number, whole
+from sweeps.config import lookup
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.identity import labels
 from sweeps.launching.lock import owner_of
@@ -23,6 +25,7 @@ from sweeps.launching.slurm.ledger import Ledger, is_live
 from sweeps.launching.slurm.queue import Queue
 from sweeps.launching.view import Activity, Overview
 from sweeps.records import RunRecord, Status, find_runs
+from sweeps.terminal import clean
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 page, busy = look(options.folder)
                 live.update(page, refresh=True)
     except SweepsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {clean(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 0
@@ -88,12 +91,12 @@ def look(folder: Path) -> tuple[Group, bool]:
     running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
     overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
     busy = owner is not None or bool(running) or bool(jobs)
-    lines = [Text(f"at work: {owner}")] if owner else []
+    lines = [Text(clean(f"at work: {owner}"))] if owner else []
     if jobs:
         lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))
     if not busy or not lines:
         lines = [Text("somebody runs single cells" if running else "nobody is at work")]
-    lines += [Text(f"unreadable: {reason}", style="bold red") for reason in unreadable]
+    lines += [Text(f"unreadable: {clean(reason)}", style="bold red") for reason in unreadable]
     return Group(overview, *lines), busy
 
 
@@ -111,11 +114,17 @@ def _jobs_of(folder: Path) -> Counter[str]:
 
 
 def _activity(record: RunRecord, label: str) -> Activity:
-    epochs = record.config["trainer"]["epochs"]
+    epochs = _epochs_of(record)
     place = f"pid {record.process.pid}" if record.process is not None else ""
     last = record.metrics.get("last", {})
-    figures = "  ".join(f"{key} {last[key]:.4f}" for key in ("train_loss", record.objective.metric) if last.get(key))
-    return Activity(place, label, min(record.epochs + 1, epochs), epochs, record.epochs / epochs, figures)
+    known = [(key, number(last.get(key))) for key in ("train_loss", record.objective.metric)]
+    figures = "  ".join(f"{key} {figure:.4f}" for key, figure in known if figure)
+    return Activity(place, label, min(record.epochs + 1, epochs), epochs, record.epochs / max(epochs, 1), figures)
+
+
+def _epochs_of(record: RunRecord) -> int:
+    """How many epochs the run is to have; 0 where its record does not say."""
+    return whole(lookup(record.config, "trainer.epochs")) or 0
 
 
 def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
@@ -142,13 +151,13 @@ def _seconds_left(records: Sequence[RunRecord], running: int) -> float | None:
     seconds = 0.0
     for record in records:
         if not record.status.is_finished and record.status is not Status.FAILED:
-            left = record.config["trainer"]["epochs"] - record.epochs
+            left = max(_epochs_of(record) - record.epochs, 0)
             seconds += left * mean(paces.get(_network(record), [overall]))
     return seconds / running
 
 
 def _network(record: RunRecord) -> str:
-    return str(record.config["model"]["_target_"])
+    return str(lookup(record.config, "model._target_"))
 
 
 if __name__ == "__main__":

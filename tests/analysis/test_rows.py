@@ -113,14 +113,17 @@ def test_an_unreadable_record_in_a_folder_of_another_kind(run_in, study):
     assert (row.status, row.model) == (UNREADABLE, "default")
 
 
-def test_fields_of_a_wrong_kind_are_blank(run_in, study):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("config", [1]), ("overrides", "no list"), ("metrics", {"last": 3}), ("parameters", "many"), ("seconds", True)],
+)
+def test_a_record_with_a_field_of_a_wrong_kind_is_unreadable_and_names_it(run_in, study, key, value):
     run = run_in()
-    content = json.loads(run.record.read_text(encoding="utf-8"))
-    content |= {"config": [1], "overrides": "no list", "metrics": {"last": 3}, "parameters": "many", "seconds": True}
-    content["objective"]["value"] = "high"
+    content = json.loads(run.record.read_text(encoding="utf-8")) | {key: value}
     run.record.write_text(json.dumps(content), encoding="utf-8")
     (row,) = analysis.load([study])
-    assert (row.model, row.lr, row.value, row.parameters, row.seconds) == ("", None, None, None, None)
+    assert (row.status, row.model) == (UNREADABLE, "default")
+    assert f"garbles a field of a run record: {key}" in row.problem
 
 
 def test_a_run_that_failed_before_its_config_was_resolved(run_in, study):

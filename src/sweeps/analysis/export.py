@@ -17,6 +17,7 @@ from sweeps.analysis.ranking import is_best, sentences
 from sweeps.analysis.rows import RunRow
 from sweeps.analysis.sheet import Sheet
 from sweeps.analysis.text import clean
+from sweeps.terminal import without_formula
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -80,16 +81,16 @@ def _interval_fields(found: Interval | None) -> dict[str, Any]:
 def to_csv(records: Sequence[dict[str, Any]]) -> str:
     """One line per record; an empty field is a missing value."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _flat(value) for key, value in record.items()} for record in records)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_flat, records[0]))
+    writer.writerows(map(_flat, record.values()) for record in records)
     return text.getvalue()
 
 
 def _flat(value: Any) -> Any:
     if isinstance(value, (list, dict, bool)):
         return json.dumps(value)
-    return clean(value) if isinstance(value, str) else value
+    return without_formula(clean(value)) if isinstance(value, str) else value
 
 
 def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from sweeps.files import LINES_LIMIT, read_bytes
 from sweeps.records import RunDir
 
 
@@ -12,17 +13,19 @@ def right_answers(run: Path, split: str) -> tuple[Any, Any] | None:
     A file that is damaged counts as none: it is evidence beside the run's figures, not one of them.
     """
     path = RunDir(run).predictions
-    if not path.exists():
+    try:
+        content = read_bytes(path, LINES_LIMIT)
+    except OSError:
         return None
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        kept = load_file(path)
-    except (OSError, ValueError, SafetensorError):
+        kept = load(content)
+    except (LookupError, TypeError, ValueError, SafetensorError):
         return None
     labels = kept.get(f"{split.removesuffix('_bn')}_labels")
     predicted = kept.get(split)
-    if labels is None or predicted is None or labels.shape != predicted.shape:
+    if labels is None or predicted is None or labels.shape != predicted.shape or labels.ndim != 1:
         return None
     return predicted == labels, labels

@@ -1,30 +1,17 @@
 """Values as the text of a cell: safe on a terminal, short, and never rounding two settings into one."""
 
 import json
-import math
-import unicodedata
 from typing import Any
+
+from sweeps.terminal import clean as clean  # the text of a cell
+from sweeps.typed import is_number
 
 BLANK = "-"
 
 
-def clean(value: object) -> str:
-    """`value` on one line without control, format or half characters: names and errors come from files."""
-    text = " ".join(str(value).split())
-    if text.isprintable():
-        return text
-    return "".join("?" if unicodedata.category(c) == "Cs" else c for c in text if c.isprintable() or _is_half(c))
-
-
-def _is_half(character: str) -> bool:
-    return unicodedata.category(character) == "Cs"
-
-
 def number(value: object) -> float | None:
     """`value` when it is a finite number, else None; a bool is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
+    return value if isinstance(value, (int, float)) and is_number(value) else None
 
 
 def whole(value: object) -> int | None:

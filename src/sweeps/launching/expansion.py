@@ -1,10 +1,11 @@
 """From a command line to cells: what is swept crosswise, what side by side, what is left out. Never imports torch."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,6 +13,7 @@ from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
 from sweeps.launching.composition import HOW_IT_IS_DONE
 
+MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
 OF_THE_SWEEP = ("repeats", "zip", "exclude")  # keys that make cells; no cell has them
 
 
@@ -49,13 +51,42 @@ def values_by_key(overrides: Sequence[Override]) -> dict[str, list[str]]:
         if not override.is_sweep_override():
             lists[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            lists[key] = [f"{key}={value}" for value in values_of(override)]
         else:
             kind = override.value_type.name if override.value_type is not None else "unknown"
             raise HydraException(
                 f"{key}: a grid does not support sweep type {kind}; list its values, or add hydra/sweeper=search"
             )
     return lists
+
+
+def values_of(override: Override) -> list[str]:
+    """The values of a discrete sweep, as they are typed.
+
+    Raises:
+        ConfigError: a range is infinite or far too long.
+    """
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        count_of(override.get_key_element(), value)
+    return list(override.sweep_string_iterator())
+
+
+def count_of(key: str, sweep: RangeSweep) -> float:
+    """How many steps a range has; at most 0 where it is empty.
+
+    Raises:
+        ConfigError: it is infinite or far too long.
+    """
+    numbers = [float(number) for number in (sweep.start or 0, sweep.stop or 0, sweep.step)]
+    shown = f"{key}=range({', '.join(f'{number:g}' for number in numbers)})"
+    if not all(map(math.isfinite, numbers)):
+        raise ConfigError(f"{shown} is invalid: its numbers must be finite, such as range(0, 10)")
+    start, stop, step = numbers
+    count = (stop - start) / step if step else math.inf
+    if not count <= MOST_VALUES:
+        raise ConfigError(f"{shown} is invalid: it has more than {MOST_VALUES:,} values; use a larger step")
+    return count
 
 
 def seeds_of(repeats: int, has_seed: bool) -> list[str]:
@@ -68,11 +99,20 @@ def seeds_of(repeats: int, has_seed: bool) -> list[str]:
         raise ConfigError(f"repeats={repeats} is refused beside seed=: repeats=3 is seed=0,1,2; give one of the two")
     if repeats < 1:
         raise ConfigError(f"repeats={repeats} is refused: at least one seed, such as repeats=5")
+    if repeats > MOST_VALUES:
+        raise ConfigError(f"repeats={repeats} is invalid: at most {MOST_VALUES:,} seeds, such as repeats=5")
     return [f"seed={seed}" for seed in range(repeats)]
 
 
 def _crosswise(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
     """Every combination; an entry that is a tuple holds several overrides."""
+    count = math.prod(map(len, lists))
+    if count > MOST_VALUES:
+        swept = " x ".join(str(len(one)) for one in lists if len(one) > 1)
+        raise ConfigError(
+            f"{swept} values are invalid: they make {count:,} runs, and {MOST_VALUES:,} are the most; "
+            "sweep fewer values, or search with hydra/sweeper=search"
+        )
     combined = itertools.product(*lists)
     return [[part for entry in cell for part in ((entry,) if isinstance(entry, str) else entry)] for cell in combined]
 

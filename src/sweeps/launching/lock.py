@@ -18,7 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sweeps.errors import ConfigError
+from sweeps.files import read_json
 from sweeps.processes import STALE_SECONDS, Heartbeat, Process, this_process
+from sweeps.typed import typed
 
 LOCK_NAME = ".lock"
 
@@ -80,6 +82,8 @@ def _acquire(path: Path) -> Path:
 
 def _clear(path: Path) -> None:
     """Take away what dead owners left."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)  # no lock of ours, and what it leads to is not ours to clear
     for file in _files(path):
         owner = _read(file)
         if owner is not None and _is_held(file, owner):
@@ -99,9 +103,8 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path) -> Process | None:
     """The owner that a lock names; None where it is gone or damaged."""
     try:
-        owner = Process(**json.loads(file.read_text(encoding="utf-8")))
-        return owner if isinstance(owner.host, str) and isinstance(owner.pid, int) else None
-    except (OSError, ValueError, TypeError):
+        return typed(Process, read_json(file))
+    except (OSError, ValueError):
         return None
 
 

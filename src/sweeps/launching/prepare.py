@@ -137,7 +137,7 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, wor
 
 def _is_finished(cell: Cell) -> bool:
     """Whether a finished record of the same composition lies in the cell's folder; if so, that is its result."""
-    if not cell.composition or cell.folder is None or not cell.folder.record.exists():
+    if not cell.composition or cell.folder is None or not cell.folder.record.exists() or cell.folder.path.is_symlink():
         return False
     try:
         record = cell.folder.read()

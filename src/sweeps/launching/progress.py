@@ -13,6 +13,7 @@ from rich.text import Text
 from sweeps.launching.signals import STOPPING, stop_on_signals
 from sweeps.progress import Progress
 from sweeps.records import RunRecord, Status
+from sweeps.terminal import printable
 
 STYLES = {
     Status.COMPLETED: "green",
@@ -83,8 +84,8 @@ class LineDisplay(Progress):
         return self._stop_requested()
 
     def line(self, text: str, style: str = "") -> None:
-        """Print `text` as it is, whatever characters it holds, unwrapped."""
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        """Print `text` as it is, unwrapped: nothing in it is markup or an escape sequence."""
+        self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
 
 class BarDisplay(LineDisplay):

@@ -16,6 +16,7 @@ from sweeps.analysis.rows import UNREADABLE
 from sweeps.launching.cells import Cell
 from sweeps.launching.progress import STYLES, figures_of, verdict
 from sweeps.records import Status
+from sweeps.terminal import clean, printable
 
 FORETELLING_SHARE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
 
@@ -45,13 +46,13 @@ class Overview:
     def line(self) -> Text:
         """The sweep in one line."""
         total = sum(self.counts.values())
-        text = Text(f"{self.title}: {total} cells")
+        text = Text(clean(f"{self.title}: {total} cells"))
         for status in (*Status, UNREADABLE):
             if self.counts[status]:
                 text.append("  ")
                 text.append(f"{self.counts[status]} {status}", style=STYLES.get(status, ""))
         if self.best:
-            text.append(f"  best {self.best}", style="bold")
+            text.append(f"  best {clean(self.best)}", style="bold")
         if self.seconds_left is not None:
             text.append(f"  {duration(self.seconds_left)} left")
         return text
@@ -66,7 +67,7 @@ class Overview:
         for run in self.activities:
             bar = ProgressBar(total=1.0, completed=run.share, width=20)
             place = f"epoch {run.epoch}/{run.epochs}" if run.epochs else "starting"
-            table.add_row(run.place, Text(run.name), bar, place, Text(run.figures))
+            table.add_row(Text(clean(run.place)), Text(clean(run.name)), bar, place, Text(printable(run.figures)))
         return Group(self.line(), table)
 
 
@@ -129,7 +130,7 @@ class View:
             run.share = content["epoch"] / run.epochs
             run.figures = figures_of(content)
             if self._live is None:
-                self._print(Text(f"  {run.name}  epoch {content['epoch']}/{run.epochs}  {run.figures}"))
+                self._print(f"  {run.name}  epoch {content['epoch']}/{run.epochs}  {run.figures}")
 
     def end(self, slot: str, cell: Cell, error: BaseException | None = None) -> None:
         """A run is over; where `error` is why, it may be tried again."""
@@ -141,12 +142,12 @@ class View:
         self._ended[cell.number] = status
         self._done_here += 1
         if record is None:
-            self._print(Text(f"{cell.label}: {status}{f': {error}' if error else ''}", style=STYLES.get(status, "")))
+            self._print(f"{cell.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
             return
         value, sign = record.objective.value, 1 if record.objective.direction == "max" else -1
         if value is not None and (self._best is None or sign * value > sign * self._best[0]):
             self._best = value, cell.label
-        self._print(Text(f"{cell.label}: {verdict(record)}", style=STYLES.get(status, "")))
+        self._print(f"{cell.label}: {verdict(record)}", STYLES.get(status, ""))
 
     def again(self, cell: Cell) -> None:
         """A cell that has just ended waits for another try."""
@@ -156,7 +157,7 @@ class View:
 
     def note(self, text: str) -> None:
         """Say something of the sweep as a whole."""
-        self._print(Text(text, style="dim"))
+        self._print(text, "dim")
 
     def refresh(self) -> None:
         """Bring the live table up to date."""
@@ -171,5 +172,5 @@ class View:
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > FORETELLING_SHARE else None
         return Overview(self.title, self._counts, list(self._activities.values()), best, left)
 
-    def _print(self, text: Text) -> None:
-        self.console.print(text, soft_wrap=True)
+    def _print(self, text: str, style: str = "") -> None:
+        self.console.print(Text(printable(text), style=style), soft_wrap=True)

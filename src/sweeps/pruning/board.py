@@ -7,11 +7,13 @@ out.
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from sweeps.files import LINES_LIMIT, open_file, open_to_append, parse_json
+from sweeps.typed import typed
 
 try:
     import fcntl
@@ -46,13 +48,10 @@ class Board:
     def add(self, report: Report) -> None:
         """Append `report` and see it on the disk; a run that is repeated may say the same again."""
         line = json.dumps(report._asdict(), allow_nan=False)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            with _alone(descriptor):
-                os.write(descriptor, f"\n{line}\n".encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with open_to_append(self.path) as file:
+            with _alone(file.fileno()):
+                file.write(f"\n{line}\n".encode())
+            os.fsync(file.fileno())
 
     def read(self, metric: str) -> Reports:
         """The reports of `metric`, of repeated ones the last; not to be changed, for the next call adds to it.
@@ -62,7 +61,7 @@ class Board:
         if not self.path.exists():
             self._known, self._offset = {}, 0
             return {}
-        with self.path.open("rb") as file:
+        with open_file(self.path, LINES_LIMIT) as file:
             found = os.fstat(file.fileno())
             if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
                 self._file, self._known, self._offset = (found.st_dev, found.st_ino), {}, 0
@@ -80,16 +79,9 @@ class Board:
 
 def _parsed(line: bytes) -> Report | None:
     try:
-        report = Report(**json.loads(line))
-        sound = (
-            math.isfinite(report.at)
-            and math.isfinite(report.value)
-            and isinstance(report.cell, str)
-            and isinstance(report.run, str)
-        )
-    except (ValueError, TypeError, ArithmeticError):  # blank, torn, or from elsewhere
+        return typed(Report, parse_json(line))
+    except ValueError:  # blank, torn, or from elsewhere
         return None
-    return report if sound else None
 
 
 @contextlib.contextmanager

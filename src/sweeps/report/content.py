@@ -1,6 +1,5 @@
 """What a report is made from: ranked rows with their records, curves and confusions. Never imports torch."""
 
-import json
 import os
 import shlex
 import statistics
@@ -19,6 +18,7 @@ from sweeps.analysis.text import number
 from sweeps.confusion import Confusion
 from sweeps.errors import RecordError
 from sweeps.identity import labels
+from sweeps.provenance import invocations_of
 from sweeps.records import RunDir, RunRecord, Status
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
@@ -218,8 +218,4 @@ def _confusion(entry: Entry) -> Confusion | None:
 def _invocations(rows: Iterable[RunRow]) -> Iterator[dict[str, Any]]:
     """Every start of every sweep that the runs belong to, as its `sweep.json` tells."""
     for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows):  # noqa: PTH100 - see `load`
-        try:
-            found = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["invocations"]
-            yield from (one for one in found if isinstance(one, dict))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+        yield from invocations_of(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vl_convert
 
-from sweeps.files import atomic_write
+from sweeps.files import atomic_write, make_folder
 from sweeps.report.figures import Figure
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
@@ -51,7 +51,7 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
 
 def save(pictures: Sequence[Picture], folder: Path, page: str) -> None:
     """Write each picture as SVG and PDF of a column's width and as PNG; links in the SVG lead to `page`."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for picture in pictures:
         name, width = picture.figure.name, BOTH if picture.figure.wide else COLUMN
         svg = picture.svg.replace('href="#run-', f'href="{page}#run-')

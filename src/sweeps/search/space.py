@@ -19,6 +19,8 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import OverrideParseException
 
 from sweeps.errors import ConfigError
+from sweeps.launching.expansion import MOST_VALUES, count_of, values_of
+from sweeps.typed import is_number
 
 OURS = ("sweep", "output", "plan", "repeats", "zip", "exclude")  # no settings of a run
 _DIGITS = 4  # of a drawn number: enough to tell trials apart, few enough for a folder's name
@@ -49,16 +51,33 @@ class Axis:
             return str(int(value))
         return f"{value:.12g}" if self.step else f"{value:.{_DIGITS}g}"
 
+    def holds(self, value: Any) -> bool:
+        """Whether `value` may be drawn from it."""
+        if self.kind == "choice":
+            return value in self.choices
+        return is_number(value) and self.low <= value <= self.high
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None where they cannot be counted."""
+        if self.kind == "choice":
+            return len(self.choices)
+        step = self._step
+        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+
     @property
     def values(self) -> list[str] | None:
-        """All values there are; None where they cannot be counted."""
+        """All values there are; None where they cannot be counted, or are too many to list."""
         if self.kind == "choice":
             return list(self.choices)
-        step = self.step or (1.0 if self.kind == "int" else None)
-        if step is None or self.log:
+        step, count = self._step, self.count
+        if step is None or count is None or count > MOST_VALUES:
             return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
         return [self.text(self.low + place * step) for place in range(count)]
+
+    @property
+    def _step(self) -> float | None:
+        return None if self.log else self.step or (1.0 if self.kind == "int" else None)
 
     @property
     def first(self) -> Any:
@@ -99,6 +118,11 @@ class Space:
             described[_under(of, key, choice)] = str(axis)
         return described | dict(override.partition("=")[::2] for override in self.fixed)
 
+    @property
+    def named(self) -> dict[str, Axis]:
+        """Every axis by the name of what is drawn from it."""
+        return self.axes | {_under(of, key, choice): axis for key, choice, of, axis in self._under_conditions()}
+
     def samples(self) -> list[list[str]]:
         """Overrides in which every choice occurs once: what can be checked before the first trial."""
         wanted: list[dict[str, str]] = [{}]
@@ -123,8 +147,8 @@ class Space:
         """How many different trials there are; None where they cannot be counted."""
         if self.when:
             return None
-        counts = [axis.values for axis in self.axes.values()]
-        return None if None in counts else math.prod(len(values) for values in counts if values is not None)
+        counts = [axis.count for axis in self.axes.values()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
 
 
 def space_of(overrides: Sequence[Override], when: Mapping[str, Any] | None = None) -> Space:
@@ -209,7 +233,7 @@ def _axis(key: str, override: Override) -> Axis:
         return _interval(key, value)
     if isinstance(value, RangeSweep) and not value.shuffle:
         return _range(key, value)
-    return Axis("choice", choices=tuple(dict.fromkeys(override.sweep_string_iterator())))
+    return Axis("choice", choices=tuple(dict.fromkeys(values_of(override))))
 
 
 def _interval(key: str, sweep: IntervalSweep) -> Axis:
@@ -221,11 +245,15 @@ def _interval(key: str, sweep: IntervalSweep) -> Axis:
     unknown = set(sweep.tags or set()) - {"log", "int", "float"}
     if unknown:
         raise ConfigError(f"{shown}: the tag {', '.join(sorted(unknown))} has no meaning here; known are log and int")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"{shown} is invalid: its ends must be finite, such as interval(0, 1)")
     if not low < high:
         raise ConfigError(f"{shown} is {'empty' if low == high else 'reversed'}: the first number is the smaller one")
     if log and low <= 0:
         raise ConfigError(f"{shown} cannot be logarithmic: it must lie above 0, such as interval(1e-5, {high:g})")
     whole = "int" in (sweep.tags or set()) or (isinstance(low, int) and isinstance(high, int))
+    if whole and max(abs(low), abs(high)) > 2**53:
+        raise ConfigError(f"{shown} is invalid: whole numbers go up to 2^53; use an interval of fractions")
     return Axis("int" if whole else "float", low=low, high=high, log=log)
 
 
@@ -233,6 +261,7 @@ def _range(key: str, sweep: RangeSweep) -> Axis:
     start, stop, step = sweep.start, sweep.stop, sweep.step
     assert start is not None
     assert stop is not None
+    count_of(key, sweep)
     if step <= 0 or not start < stop:
         raise ConfigError(f"{key}=range({start:g}, {stop:g}, step={step:g}) is empty: it goes up from the first number")
     last = start + step * (math.ceil((stop - start) / step - 1e-9) - 1)

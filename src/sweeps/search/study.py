@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeps.errors import ConfigError
 from sweeps.records import RunRecord, Status
+from sweeps.search.journal import check_content, mend
 from sweeps.search.space import Axis, Space, differences
 
 if TYPE_CHECKING:
@@ -68,19 +69,21 @@ class Search:
         _check(space, sampler, n_trials, objectives)
         optuna = _optuna()
         path = folder / JOURNAL_NAME
-        _mend(path)
-        try:
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-        except (ValueError, TypeError, LookupError) as error:
-            raise ConfigError(
-                f"{path} is damaged and cannot be read ({error}); move it away: the same command then begins the study "
-                "anew, and finds the runs that are finished"
-            ) from error
+        mend(path)
         directions = ["maximize" if direction == "max" else "minimize", *["minimize"] * (len(objectives) - 1)]
         if objectives[0] != "objective":
             directions[0] = "minimize"
         described = space.describe() | {"objectives": ", ".join(objectives)}
-        study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+            study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
+            check_content(study, space)
+        except Exception as error:  # optuna reports damage with whatever its reader stumbles over
+            reason = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
+            raise ConfigError(
+                f"{path} is damaged and cannot be read ({reason}); move it away: the same command then begins the "
+                "study anew, and finds the runs that are finished"
+            ) from error
         if study.user_attrs.get("space", described) != described and not study.get_trials(deepcopy=False):
             optuna.delete_study(storage=storage, study_name=_STUDY)  # it was refused before its first trial
             study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
@@ -246,22 +249,15 @@ def _check(space: Space, sampler: str, n_trials: int, objectives: list[str]) -> 
                 "hydra.sweeper.sampler=grid knows no conditions (hydra.sweeper.when); choose tpe or random"
             )
         for key, axis in space.axes.items():
+            if axis.values is None and axis.count is not None:
+                raise ConfigError(
+                    f"hydra.sweeper.sampler=grid: {key} has {axis.count:,} values; use fewer, or a search"
+                )
             if axis.values is None:
                 raise ConfigError(
                     f"hydra.sweeper.sampler=grid needs values that can be counted, but {key} is {axis}; list them, or "
                     "use range()"
                 )
-
-
-def _mend(path: Path) -> None:
-    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner."""
-    for lock in path.parent.glob(f"{path.name}*.lock*"):
-        lock.unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
 
 
 def _optuna() -> Any:

@@ -162,8 +162,8 @@ def release(run: RunDir, job: str) -> None:
 def raw_record(run: RunDir) -> RunRecord | None:
     """The record as it was written, whether or not its process still lives; None where there is none to read."""
     try:
-        return RunRecord.from_json(run.record.read_text(encoding="utf-8"), run.record)
-    except (OSError, UnicodeDecodeError, RecordError):
+        return run.read_as_written()
+    except RecordError:
         return None
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.files import atomic_write
+from sweeps.files import atomic_write, make_folder, read_json
 from sweeps.launching.slurm.queue import Entry
+from sweeps.typed import typed
 
 FOLDER = ".slurm"
 
@@ -44,7 +45,7 @@ class Ledger:
 
     def begin(self, cells: Sequence[str]) -> Submission:
         """Note what is about to be submitted."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         submission = Submission(f"{int(time.time()):x}-{secrets.token_hex(3)}", list(cells))
         self._write(submission)
         return submission
@@ -63,8 +64,8 @@ class Ledger:
         found = []
         for path in sorted(self.folder.glob("submission-*.json")):
             try:
-                found.append(Submission(**json.loads(path.read_text(encoding="utf-8"))))
-            except (OSError, ValueError, TypeError):
+                found.append(typed(Submission, read_json(path)))
+            except (OSError, ValueError):
                 continue
         return found
 
