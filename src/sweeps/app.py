@@ -1,10 +1,13 @@
 """The Hydra application: a composed config in, the objective out; and the last word on errors and exit codes."""
 
+import contextlib
 import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.conf import HydraConf
@@ -32,22 +35,34 @@ def task(cfg: DictConfig) -> float:
     Raises:
         SweepsError: the run could not be done; its record tells why.
     """
+    from sweeps.launching.honoured import check_honoured
+    from sweeps.launching.places import check_single
     from sweeps.launching.progress import current_progress  # torch: seconds that --help must not cost
     from sweeps.run import run
 
     hydra_config = HydraConfig.get()
     folder = RunDir(hydra_config.runtime.output_dir)
-    _refuse_what_only_sweeps_have(cfg, hydra_config)
-    overrides = list(hydra_config.overrides.task)
+    sweep = None if hydra_config.mode is RunMode.RUN else Path(hydra_config.runtime.cwd, hydra_config.sweep.dir)
+    try:
+        check_honoured(cfg, hydra_config)
+        _refuse_what_only_sweeps_have(cfg, hydra_config)
+        if sweep is None:
+            check_single(folder.path)
+    except ConfigError:
+        with contextlib.suppress(OSError):  # Hydra has made it; what holds something stays
+            folder.path.rmdir()
+        raise
+    overrides = cast(list[str], OmegaConf.to_container(hydra_config.overrides.task, resolve=False))
     try:
         with current_progress() as progress:
             record = run(
                 resolve(cfg),
                 folder,
-                name=folder.path.name,
+                name=folder.path.name if sweep is None else os.path.relpath(folder.path, sweep),
                 overrides=overrides,
                 progress=progress,
                 sources=hydra_files(cfg, overrides),
+                sweep=sweep,
             )
     except KeyboardInterrupt:
         if hydra_config.mode is RunMode.RUN:
@@ -100,9 +115,9 @@ def main() -> None:
     try:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # without it Hydra prints every error its own way and exits
             entry()
-    except KeyboardInterrupt:
-        is_plan = "plan=true" in sys.argv[1:]
-        goes_on = "nothing was started" if is_plan else "the same command with the same sweep=NAME goes on from here"
+    except KeyboardInterrupt as stop:
+        started_nothing = str(stop) or "nothing was started" * ("plan=true" in sys.argv[1:])
+        goes_on = started_nothing or "the same command with the same sweep=NAME goes on from here"
         print(f"interrupted; {goes_on}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:

@@ -4,17 +4,22 @@ A model's and an optimizer's own arguments are free, because adding one must cos
 means stands where it is set, in `conf/`. This module never imports torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from sweeps.identity import run_name, sweep_folder
 
 INITS = ("xavier", "kaiming", "default")
+
+# As `conf/config.yaml` has them: the name of a sweep that nobody named, and the folder of a run that nobody placed.
+SWEEP_NAME = "${now:%Y-%m-%d}/${now:%H-%M-%S}"
+RUN_SUBDIR = "${sweeps.run_name:${hydra.overrides.task}}"
 
 
 @dataclass
@@ -132,7 +137,23 @@ def register_schema() -> None:
     """Make the schema known to Hydra (as `sweeps_schema`) and the resolvers that name a run's folder."""
     ConfigStore.instance().store(name="sweeps_schema", node=SweepsConfig)
     OmegaConf.register_new_resolver("sweeps.folder", sweep_folder, replace=True)
-    OmegaConf.register_new_resolver("sweeps.run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("sweeps.run_name", _name_as_typed, replace=True)
+
+
+def _name_as_typed(overrides: ListConfig) -> str:
+    """The folder of a run from Hydra's list of its overrides: one name however they are spelled, `1e-1` or `0.1`.
+
+    Interpolations stay as they were written, since a name depends on the overrides alone. A sweep spells its overrides
+    this way already.
+    """
+    typed = cast(list[str], OmegaConf.to_container(overrides, resolve=False))
+    return run_name(spelled(typed))
+
+
+def spelled(overrides: Sequence[str]) -> list[str]:
+    """Overrides in Hydra's own spelling, as a sweep gives them to its runs."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in parsed]
 
 
 def conf_dir() -> Path:

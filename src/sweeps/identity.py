@@ -91,6 +91,8 @@ def sweep_folder(output: str, sweep: str) -> str:
     Raises:
         ConfigError: the sweep's name would leave the output folder, or no file system would take it.
     """
+    if not output:
+        raise ConfigError("output= is invalid: it names the folder that sweeps are written to, such as output=multirun")
     name = str(sweep)
     parts = name.split("/")
     if name.startswith("/") or not all(parts) or {".", ".."} & set(parts) or not name.isprintable():
@@ -99,7 +101,7 @@ def sweep_folder(output: str, sweep: str) -> str:
         )
     if any(len(part.encode()) > NAME_LIMIT for part in parts):
         raise ConfigError(f"sweep={name[:40]}... is refused: it has {len(name)} characters, {NAME_LIMIT} are allowed")
-    return f"{output}/{name}"
+    return f"{output.rstrip('/')}/{name}"
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,12 +38,14 @@ def run(
     overrides: list[str],
     progress: Progress,
     sources: Mapping[str, str] | None = None,
+    sweep: Path | None = None,
 ) -> RunRecord:
     """Do what is left of a run: nothing if it is finished, the rest if it left a checkpoint, else all of it.
 
     Args:
         config: the resolved config (`sweeps.config.resolve`).
         folder: where the run leaves its files.
+        sweep: the folder of its sweep; None is the one that `folder` lies in.
         sources: further texts to keep in the folder, by file name: what the config was composed from.
 
     Raises:
@@ -50,7 +53,7 @@ def run(
         ConfigError: the folder holds a run with other settings; it is left as it is.
         Exception: whatever else went wrong, after it was written into the record.
     """
-    previous, sweep = previous_record(folder, config), folder.path.parent
+    previous, sweep = previous_record(folder, config), sweep or folder.path.parent
     is_kept = previous is not None and previous.run_id != run_id(config)
     if previous is not None and (is_kept or (previous.status.is_finished and not goes_on(previous, config, sweep))):
         if not is_kept and previous.status.is_final:
@@ -69,11 +72,13 @@ def run(
         check(config)
         check_parts(config)
         with followed(folder, record, make_trackers(config)) as tracker:
-            _train(config, folder, record, progress, tracker)
+            _train(config, folder, record, progress, tracker, sweep)
     return record
 
 
-def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker) -> None:
+def _train(
+    config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker, sweep: Path
+) -> None:
     trainer = config["trainer"]
     device = choose_device(config["device"])
     torch.set_num_threads(trainer["threads"] or _DEFAULT_THREADS)
@@ -85,7 +90,7 @@ def _train(config: dict[str, Any], folder: RunDir, record: RunRecord, progress: 
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     record.forward_macs = inspect(config, data.train.num_images).forward_macs
     rows = _restore(folder, record, step, device, data.train.steps)
-    reporter = reporter_of(config, folder.path.parent)
+    reporter = reporter_of(config, sweep)
     summarize(record, rows)
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=data.train.steps)

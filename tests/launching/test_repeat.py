@@ -41,9 +41,9 @@ def work(monkeypatch):
         done["inspected"] += 1
         return inspect(self, *arguments, **options)
 
-    def counting_run(self, overrides, number, composed=b""):
+    def counting_run(self, overrides, number, composed=b"", folder=None):
         done["run"].append([override for override in overrides if override.startswith(("seed", "optim", "+model"))])
-        return run(self, overrides, number, composed)
+        return run(self, overrides, number, composed, folder)
 
     monkeypatch.setattr(Setup, "compose", counting_compose)
     monkeypatch.setattr(Inspector, "_inspect", counting_inspect)

@@ -90,11 +90,16 @@ class Cell:
         self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
 
 
-def make_cells(jobs: Sequence[Sequence[str]], first: int, folder: Path | None) -> list[Cell]:
-    """The cells of a sweep from the overrides of its jobs, numbered from `first`; their runs in `folder`, if any."""
+def make_cells(
+    jobs: Sequence[Sequence[str]], first: int, folder: Path | None, names: Sequence[str] | None = None
+) -> list[Cell]:
+    """The cells of a sweep from the overrides of its jobs, numbered from `first`.
+
+    Their runs are in `folder`, if any, under the `names` that `Places` gives; None are the default ones.
+    """
     cells = []
     for number, (overrides, label) in enumerate(zip(jobs, labels(jobs), strict=True), start=first):
-        name = run_name(overrides)
+        name = run_name(overrides) if names is None else names[number - first]
         cells.append(Cell(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None))
     return cells
 

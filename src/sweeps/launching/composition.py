@@ -18,12 +18,15 @@ HOW_IT_IS_DONE = re.compile(
     r"\+*(sweep|output|plan|repeats|zip|exclude|on_failure|stop_after|retries|timeout|on_mismatch|pruner(\.\w+)?)="
 )
 
+_ELSEWHERE = ("oc.env", "${hydra:")  # where a config reads what no file and no override says
+
 
 class Composition:
     """The hash of a cell's overrides together with every file and version that their meaning rests on.
 
     Overrides that only say how a sweep is done are left out: another number of retries makes no cell unknown.
-    Always empty, and so never equal, where a config reads the environment (`oc.env`): that is no part of the hash.
+    Always empty, and so never equal, where a config reads what is no part of the hash: the environment, the time, the
+    number of the run.
     """
 
     def __init__(self, loader: ConfigLoader, config_name: str | None) -> None:
@@ -39,15 +42,15 @@ class Composition:
                 )
         for path in sources:
             content = path.read_bytes()
-            self._readable &= b"oc.env" not in content or path.suffix == ".py"
+            self._readable &= path.suffix == ".py" or not any(mark.encode() in content for mark in _ELSEWHERE)
             digest.update(path.name.encode() + content)
         self._digest = digest
 
     def of(self, overrides: Sequence[str]) -> str:
         """The hash for one cell."""
-        if not self._readable or any("oc.env" in override for override in overrides):
+        kept = [override for override in overrides if not HOW_IT_IS_DONE.match(override)]
+        if not self._readable or any(mark in override for override in kept for mark in (*_ELSEWHERE, "${now:")):
             return ""
         digest = self._digest.copy()
-        kept = [override for override in overrides if not HOW_IT_IS_DONE.match(override)]
         digest.update("\0".join(kept).encode())
         return digest.hexdigest()[:16]

@@ -16,7 +16,10 @@ from sweeps.errors import RunFailed
 from sweeps.files import atomic_write
 from sweeps.launching.cells import NotDone
 from sweeps.launching.expansion import expand
+from sweeps.launching.honoured import check_honoured
 from sweeps.launching.lock import owned
+from sweeps.launching.places import Places, claim_folder
+from sweeps.launching.slots import check_count
 from sweeps.pruning import budgets, rule_of
 from sweeps.records import find_runs
 
@@ -33,10 +36,14 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     assert sweeper.config is not None
     assert sweeper.launcher is not None
     assert sweeper.hydra_context is not None
+    ours = OmegaConf.get_type(sweeper.config) is SweepsConfig
+    if ours:
+        check_honoured(sweeper.config, sweeper.config.hydra)
     parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
     cells = expand(overrides, sweeper.config)
+    check_count("hydra.sweeper.max_batch_size", sweeper.max_batch_size, 1)
     batches = list(sweeper.split_overrides_to_chunks(cells, sweeper.max_batch_size))
     plan = bool(OmegaConf.select(sweeper.config, "plan", default=False))
     folder, made = claim_folder(sweeper.config)
@@ -44,6 +51,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     console = Console()
     try:
         with owned(folder):
+            if ours:  # of the whole sweep, whatever the launcher
+                Places(sweeper.hydra_context.config_loader, sweeper.config, folder).names(cells)
             if not plan:
                 atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(sweeper.config).encode())
             try:
@@ -53,11 +62,11 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
                         limit = sweeper.config.pruner.budget if budget is None else budget
                         how_far = "to their end" if limit is None else f"to {limit:g} epochs"
                         console.print(f"round {number} of {len(rounds)}: {how_far}", highlight=False)
-                    results = []  # a round does what is left of the one before
+                    results, first = [], 0  # a round does what is left of the one before
                     for batch in batches:
-                        first = sum(len(done) for done in results)
                         limited = [job if budget is None else [*job, f"pruner.budget={budget:g}"] for job in batch]
                         results.append(list(sweeper.launcher.launch(limited, initial_job_idx=first)))
+                        first += len(batch)
             finally:
                 if not plan and any(find_runs(folder)):
                     print_summary(console, folder)
@@ -84,30 +93,6 @@ def rounds_of(config: DictConfig) -> list[float | None]:
     limit = config.pruner.budget
     below = [at for at in budgets(rule_of(config)) if at is not None and (limit is None or at < limit)]
     return [*below, None]  # the last one has the budget that was typed
-
-
-def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
-    """Make the sweep's folder; returns it, and what had to be made for it, itself first.
-
-    One named by the time is new: two sweeps of the same second get two folders.
-    """
-    folder = Path(config.hydra.sweep.dir)
-    absent = [place for place in folder.absolute().parents if not place.exists()]
-    if not OmegaConf.is_interpolation(config, "sweep"):
-        made = [] if folder.exists() else [folder.absolute()]
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder, made + absent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    name, number = str(config.sweep), 1
-    while True:
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-            config.sweep = f"{name}-{number}"
-            folder = Path(config.hydra.sweep.dir)
-        else:
-            return folder, [folder.absolute(), *absent]
 
 
 def leave_nothing_empty(made: Sequence[Path]) -> None:

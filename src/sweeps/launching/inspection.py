@@ -12,6 +12,7 @@ from sweeps.devices import choose_device, now, peak_memory, reset_peak_memory
 from sweeps.errors import SweepsError
 from sweeps.identity import run_id
 from sweeps.launching.cells import Cost, Report
+from sweeps.launching.places import hydra_config
 from sweeps.launching.setup import Setup, packed
 from sweeps.lifecycle import new_record, previous_record
 from sweeps.models import NetworkProfile
@@ -28,14 +29,23 @@ class Inspector:
         self._setup = setup
         self._profiles: dict[str, NetworkProfile] = {}
 
-    def inspect(self, folder: Path, cells: Sequence[tuple[str, Sequence[str], str]], here: bool) -> list[Report]:
-        """Reports on `cells`, each (name, overrides, hash of its composition), which will run `here` or elsewhere."""
-        return [self._inspect(RunDir(folder / cell[0]), *cell, here=here) for cell in cells]
+    def inspect(self, folder: Path, cells: Sequence[tuple[str, int, Sequence[str], str]], here: bool) -> list[Report]:
+        """Reports on `cells`, which will run `here` or elsewhere.
 
-    def _inspect(self, folder: RunDir, name: str, overrides: Sequence[str], composition: str, *, here: bool) -> Report:
+        Args:
+            folder: the sweep's.
+            cells: each (folder below it, number, overrides, hash of its composition).
+        """
+        return [self._inspect(folder, *cell, here=here) for cell in cells]
+
+    def _inspect(
+        self, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str, *, here: bool
+    ) -> Report:
+        folder = RunDir(sweep / name)
         try:
-            job = self._setup.compose(overrides)
-            config = resolve(without_hydra(job))
+            job = self._setup.compose(overrides, number)
+            with hydra_config(job, folder.path):
+                config = resolve(without_hydra(job))
             check(config)
             check_parts(config)
             if here:
@@ -52,7 +62,7 @@ class Inspector:
         record = previous or new_record(config, name=name, overrides=overrides)
         record.parameters = profile.parameters
         kept = record.run_id != run_id(config)  # on_mismatch=keep: the folder holds another run, which stays
-        finished = kept or (record.status.is_finished and not goes_on(record, config, folder.path.parent))
+        finished = kept or (record.status.is_finished and not goes_on(record, config, sweep))
         declare = not kept and (previous is None or record.composition != composition)
         record.composition = composition
         return Report(
@@ -69,9 +79,10 @@ class Inspector:
             composed=b"" if finished else packed(job),
         )
 
-    def probe(self, overrides: Sequence[str]) -> Cost:
+    def probe(self, folder: Path, number: int, overrides: Sequence[str]) -> Cost:
         """Time and memory of one cell, from its second training batch and its first test batch."""
-        config = resolve(without_hydra(self._setup.compose(overrides)))
+        with hydra_config(self._setup.compose(overrides, number), folder) as job:
+            config = resolve(without_hydra(job))
         device = choose_device(config["device"])
         reset_peak_memory(device)
         step, data = build(config, device)

@@ -12,7 +12,9 @@ from rich.console import Console
 from sweeps.config import SweepsConfig
 from sweeps.launching.cells import Cell, make_cells, settle
 from sweeps.launching.composition import Composition
+from sweeps.launching.honoured import check_honoured
 from sweeps.launching.inline import InlinePool
+from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import check_samples, declare, prepare, say_what_is_left
@@ -42,14 +44,17 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
     ours = OmegaConf.get_type(config) is SweepsConfig  # the launcher serves other Hydra applications as well
-    cells = make_cells(job_overrides, initial_job_idx, folder if ours else None)
+    if ours:
+        check_honoured(config, config.hydra)
+    names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx) if ours else None
+    cells = make_cells(job_overrides, initial_job_idx, folder if ours else None, names)
     recycle_after = options.get("recycle_after")
     check_count("recycle_after", recycle_after, 1)
     wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
     device = str(OmegaConf.select(config, "device", default="auto"))
     slots = make_slots(jobs=len(cells), device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
     setup = Setup(context, task, config, _pinned(config, folder, slots))
-    view = View(folder.name, Console(), total=len(cells))
+    view = View(title_of(folder), Console(), total=len(cells))
     todo = cells
     with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
         if ours:
@@ -89,7 +94,7 @@ def launch_feed(
     # As many workers for what is left as for all of it: the number of threads follows from that.
     slots = make_slots(jobs=feed.total, device=str(config.device), runs_per_gpu=runs_per_gpu, **wanted)
     setup = Setup(context, task, config, _pinned(config, folder, slots))
-    view = View(folder.name, Console(), total=feed.total, finished=feed.finished)
+    view = View(title_of(folder), Console(), total=feed.total, finished=feed.finished)
     view.note(f"{view.title}: {feed.total} trials, {feed.finished} finished before, {feed.total - feed.finished} to do")
     if not feed.has_more:
         return

@@ -34,7 +34,10 @@ def show_plan(
     costs: list[Cost] = []
     for number, alike in enumerate(kinds.values(), start=1):
         view.note(f"timing a batch of {alike[0].label} ({number} of {len(kinds)})")
-        costs += ask(pool, [("probe", {"overrides": alike[0].overrides})], stop)
+        first = alike[0]
+        assert first.folder is not None
+        probe = {"folder": first.folder.path, "number": first.number, "overrides": first.overrides}
+        costs += ask(pool, [("probe", probe)], stop)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("cells", overflow="fold", min_width=20)
     for header in ("runs", "parameters", "MMAC", "epochs", "time each", "memory"):

@@ -120,7 +120,7 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, wor
     waiting = list(enumerate(questions))
     while waiting or pool.busy:
         if stop:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("nothing was started")
         for worker in pool.idle[: len(waiting)][: (workers or len(waiting)) - len(pool.busy)]:
             number, (kind, content) = waiting.pop(0)
             worker.submit((number, kind), kind, content)
@@ -166,6 +166,6 @@ def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest,
     questions = []
     size = min(CHUNK, max(1, len(cells) // len(pool.workers)))  # a small grid starts all workers as well
     for start in range(0, len(cells), size):
-        chunk = [(cell.name, cell.overrides, cell.composition) for cell in cells[start : start + size]]
+        chunk = [(cell.name, cell.number, cell.overrides, cell.composition) for cell in cells[start : start + size]]
         questions.append(("inspect", {"folder": folder, "cells": chunk, "here": here}))
     return [report for answer in ask(pool, questions, stop) for report in answer]

@@ -122,6 +122,7 @@ class Scheduler:
             cell.tries += 1
             self._view.start(worker.slot.name, cell)
             job = {"number": cell.number, "overrides": cell.overrides, "composed": cell.report.composed}
+            job["folder"] = None if cell.folder is None else str(cell.folder.path)
             worker.submit(cell, "run", {**job, "keep_config": self._keep_config})
 
     def _handle(self, event: Event, *, stopping: bool) -> None:

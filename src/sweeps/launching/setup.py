@@ -1,5 +1,6 @@
 """What every job of a sweep shares, and how one is composed and run. Never imports torch."""
 
+import os
 import pickle
 import zlib
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict, read_write
+
+from sweeps.launching.places import compose
 
 
 @dataclass
@@ -37,20 +40,21 @@ class Setup:
         assert isinstance(setup, Setup)
         return setup
 
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """The config of one job, with Hydra's own node."""
-        job = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(job):
-            for key, value in self.pinned.items():
-                OmegaConf.update(job, key, value)
-        return job
+    def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """The config of the job with this number, Hydra's own node included."""
+        return compose(self.context.config_loader, self.config, overrides, number, self.pinned)
 
-    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"") -> JobReturn:
-        """Do one job in its own output folder; `composed` is its config as `packed`, where somebody has it already."""
-        job = pickle.loads(zlib.decompress(composed)) if composed else self.compose(overrides)
-        with open_dict(job):
-            job.hydra.job.id = str(number)
-            job.hydra.job.num = number
+    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"", folder: str | None = None) -> JobReturn:
+        """Do one job.
+
+        Args:
+            composed: its config as `packed`, where somebody has it already.
+            folder: where it lives, as `Places` says; None leaves it to Hydra, for applications of others.
+        """
+        job = pickle.loads(zlib.decompress(composed)) if composed else self.compose(overrides, number)
+        if folder is not None:
+            with read_write(job.hydra), open_dict(job.hydra):
+                job.hydra.sweep.subdir = os.path.relpath(folder, job.hydra.sweep.dir)
         return run_job(
             hydra_context=self.context,
             task_function=self.task,

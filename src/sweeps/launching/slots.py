@@ -69,13 +69,14 @@ def make_slots(
 
 
 def check_count(key: str, value: int | None, least: int) -> None:
-    """Refuse an option of the launcher that is too small; None leaves the choice to us.
+    """Refuse an option, of the launcher where its key says no more, that is too small; None leaves the choice to us.
 
     Raises:
         ConfigError: names the option and the rule.
     """
     if value is not None and value < least:
-        raise ConfigError(f"hydra.launcher.{key}={value} is refused: at least {least}, or null for our choice")
+        option = key if "." in key else f"hydra.launcher.{key}"
+        raise ConfigError(f"{option}={value} is refused: at least {least}, or null for our choice")
 
 
 def available_cores() -> int:

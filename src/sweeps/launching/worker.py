@@ -71,8 +71,10 @@ class Tasks:
         except (Exception, KeyboardInterrupt) as error:
             return error
 
-    def _run(self, number: int, overrides: list[str], composed: bytes, keep_config: bool) -> JobReturn:
-        result = self._setup.run(overrides, number, composed)
+    def _run(
+        self, number: int, overrides: list[str], composed: bytes, folder: str | None, keep_config: bool
+    ) -> JobReturn:
+        result = self._setup.run(overrides, number, composed, folder)
         if not keep_config:  # the parent of a large sweep keeps thousands of results
             result.cfg = result.hydra_cfg = None
         return result

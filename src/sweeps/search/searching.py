@@ -1,6 +1,5 @@
 """A search as Hydra starts it: trials as workers become free on this machine, in batches under other launchers."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,11 +11,12 @@ from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig, objective_of
 from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.files import atomic_write
-from sweeps.identity import run_name
 from sweeps.launching.cells import Cell
 from sweeps.launching.composition import HOW_IT_IS_DONE
-from sweeps.launching.grid import claim_folder, leave_nothing_empty
+from sweeps.launching.grid import leave_nothing_empty
+from sweeps.launching.honoured import check_honoured
 from sweeps.launching.lock import owned
+from sweeps.launching.places import Places, claim_folder
 from sweeps.records import RunDir, RunRecord, find_runs
 from sweeps.search.space import Space, space_of
 from sweeps.search.study import Asked, Search
@@ -37,6 +37,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     assert sweeper.hydra_context is not None
     if OmegaConf.get_type(config) is not SweepsConfig:
         raise ConfigError("hydra/sweeper=search knows the runs of this application alone")
+    check_honoured(config, config.hydra)
     for key in ("repeats", "zip", "exclude"):
         if OmegaConf.select(config, key):
             raise ConfigError(
@@ -67,7 +68,9 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
             objectives = list(sweeper.options["objectives"])
             direction = objective_of(config)[1]
             search = Search.open(folder, kept, objectives=objectives, direction=direction, **options)
-            feed = Feed(search, folder, how)
+            places = Places(sweeper.hydra_context.config_loader, config, folder)
+            places.names(list(kept.samples()))
+            feed = Feed(search, places, how)
             if search.has_more:
                 atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(config).encode())
             try:
@@ -103,8 +106,8 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
 class Feed:
     """Trials as the cells of a sweep."""
 
-    def __init__(self, search: Search, folder: Path, how: list[str]) -> None:
-        self._search, self._folder, self._how = search, folder, how
+    def __init__(self, search: Search, places: Places, how: list[str]) -> None:
+        self._search, self._places, self._how = search, places, how
         self._at_work: dict[str, list[tuple[int, Cell]]] = {}
         self.total, self.finished = search.total, search.finished
 
@@ -133,8 +136,9 @@ class Feed:
 
     def _cell(self, asked: Asked) -> Cell:
         overrides = [*asked.overrides, *self._how]
-        name = run_name(overrides)
-        return Cell(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._folder / name))
+        name = self._places.name(overrides, asked.number)
+        overrides += self._places.pinned(name)  # a batch of a launcher has numbers of its own
+        return Cell(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._places.folder / name))
 
 
 def record_of(cell: Cell) -> RunRecord | None:

@@ -73,7 +73,7 @@ class CellJob:
             setup = Setup.unpack(Path(self.setup).read_bytes())
             try:
                 with showing(display(notice.stop_requested)):
-                    result = setup.run(self.overrides, self.number)
+                    result = setup.run(self.overrides, self.number, folder=self.folder)
             except KeyboardInterrupt:
                 self._leave(notice)
         if result.status is not JobStatus.COMPLETED:

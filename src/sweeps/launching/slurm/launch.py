@@ -18,6 +18,8 @@ from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
 from sweeps.launching.cells import Cell, make_cells, settle
 from sweeps.launching.composition import Composition
+from sweeps.launching.honoured import check_honoured
+from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import declare, prepare, say_what_is_left
@@ -54,14 +56,16 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     if OmegaConf.get_type(config) is not SweepsConfig:
         raise ConfigError("hydra/launcher=slurm serves the application `sweeps` alone; others: hydra-submitit-launcher")
+    check_honoured(config, config.hydra)
     chosen = Options.of(options)
     folder = Path(config.hydra.sweep.dir).absolute()
     queue, ledger = Queue(), Ledger(folder)
     make_executor(ledger.folder)  # without submitit there is no need to check anything
-    cells = make_cells(job_overrides, initial_job_idx, folder)
+    names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
+    cells = make_cells(job_overrides, initial_job_idx, folder, names)
     under_way = _under_way(cells, queue, ledger)
     setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
-    view = View(folder.name, Console(), total=len(cells))
+    view = View(title_of(folder), Console(), total=len(cells))
     with stop_on_signals() as stop:
         with Pool(_checkers(len(cells)), setup.pack()) as pool:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
