@@ -12,8 +12,9 @@ from rich.console import Console
 
 from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig
-from sweeps.errors import RunFailed
+from sweeps.errors import ConfigError, RunFailed
 from sweeps.files import atomic_write
+from sweeps.launching.batches import Launches
 from sweeps.launching.cells import NotDone
 from sweeps.launching.expansion import expand
 from sweeps.launching.lock import owned
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 
 def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]:
-    """Launch every combination of the swept values, in batches of `max_batch_size`.
+    """Launch every combination of the swept values, `max_batch_size` at a time.
 
     Raises:
-        RunFailed: some run failed; all others were done.
+        ConfigError: an option is wrong, or some cell cannot work; no run was started.
+        RunFailed: some run failed.
     """
     assert sweeper.config is not None
     assert sweeper.launcher is not None
@@ -37,10 +39,14 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
     cells = expand(overrides, sweeper.config)
-    batches = list(sweeper.split_overrides_to_chunks(cells, sweeper.max_batch_size))
+    size = sweeper.max_batch_size
+    if size is not None and size < 1:
+        raise ConfigError(f"hydra.sweeper.max_batch_size={size} is invalid: at least 1, or null for no limit")
+    launches = Launches(sweeper.launcher, sweeper.config, size)
     plan = bool(OmegaConf.select(sweeper.config, "plan", default=False))
     folder, made = claim_folder(sweeper.config)
-    results: list[list[JobReturn]] = []
+    results: list[JobReturn] = []
+    not_begun = ""
     console = Console()
     try:
         with owned(folder):
@@ -49,28 +55,27 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
             try:
                 rounds = [None] if plan else rounds_of(sweeper.config)
                 for number, budget in enumerate(rounds, start=1):
+                    if launches.has_enough:
+                        not_begun = f"; round {number} of {len(rounds)} was not begun"
+                        break
                     if len(rounds) > 1:
                         limit = sweeper.config.pruner.budget if budget is None else budget
                         how_far = "to their end" if limit is None else f"to {limit:g} epochs"
                         console.print(f"round {number} of {len(rounds)}: {how_far}", highlight=False)
-                    results = []  # a round does what is left of the one before
-                    for batch in batches:
-                        first = sum(len(done) for done in results)
-                        limited = [job if budget is None else [*job, f"pruner.budget={budget:g}"] for job in batch]
-                        results.append(list(sweeper.launcher.launch(limited, initial_job_idx=first)))
+                    limit_by = [] if budget is None else [f"pruner.budget={budget:g}"]
+                    results = launches.launch([[*job, *limit_by] for job in cells])  # what the last round has left
             finally:
                 if not plan and any(find_runs(folder)):
                     print_summary(console, folder)
     finally:
         leave_nothing_empty(made)
-    jobs = [job for batch in results for job in batch]
-    errors = [job._return_value for job in jobs if job.status != JobStatus.COMPLETED]
+    errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
     left = sum(isinstance(error, NotDone) for error in errors)
     if errors:
         rest = f" and {left} were not done" if left else ""
-        failed = f"{len(errors) - left} of {len(jobs)} runs failed{rest}"
+        failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{not_begun}"
         raise RunFailed(f"{failed}; the run.json of each, in {folder}, tells why")
-    return results
+    return [results]
 
 
 def rounds_of(config: DictConfig) -> list[float | None]:
