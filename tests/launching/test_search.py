@@ -1,6 +1,7 @@
 """A search as it is typed: trials that are runs, repeats that go on, kills that leave nothing stuck."""
 
 import json
+import os
 import signal
 import time
 
@@ -75,13 +76,77 @@ def test_equal_trials_are_one_run(sweeps, study):
     assert len(list(find_runs(study))) == 2
 
 
-def test_a_run_that_diverges_or_fails_is_told_and_the_search_goes_on(sweeps, study):
+def test_a_trial_that_fails_stays_open_and_the_same_command_does_it_again(sweeps, study, tmp_path, monkeypatch):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    monkeypatch.setenv("FAULTS_ONCE", str(marks))
     faulty = ("model._target_=networks.faulty", "+model.fault=none,diverge,exception", "hydra.sweeper.sampler=grid")
     done = sweeps(*SEARCH, HERE, *faulty)
-    assert done.code == 0, done.text
-    assert sorted(states_in(study)) == ["COMPLETE", "FAIL", "PRUNED"]
+    assert done.code == 1, done.text
+    assert "best of 2 trials: +model.fault=none: test_acc" in done.text
+    assert "error: 2 of 3 trials are complete, 1 failed; the run.json of each, in multirun/study" in done.text
+    assert sorted(states_in(study)) == ["COMPLETE", "PRUNED", "RUNNING"]
     statuses = {fault: run.read().status for fault, run in runs_by(study, "model.fault").items()}
     assert statuses == {"none": Status.COMPLETED, "diverge": Status.DIVERGED, "exception": Status.FAILED}
+
+    done = sweeps(*SEARCH, HERE, *faulty)
+    assert done.code == 0, done.text
+    assert "study: 3 trials, 2 finished before, 1 to do" in done.text
+    assert sorted(states_in(study)) == ["COMPLETE", "COMPLETE", "PRUNED"]
+    attempts = {fault: run.read().attempts for fault, run in runs_by(study, "model.fault").items()}
+    assert attempts == {"none": 1, "diverge": 1, "exception": 2}
+
+
+@pytest.mark.parametrize("launcher", [(HERE,), ("hydra/launcher=basic", "hydra.sweeper.batch_size=2")])
+def test_what_always_fails_is_tried_once_a_command_however_often_it_is_drawn(sweeps, study, launcher):
+    faulty = ("model._target_=networks.faulty", "+model.fault=none,exception", "hydra.sweeper.sampler=random")
+    for command in (1, 2):
+        done = sweeps(*SEARCH, *launcher, *faulty, "hydra.sweeper.n_trials=6")
+        assert done.code == 1, done.text
+        states = states_in(study)
+        assert (len(states), set(states)) == (6, {"COMPLETE", "RUNNING"})
+        assert states.count("RUNNING") > 1, "drawn several times"
+        assert (
+            f"{states.count('COMPLETE')} of 6 trials are complete, {states.count('RUNNING')} failed; the" in done.text
+        )
+        assert runs_by(study, "model.fault")["exception"].read().attempts == command
+
+
+@pytest.mark.parametrize("launcher", [(HERE,), ("hydra/launcher=basic", "hydra.sweeper.batch_size=1")])
+@pytest.mark.parametrize(("policy", "tried"), [("on_failure=stop", 1), ("stop_after=2", 2)])
+def test_a_policy_holds_for_the_whole_search_and_without_it_the_rest_is_done(
+    sweeps, study, tmp_path, monkeypatch, launcher, policy, tried
+):
+    command = (*SEARCH, *launcher, "model._target_=networks.faulty", "+model.fault=exception", "optim.lr=0.1,0.2,0.3,1")
+    command = (*command, "hydra.sweeper.sampler=grid")
+    done = sweeps(*command, policy)
+    assert done.code == 1
+    assert f"0 of 4 trials are complete, {tried} failed, {4 - tried} were not done" in done.text
+    assert len(list(find_runs(study))) == tried
+    assert set(states_in(study)) == {"RUNNING"}, "nothing is made up for what was not done"
+    (tmp_path / "exception").touch()
+    monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))  # the cause is removed
+    done = sweeps(*command)
+    assert done.code == 0, done.text
+    assert states_in(study) == ["COMPLETE"] * 4
+
+
+def test_an_invalid_trial_is_found_before_the_first_batch_or_fails_alone(sweeps, study, monkeypatch):
+    """As on Slurm: a launcher of ours that takes batches."""
+    monkeypatch.delattr("hydra_plugins.sweeps.plugins.LocalLauncher.launch_feed")
+    checked = []
+    monkeypatch.setattr(
+        "hydra_plugins.sweeps.plugins.LocalLauncher.check",
+        lambda self, samples: checked.extend(samples),
+        raising=False,
+    )
+    command = (*SEARCH, HERE, "optim.lr=0.1,-1,0.2", "hydra.sweeper.sampler=grid", "hydra.sweeper.batch_size=2")
+    done = sweeps(*command)
+    assert len(checked) == 3
+    assert done.code == 1
+    assert "optim.lr=-1: failed: optim.lr=-1 is refused" in done.text
+    assert "2 of 3 trials are complete, 1 failed" in done.text
+    assert sorted(states_in(study)) == ["COMPLETE", "COMPLETE", "RUNNING"]
 
 
 def test_a_search_can_prune(sweeps, study):
@@ -139,3 +204,22 @@ def test_killed_again_and_again_it_ends_with_its_trials_and_none_stuck(shell):
     assert states_in(study) == ["COMPLETE"] * 4
     assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
     assert len(list(find_runs(study))) == 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_before_its_run_has_a_record_costs_no_trial(shell):
+    study = shell.folder / "multirun" / "study"
+    command = (*SEARCH, "hydra.launcher.workers=1", RATE, "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler=random")
+    started = shell.start(*command)
+    ready = started.wait_for(lambda: (study / "study.journal").exists() and started.workers, "a worker")
+    started.wait_for(lambda: states_in(study), "the first trial")
+    for pid in ready:
+        os.kill(pid, signal.SIGKILL)
+    done = started.end()
+    assert done.code == 1, done.text
+    assert "2 of 3 trials are complete, 1 failed" in done.text
+    done = shell(*command)
+    assert done.code == 0, done.text
+    assert "3 trials, 2 finished before, 1 to do" in done.text
+    assert states_in(study) == ["COMPLETE"] * 3
+    assert len(list(find_runs(study))) == 3

@@ -1,14 +1,16 @@
 """The study without a run: what is asked, told, remembered and refused."""
 
+import contextlib
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from sweeps.errors import ConfigError
-from sweeps.records import Objective, RunRecord, Status
+from sweeps.records import Objective, RunDir, RunRecord, Status
 from sweeps.search import Search, space_of
 from sweeps.search.study import JOURNAL_NAME
 
-pytest.importorskip("optuna")
+TrialState = pytest.importorskip("optuna").trial.TrialState
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b")
@@ -97,18 +99,69 @@ def test_n_trials_is_a_total(tmp_path):
         opened(tmp_path, n_trials=4)
 
 
-def test_what_went_wrong_is_told_and_the_search_goes_on(tmp_path):
-    search = opened(tmp_path, n_trials=6)
+def test_only_what_was_measured_is_told(tmp_path):
+    search = opened(tmp_path, n_trials=4)
     outcomes = [
-        record(0.5), record(None, Status.DIVERGED), record(None, Status.FAILED), None, record(float("nan")),
-        record(0.4, Status.PRUNED, epochs=3),
+        record(0.5), record(None, Status.DIVERGED), record(float("nan")), record(0.4, Status.PRUNED, epochs=3),
     ]  # fmt: skip
     for outcome in outcomes:
         search.tell(search.ask().number, outcome)
     states = [trial.state.name for trial in search._study.trials]
-    assert states == ["COMPLETE", "PRUNED", "FAIL", "FAIL", "FAIL", "PRUNED"]
-    assert search._study.trials[5].intermediate_values == {3: 0.4}
+    assert states == ["COMPLETE", "PRUNED", "PRUNED", "PRUNED"]
+    assert search._study.trials[3].intermediate_values == {3: 0.4}
     assert [values for _, values in search.best()] == [[0.5]]
+    search = opened(tmp_path, n_trials=5)
+    asked = search.ask()
+    for status in (Status.FAILED, Status.INTERRUPTED, Status.PENDING):
+        with pytest.raises(AssertionError):
+            search.tell(asked.number, record(None, status))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "grid"])
+def test_a_trial_that_is_not_told_is_asked_once_a_search_and_hinders_no_other(tmp_path, sampler):
+    arguments = ("a=1,2", "b=range(0,3)")
+    search = opened(tmp_path, *arguments, sampler=sampler, n_trials=6)
+    failed = search.ask()
+    for number in range(1, 6):
+        search.tell(search.ask().number, record(0.1 * number))
+    assert (search.ask(), search.has_more, search.finished, search.total) == (None, False, 5, 6)
+    again = opened(tmp_path, *arguments, sampler=sampler, n_trials=6)
+    assert (again.has_more, again.ask()) == (True, failed)
+    again.tell(failed.number, record(0.5))
+    assert (again.has_more, again.finished) == (False, 6)
+
+
+@pytest.mark.parametrize("sampler", ["random", "gp", "grid"])
+def test_what_earlier_releases_told_without_a_result_is_done_again(tmp_path, sampler):
+    arguments = ("a=1,2", "b=range(0,3)")
+    search = opened(tmp_path, *arguments, sampler=sampler, n_trials=5)
+    asked = [search.ask() for _ in range(5)]
+    states = ("COMPLETE", "FAIL", "PRUNED", "PRUNED", "COMPLETE")
+    statuses = (Status.COMPLETED, Status.FAILED, Status.PRUNED, Status.PENDING, Status.INTERRUPTED)
+    for number, (state, status) in enumerate(zip(states, statuses, strict=True)):
+        run = RunDir(tmp_path / f"run{number}")
+        run.path.mkdir()
+        run.write(record(0.5, status))
+        trial = search._open[number]
+        trial.set_user_attr("run", run.path.name)
+        if number == 4:  # as gp was told of what it cannot know
+            trial.set_user_attr("stopped", "interrupted")
+        with contextlib.suppress(RuntimeError):
+            search._study.tell(trial, 0.5 if state == "COMPLETE" else None, state=TrialState[state])
+    before = search._study.get_trials()
+    search = opened(tmp_path, *arguments, sampler=sampler, n_trials=5)
+    assert [trial.state.name for trial in search._study.trials] == [
+        "COMPLETE", "RUNNING", "PRUNED", "RUNNING", "RUNNING",
+    ]  # fmt: skip
+    assert [search._study.trials[number] for number in (0, 2)] == [before[number] for number in (0, 2)]
+    again = [search.ask() for _ in range(3)]
+    assert again == [asked[number] for number in (1, 3, 4)]
+    for one in again:
+        search.tell(one.number, record(0.5))
+    search = opened(tmp_path, *arguments, sampler=sampler, n_trials=6)
+    assert search.finished == 5
+    assert search.ask().number == 5
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [JOURNAL_NAME]
 
 
 def test_several_objectives_have_a_front(tmp_path):

@@ -21,6 +21,7 @@ class _SweepLauncher(Launcher):
 
     def __init__(self, **options: Any) -> None:
         self.options = options
+        self.policy: Any = None  # of the whole sweep, from a sweeper that may launch several times
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what `launch` needs."""
@@ -55,7 +56,7 @@ class LocalLauncher(_SweepLauncher):
         """Do every job; a failed one does not stop the others."""
         from sweeps.launching.local import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options)
+        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
         """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
@@ -103,7 +104,13 @@ class SlurmLauncher(_SweepLauncher):
         """Do every job; a failed one does not stop the others."""
         from sweeps.launching.slurm.launch import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options)
+        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
+
+    def check(self, samples: Sequence[Sequence[str]]) -> None:
+        """Refuse a search in which one of `samples` cannot work."""
+        from sweeps.launching.slurm.launch import check
+
+        check(*self.told, samples)
 
 
 @dataclass
@@ -111,7 +118,8 @@ class GridSweeperConfig:
     """`hydra/sweeper=grid`: every combination of the swept values is a run."""
 
     _target_: str = "hydra_plugins.sweeps.plugins.GridSweeper"
-    max_batch_size: int | None = None  # runs handed to the launcher at a time; null hands over all of them
+    # Runs at a time, at most; a launcher that is not ours is handed so many, and the next ones once all have ended.
+    max_batch_size: int | None = None
     # Swept keys that an experiment sets, such as {model: "glob(*)"}; the command line wins. Any, because OmegaConf
     # merges no mapping into a typed null.
     params: Any = None

@@ -104,6 +104,11 @@ def make_cells(
     return cells
 
 
+def failures(cells: Sequence[Cell]) -> int:
+    """How many of the cells have failed for good."""
+    return sum(cell.result is not None and cell.result.status is JobStatus.FAILED for cell in cells)
+
+
 def settle(cells: Sequence[Cell], *, stopped: bool) -> None:
     """Give the cells their results that are left: of the one that counts for them, or that they were not done."""
     for cell in cells:

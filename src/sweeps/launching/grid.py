@@ -14,6 +14,7 @@ from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig
 from sweeps.errors import RunFailed
 from sweeps.files import atomic_write
+from sweeps.launching.batches import Launches
 from sweeps.launching.cells import NotDone
 from sweeps.launching.expansion import expand
 from sweeps.launching.honoured import check_honoured
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
 
 def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]:
-    """Launch every combination of the swept values, in batches of `max_batch_size`.
+    """Launch every combination of the swept values, `max_batch_size` at a time.
 
     Raises:
-        RunFailed: some run failed; all others were done.
+        ConfigError: an option is wrong, or some cell cannot work; no run was started.
+        RunFailed: some run failed.
     """
     assert sweeper.config is not None
     assert sweeper.launcher is not None
@@ -44,10 +46,11 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
     cells = expand(overrides, sweeper.config)
     check_count("hydra.sweeper.max_batch_size", sweeper.max_batch_size, 1)
-    batches = list(sweeper.split_overrides_to_chunks(cells, sweeper.max_batch_size))
+    launches = Launches(sweeper.launcher, sweeper.config, sweeper.max_batch_size)
     plan = bool(OmegaConf.select(sweeper.config, "plan", default=False))
     folder, made = claim_folder(sweeper.config)
-    results: list[list[JobReturn]] = []
+    results: list[JobReturn] = []
+    not_begun = ""
     console = Console()
     try:
         with owned(folder):
@@ -58,28 +61,27 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
             try:
                 rounds = [None] if plan else rounds_of(sweeper.config)
                 for number, budget in enumerate(rounds, start=1):
+                    if launches.has_enough:
+                        not_begun = f"; round {number} of {len(rounds)} was not begun"
+                        break
                     if len(rounds) > 1:
                         limit = sweeper.config.pruner.budget if budget is None else budget
                         how_far = "to their end" if limit is None else f"to {limit:g} epochs"
                         console.print(f"round {number} of {len(rounds)}: {how_far}", highlight=False)
-                    results, first = [], 0  # a round does what is left of the one before
-                    for batch in batches:
-                        limited = [job if budget is None else [*job, f"pruner.budget={budget:g}"] for job in batch]
-                        results.append(list(sweeper.launcher.launch(limited, initial_job_idx=first)))
-                        first += len(batch)
+                    limit_by = [] if budget is None else [f"pruner.budget={budget:g}"]
+                    results = launches.launch([[*job, *limit_by] for job in cells])  # what the last round has left
             finally:
                 if not plan and any(find_runs(folder)):
                     print_summary(console, folder)
     finally:
         leave_nothing_empty(made)
-    jobs = [job for batch in results for job in batch]
-    errors = [job._return_value for job in jobs if job.status != JobStatus.COMPLETED]
+    errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
     left = sum(isinstance(error, NotDone) for error in errors)
     if errors:
         rest = f" and {left} were not done" if left else ""
-        failed = f"{len(errors) - left} of {len(jobs)} runs failed{rest}"
+        failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{not_begun}"
         raise RunFailed(f"{failed}; the run.json of each, in {folder}, tells why")
-    return results
+    return [results]
 
 
 def rounds_of(config: DictConfig) -> list[float | None]:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.config import SweepsConfig
-from sweeps.launching.cells import Cell, make_cells, settle
+from sweeps.launching.cells import Cell, failures, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.honoured import check_honoured
 from sweeps.launching.inline import InlinePool
@@ -33,8 +33,12 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     initial_job_idx: int,
     options: Mapping[str, Any],
+    policy: Policy | None = None,
 ) -> list[JobReturn]:
     """Do what is left of every job; whatever happens in one run touches no other.
+
+    Args:
+        policy: that of a sweep which launches several times; else the config's.
 
     Raises:
         ConfigError: some cell cannot work, or an option is wrong; no run was started.
@@ -46,27 +50,30 @@ def launch(
     ours = OmegaConf.get_type(config) is SweepsConfig  # the launcher serves other Hydra applications as well
     if ours:
         check_honoured(config, config.hydra)
+    policy = policy or Policy.of(config)
     names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx) if ours else None
     cells = make_cells(job_overrides, initial_job_idx, folder if ours else None, names)
+    policy.recall(cells)
     recycle_after = options.get("recycle_after")
     check_count("recycle_after", recycle_after, 1)
     wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
     device = str(OmegaConf.select(config, "device", default="auto"))
-    slots = make_slots(jobs=len(cells), device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
+    at_a_time = min(len(cells), policy.at_a_time or len(cells))
+    slots = make_slots(jobs=at_a_time, device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
     setup = Setup(context, task, config, _pinned(config, folder, slots))
     view = View(title_of(folder), Console(), total=len(cells))
-    todo = cells
+    todo = [cell for cell in cells if cell.result is None]
     with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
         if ours:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
-            todo = prepare(cells, composition, folder, pool, view, stop)
+            todo = prepare(cells, composition, folder, pool, view, stop, refuse=policy.refuse)
             say_what_is_left(cells, todo, view)
             if config.plan:
                 show_plan(cells, todo, pool, stop, view)
                 return []
             declare(cells)
             note_invocation(folder, [slot.name for slot in slots])
-        _run(cells, todo, pool, config, view, stop, keep_config=not ours)
+        _run(cells, todo, pool, policy, view, stop, keep_config=not ours)
     if stop:
         raise KeyboardInterrupt
     return [cell.result for cell in cells if cell.result is not None]
@@ -121,16 +128,17 @@ def _run(
     cells: Sequence[Cell],
     todo: Sequence[Cell],
     pool: Pool,
-    config: DictConfig,
+    policy: Policy,
     view: View,
     stop: StopRequest,
     *,
     keep_config: bool,
 ) -> None:
-    view.finished = len(cells) - len(todo)
+    view.failed = failures(cells)
+    view.finished = len(cells) - len(todo) - view.failed
     view.open()
     try:
-        Scheduler(todo, pool, Policy.of(config), view, keep_config=keep_config).run(stop)
+        Scheduler(todo, pool, policy, view, keep_config=keep_config).run(stop)
     finally:
         view.close()
     settle(cells, stopped=bool(stop))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeps.analysis.text import plural
 from sweeps.errors import ConfigError, RecordError
-from sweeps.launching.cells import Cell, Report
+from sweeps.launching.cells import Cell, Report, failures
 from sweeps.launching.composition import Composition
 from sweeps.launching.pool import POLL_SECONDS, Pool
 from sweeps.launching.signals import StopRequest
@@ -26,6 +26,7 @@ def prepare(
     under_way: Collection[str] = (),
     *,
     here: bool = True,
+    refuse: bool = True,
 ) -> list[Cell]:
     """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
 
@@ -33,12 +34,15 @@ def prepare(
         under_way: the names of cells that somebody else is doing, or about to do. One that has other settings now than
             it was begun with is among those that are left; all others are not.
         here: whether the cells will run on this machine, which must then have what they ask for.
+        refuse: whether a cell that cannot work refuses all; else it fails alone.
 
     Raises:
         ConfigError: some cell cannot work.
     """
     by_name: dict[str, Cell] = {}
     for cell in cells:
+        if cell.result is not None:  # it failed in an earlier launch of the sweep
+            continue
         cell.composition = composition.of(cell.overrides)
         cell.same_as = by_name.get(cell.name)
         by_name.setdefault(cell.name, cell)
@@ -51,32 +55,39 @@ def prepare(
     for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop, here=here), strict=True):
         cell.report = report
     errors = [cell for cell in unknown if cell.report.error]
-    if errors:
+    if errors and not refuse:
+        for cell in errors:
+            view.note(f"{cell.label}: failed: {cell.report.error}")
+            cell.fail(ConfigError(cell.report.error))
+    elif errors:
         first = errors[0].report.error
         if all(cell.report.error == first for cell in by_name.values()):
             raise ConfigError(f"{first}. No run was started")  # it is no cell's own fault
         more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
         raise ConfigError(f"{errors[0].label}: {first}{more}. No run was started")
+    sound = [cell for cell in by_name.values() if not cell.report.error]
     for cell in unknown:
         if cell.report.finished and cell.folder is not None:
             cell.complete(cell.folder.read())
     by_settings: dict[str, Cell] = {}
     for cell in sorted(
-        by_name.values(), key=lambda cell: cell.result is None and cell.name not in begun
+        sound, key=lambda cell: cell.result is None and cell.name not in begun
     ):  # what is finished, or under way, counts for the others
         cell.same_as = by_settings.get(cell.report.run_id)
         by_settings.setdefault(cell.report.run_id, cell)
     return [cell for cell in unknown if cell.result is None and cell.same_as is None]
 
 
-def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
+def check_samples(
+    samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest, *, here: bool = True
+) -> None:
     """Compose and check cells that may come; the first that cannot work refuses the sweep.
 
     Raises:
         ConfigError: names its overrides and what is wrong.
     """
     cells = [Cell(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
-    for cell, report in zip(cells, _inspect(cells, folder, pool, stop, here=True), strict=True):
+    for cell, report in zip(cells, _inspect(cells, folder, pool, stop, here=here), strict=True):
         if report.error:
             raise ConfigError(f"{','.join(cell.overrides)}: {report.error}. No run was started")
 
@@ -102,10 +113,12 @@ def say_what_is_left(cells: Sequence[Cell], todo: Sequence[Cell], view: View) ->
         if cell.same_as is not None:
             other = "given twice" if cell.same_as.name == cell.name else f"with the settings of {cell.same_as.label}"
             view.note(f"{cell.label}: {other}, done once")
-    finished = sum(cell.result is not None for cell in cells)
+    failed = failures(cells)
     parts = [f"{len(cells)} cells"]
-    if finished:
+    if finished := sum(cell.result is not None for cell in cells) - failed:
         parts.append(f"{finished} finished before and skipped")
+    if failed:
+        parts.append(f"{failed} failed")
     view.note(f"{view.title}: {', '.join([*parts, f'{len(todo)} to do'])}")
 
 

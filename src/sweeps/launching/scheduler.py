@@ -2,15 +2,15 @@
 
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.errors import ConfigError, DataError, RunFailed
-from sweeps.launching.cells import Cell
+from sweeps.launching.cells import Cell, NotDone
 from sweeps.launching.pool import POLL_SECONDS, Event, Pool, Worker
 from sweeps.launching.signals import STOPPING, StopRequest
 from sweeps.launching.view import View
@@ -25,22 +25,44 @@ WITHOUT_RETRY = (ConfigError.kind, DataError.kind)  # what fails the same way ev
 
 @dataclass(frozen=True)
 class Policy:
-    """What follows from failures (see `conf/config.yaml`)."""
+    """What follows from failures (see `conf/config.yaml`), for all launches of a sweep.
+
+    `at_a_time` is how many runs there may be at a time, and `refuse` tells whether a job that cannot work keeps all
+    others from being started; else it fails alone. `failed` holds the results of jobs, by their numbers, that failed
+    for good in earlier launches of the same sweep: they are not done again.
+    """
 
     on_failure: str = "continue"
     stop_after: int | None = None
     retries: int = 0
     timeout: float | None = None
+    at_a_time: int | None = None
+    refuse: bool = True
+    failed: dict[int, JobReturn] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, config: DictConfig) -> Self:
+    def of(cls, config: DictConfig, *, at_a_time: int | None = None, refuse: bool = True) -> Self:
         """What a sweep's config says; another application's config may say nothing of it."""
-        return cls(**{key: OmegaConf.select(config, key, default=value) for key, value in vars(cls()).items()})
+        keys = ("on_failure", "stop_after", "retries", "timeout")
+        found = {key: value for key in keys if (value := OmegaConf.select(config, key)) is not None}
+        return cls(**found, at_a_time=at_a_time, refuse=refuse)
 
     def is_enough(self, failures: int) -> bool:
-        """Whether so many failures end the sweep."""
+        """Whether so many failures, with those of earlier launches, end the sweep."""
         limit = 1 if self.on_failure == "stop" else self.stop_after
-        return limit is not None and failures >= limit
+        # equal cells have one result
+        return limit is not None and len({id(result) for result in self.failed.values()}) + failures >= limit
+
+    def note(self, results: Mapping[int, JobReturn]) -> None:
+        """Remember which jobs of a launch failed."""
+        for number, result in results.items():
+            if result.status is JobStatus.FAILED and not isinstance(result._return_value, NotDone):
+                self.failed[number] = result
+
+    def recall(self, cells: Sequence[Cell]) -> None:
+        """Give cells that failed in an earlier launch their results."""
+        for cell in cells:
+            cell.result = self.failed.get(cell.number)
 
     def pause(self, cell: Cell, kind: str) -> float | None:
         """Seconds until the next try of a cell that failed; None where it has had its last."""

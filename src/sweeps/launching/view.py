@@ -82,12 +82,16 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class View:
-    """Shows one sweep while it is launched. `total` counts every cell, `finished` those that were done before."""
+    """Shows one sweep while it is launched.
+
+    `total` counts every cell, `finished` those that were done before, `failed` those that failed in an earlier launch.
+    """
 
     title: str
     console: Console
     total: int
     finished: int = 0
+    failed: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
     _activities: dict[str, Activity] = field(default_factory=dict)
     _ended: dict[int, Status] = field(default_factory=dict)
@@ -99,7 +103,8 @@ class View:
     def open(self) -> None:
         """Begin to show."""
         self._counts[Status.COMPLETED] = self.finished
-        self._counts[Status.PENDING] = self.total - self.finished
+        self._counts[Status.FAILED] = self.failed
+        self._counts[Status.PENDING] = self.total - self.finished - self.failed
         if self.console.is_terminal:
             self._live = Live(self.overview(), console=self.console, refresh_per_second=2, transient=True)
             self._live.start()
@@ -167,7 +172,7 @@ class View:
     def overview(self) -> Overview:
         """The sweep now."""
         best = f"{self._best[1]}: {self._best[0]:.4f}" if self._best is not None else ""
-        work = self.total - self.finished
+        work = self.total - self.finished - self.failed
         share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > FORETELLING_SHARE else None
         return Overview(self.title, self._counts, list(self._activities.values()), best, left)

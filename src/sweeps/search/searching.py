@@ -11,7 +11,8 @@ from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig, objective_of
 from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.files import atomic_write
-from sweeps.launching.cells import Cell
+from sweeps.launching.batches import Launches
+from sweeps.launching.cells import Cell, NotDone
 from sweeps.launching.composition import HOW_IT_IS_DONE
 from sweeps.launching.grid import leave_nothing_empty
 from sweeps.launching.honoured import check_honoured
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 
 
 def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn]]:
-    """Do trials until there are `n_trials` of them in all.
+    """Do trials until there are `n_trials` of them in all; those that failed before are tried again first.
 
     Raises:
         ConfigError: the search cannot work, or the folder holds another one.
-        RunFailed: no trial came to a result.
+        RunFailed: some trial has no result; the same command tries it again.
     """
-    config, launcher = sweeper.config, sweeper.launcher
+    config = sweeper.config
+    launcher: Any = sweeper.launcher
     assert config is not None
     assert sweeper.hydra_context is not None
     if OmegaConf.get_type(config) is not SweepsConfig:
@@ -74,11 +76,13 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
             if search.has_more:
                 atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(config).encode())
             try:
-                one_by_one = getattr(launcher, "launch_feed", None)  # the local launcher has it
-                if one_by_one is not None:
-                    one_by_one(feed, [[*one, *how] for one in kept.samples()])
-                else:
-                    _in_batches(launcher, feed, sweeper.options["batch_size"])
+                samples = [[*one, *how] for one in kept.samples()]
+                if hasattr(launcher, "launch_feed"):  # the local launcher has it
+                    launcher.launch_feed(feed, samples)
+                elif feed.has_more:
+                    if hasattr(launcher, "check"):  # that of Slurm
+                        launcher.check(samples)
+                    _in_batches(Launches(launcher, config, refuse=False), feed, sweeper.options["batch_size"])
             finally:
                 if any(find_runs(folder)):
                     print_summary(console, folder)
@@ -96,19 +100,23 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
         what = f"best of {search.finished} trials:" if len(names) == 1 else " "
         console.print(f"{what} {', '.join(drawn)}: {figures}", highlight=False)
+    if search.finished < search.total:
+        left = search.total - search.finished - feed.failed
+        counts = [f"{feed.failed} failed"] * bool(feed.failed) + [f"{left} were not done"] * bool(left)
+        why = f"; the run.json of each, in {folder}, tells why" if feed.failed else ""
+        raise RunFailed(f"{search.finished} of {search.total} trials are complete, {', '.join(counts)}{why}")
     if not best:
-        raise RunFailed(
-            f"none of {search.finished} trials came to a result; the run.json of each, in {folder}, tells why"
-        )
+        raise RunFailed(f"none of {search.finished} trials has a value; the run.json of each, in {folder}, tells why")
     return [[]]
 
 
 class Feed:
-    """Trials as the cells of a sweep."""
+    """Trials as the cells of a sweep. One whose run fails is not told and stays open for the next command."""
 
     def __init__(self, search: Search, places: Places, how: list[str]) -> None:
         self._search, self._places, self._how = search, places, how
         self._at_work: dict[str, list[tuple[int, Cell]]] = {}
+        self._failed: dict[str, int] = {}  # trials by the name of their run
         self.total, self.finished = search.total, search.finished
 
     @property
@@ -116,10 +124,21 @@ class Feed:
         """Whether there is a trial to ask for."""
         return self._search.has_more
 
+    @property
+    def failed(self) -> int:
+        """How many trials have failed."""
+        return sum(self._failed.values())
+
     def next(self) -> Cell | None:
-        """A cell to run; None where there is none now. A trial that equals one at work waits for its result."""
+        """A cell to run; None where there is none now.
+
+        A trial that equals one at work waits for its result; one that equals a run that failed has failed as well.
+        """
         while (asked := self._search.ask()) is not None:
             cell = self._cell(asked)
+            if cell.name in self._failed:
+                self._failed[cell.name] += 1
+                continue
             same = self._at_work.setdefault(cell.name, [])
             same.append((asked.number, cell))
             if len(same) == 1:
@@ -127,12 +146,18 @@ class Feed:
         return None
 
     def settle(self) -> None:
-        """Tell the study of every cell that is done with."""
+        """Tell the study of every cell that has its result."""
         for name, same in list(self._at_work.items()):
-            if same[0][1].result is not None:
-                del self._at_work[name]
+            result = same[0][1].result
+            if result is None:
+                continue
+            del self._at_work[name]
+            record = record_of(same[0][1])
+            if result.status is JobStatus.COMPLETED and record is not None and record.status.is_finished:
                 for number, _ in same:
-                    self._search.tell(number, record_of(same[0][1]))
+                    self._search.tell(number, record)
+            elif not isinstance(result._return_value, NotDone):
+                self._failed[name] = len(same)
 
     def _cell(self, asked: Asked) -> Cell:
         overrides = [*asked.overrides, *self._how]
@@ -142,7 +167,7 @@ class Feed:
 
 
 def record_of(cell: Cell) -> RunRecord | None:
-    """What a run says of itself; None where it failed before it could."""
+    """What a run says of itself; None where it ended before it could."""
     assert cell.folder is not None
     try:
         return cell.folder.read()
@@ -150,14 +175,14 @@ def record_of(cell: Cell) -> RunRecord | None:
         return None
 
 
-def _in_batches(launcher: Any, feed: Feed, size: int) -> None:
+def _in_batches(launches: Launches, feed: Feed, size: int) -> None:
     """Under a launcher that takes jobs and gives results: so many trials at a time."""
     number = feed.finished
-    while feed.has_more:
+    while feed.has_more and not launches.has_enough:
         cells: list[Cell] = []
         while len(cells) < size and (cell := feed.next()) is not None:
             cells.append(cell)
-        results = launcher.launch([cell.overrides for cell in cells], initial_job_idx=number)
+        results = launches.launch([cell.overrides for cell in cells], first=number)
         number += len(cells)
         for cell, result in zip(cells, results, strict=True):
             cell.result = result if result.status != JobStatus.UNKNOWN else None

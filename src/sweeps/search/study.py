@@ -1,8 +1,9 @@
 """The study: an append-only journal in the sweep's folder that knows every trial. Never imports torch.
 
-A trial that was asked for and not told, because somebody stopped the search or the machine did, is asked for again
-first: its run goes on from its checkpoint. So a crash leaves no trial stuck, and repeating the command ends with the
-same number of trials.
+Only a run that has its result is told. A trial that was asked for and not told, because its run failed, or somebody
+stopped the search, or the machine did, stays open, and the next command asks for it again first: its run goes on from
+its checkpoint. So no trial is lost, repeating the command ends with the same number of trials, and samplers learn from
+nothing but what was measured.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sweeps.errors import ConfigError
 from sweeps.records import RunRecord, Status
 from sweeps.search.journal import check_content, mend
+from sweeps.search.reopening import reopened
 from sweeps.search.space import Axis, Space, differences
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ JOURNAL_NAME = "study.journal"
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid")
 OBJECTIVES = ("objective", "seconds", "parameters", "peak_memory")  # all but the first: less is better
 _STUDY = "search"
-_STOPPED = "stopped"  # of a trial: its run did not come to its end, its values are made up
+_STOPPED = "stopped"  # of a trial: its run was pruned or diverged, its values are those of the worst so far
 
 
 class Asked(NamedTuple):
@@ -95,6 +97,7 @@ class Search:
                 f"{path} holds a search of another space ({differences(known, described)}) and was left as it is; "
                 "name another sweep=NAME, or repeat the command as it was"
             )
+        study = reopened(optuna, study, path, _STOPPED)
         search = cls(study, space, sampler=sampler, seed=seed, n_trials=n_trials, objectives=objectives)
         existing = len(study.get_trials(deepcopy=False))
         if n_trials < existing:
@@ -106,7 +109,7 @@ class Search:
 
     @property
     def finished(self) -> int:
-        """How many trials are told."""
+        """How many trials have a result."""
         return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
 
     @property
@@ -118,7 +121,10 @@ class Search:
         )
 
     def ask(self) -> Asked | None:
-        """The next trial: one that was asked for and never told, else a new one; None where there is none."""
+        """The next trial: one that an earlier search asked for and never told, else a new one; None if there is none.
+
+        One that is not told, since its run failed, is not asked for again by this search.
+        """
         optuna = _optuna()
         trials = self._study.get_trials(deepcopy=False)
         left = [one for one in trials if not one.state.is_finished() and one.number not in self._open]
@@ -131,29 +137,25 @@ class Search:
         self._open[trial.number] = trial
         return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
 
-    def tell(self, number: int, record: RunRecord | None) -> None:
-        """How a trial ended. A run that diverged or was pruned counts as worse than any that came to its end.
+    def tell(self, number: int, record: RunRecord) -> None:
+        """The result of a trial: its run has finished. One that diverged or was pruned is worse than all the others.
 
         gp and cmaes look at complete trials alone: to them such a run is one that ended as the worst so far.
         """
-        optuna = _optuna()
-        states = optuna.trial.TrialState
+        assert record.status.is_finished
         trial = self._open.pop(number)
         values = self._values(record)
-        if record is None or record.status is Status.FAILED or (record.status is Status.COMPLETED and values is None):
-            outcome: dict[str, Any] = {"state": states.FAIL}
-        elif record.status is Status.COMPLETED:
-            outcome = {"values": values}
+        if record.status is Status.COMPLETED and values is not None:
+            outcome: dict[str, Any] = {"values": values}
         else:
             value, worst = record.objective.value, self._worst()
             if value is not None and len(self._objectives) == 1 and record.epochs:
                 trial.report(value, step=record.epochs)
-            outcome = {"state": states.PRUNED}
+            outcome = {"state": _optuna().trial.TrialState.PRUNED}
             if self._sampler in ("gp", "cmaes") and worst is not None:
                 trial.set_user_attr(_STOPPED, record.status.value)
                 outcome = {"values": worst}
-        if record is not None:
-            trial.set_user_attr("run", record.name)
+        trial.set_user_attr("run", record.name)
         with contextlib.suppress(RuntimeError):  # a finished grid asks optuna's own loop, which is not there, to stop
             self._study.tell(trial, **outcome)
 
@@ -187,9 +189,7 @@ class Search:
     def _drawn(self, params: Mapping[str, Any]) -> list[str]:
         return self._space.draw(lambda name, axis: params[name])
 
-    def _values(self, record: RunRecord | None) -> list[float] | None:
-        if record is None:
-            return None
+    def _values(self, record: RunRecord) -> list[float] | None:
         known = {"objective": record.objective.value, **{key: getattr(record, key) for key in OBJECTIVES[1:]}}
         found = [known[name] for name in self._objectives]
         return None if any(value is None or not math.isfinite(value) for value in found) else [float(v) for v in found]

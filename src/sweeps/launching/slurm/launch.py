@@ -5,6 +5,7 @@ worker processes.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from rich.console import Console
 from sweeps.analysis.text import plural
 from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
-from sweeps.launching.cells import Cell, make_cells, settle
+from sweeps.launching.cells import Cell, failures, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.honoured import check_honoured
 from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
-from sweeps.launching.prepare import declare, prepare, say_what_is_left
+from sweeps.launching.prepare import check_samples, declare, prepare, say_what_is_left
 from sweeps.launching.scheduler import Policy
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
@@ -45,8 +46,12 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     initial_job_idx: int,
     options: Mapping[str, Any],
+    policy: Policy | None = None,
 ) -> list[JobReturn]:
     """Do what is left of every job on the cluster, and wait for it.
+
+    Args:
+        policy: that of a sweep which launches several times; else the config's.
 
     Raises:
         ConfigError: some cell cannot work, an option is wrong, there is no Slurm or it refuses; see the message.
@@ -57,19 +62,23 @@ def launch(
     if OmegaConf.get_type(config) is not SweepsConfig:
         raise ConfigError("hydra/launcher=slurm serves the application `sweeps` alone; others: hydra-submitit-launcher")
     check_honoured(config, config.hydra)
+    policy = policy or Policy.of(config)
     chosen = Options.of(options)
+    if policy.at_a_time is not None:
+        chosen = replace(chosen, array_parallelism=min(chosen.array_parallelism, policy.at_a_time))
     folder = Path(config.hydra.sweep.dir).absolute()
     queue, ledger = Queue(), Ledger(folder)
     make_executor(ledger.folder)  # without submitit there is no need to check anything
     names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
     cells = make_cells(job_overrides, initial_job_idx, folder, names)
+    policy.recall(cells)
     under_way = _under_way(cells, queue, ledger)
     setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
     view = View(title_of(folder), Console(), total=len(cells))
     with stop_on_signals() as stop:
         with Pool(_checkers(len(cells)), setup.pack()) as pool:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
-            todo = prepare(cells, composition, folder, pool, view, stop, under_way, here=False)
+            todo = prepare(cells, composition, folder, pool, view, stop, under_way, here=False, refuse=policy.refuse)
             todo = [cell for cell in todo if not _is_attachable(cell, under_way)]
             say_what_is_left(cells, todo, view)
             if config.plan:
@@ -77,10 +86,24 @@ def launch(
                 return []
         declare(cells)
         note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()])
-        _follow(cells, todo, under_way, queue, ledger, setup, chosen, view, stop)
+        _follow(cells, todo, under_way, queue, ledger, setup, chosen, policy, view, stop)
     if stop:
         raise KeyboardInterrupt
     return [cell.result for cell in cells if cell.result is not None]
+
+
+def check(context: HydraContext, task: TaskFunction, config: DictConfig, samples: Sequence[Sequence[str]]) -> None:
+    """Compose and check cells that a search may come to.
+
+    Raises:
+        ConfigError: one of them cannot work; no run was started.
+        KeyboardInterrupt: somebody asked to stop.
+    """
+    setup_globals()
+    folder = Path(config.hydra.sweep.dir).absolute()
+    setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
+    with stop_on_signals() as stop, Pool(_checkers(len(samples)), setup.pack()) as pool:
+        check_samples(samples, folder, pool, stop, here=False)
 
 
 def _follow(
@@ -91,6 +114,7 @@ def _follow(
     ledger: Ledger,
     setup: Setup,
     options: Options,
+    policy: Policy,
     view: View,
     stop: StopRequest,
 ) -> None:
@@ -108,12 +132,13 @@ def _follow(
         queue=queue,
         ledger=ledger,
         submit=submit,
-        policy=Policy.of(setup.config),
+        policy=policy,
         view=view,
         poll=options.poll,
         cancel=options.on_interrupt == "cancel",
     )
-    view.finished = sum(cell.result is not None for cell in cells)
+    view.failed = failures(cells)
+    view.finished = sum(cell.result is not None for cell in cells) - view.failed
     view.open()
     try:
         follower.run(stop)
