@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import torch
 from safetensors.torch import save as safetensors_bytes
-from torch import nn
 
 from sweeps.files import atomic_write
 from sweeps.records import RunDir
+from sweeps.training.best import BestWeights
 from sweeps.training.loop import KEPT
 from sweeps.training.metrics import Totals
 from sweeps.training.step import Step
@@ -17,20 +17,24 @@ from sweeps.training.step import Step
 log = logging.getLogger(__name__)
 
 
-def save(run: RunDir, run_id: str, epoch: int, step: Step) -> None:
-    """Replace the run's checkpoint by its state after `epoch`.
+def save(run: RunDir, run_id: str, epoch: int, step: Step, best: BestWeights | None = None) -> None:
+    """Replace the run's checkpoint by its state after `epoch`, with the weights of its best epoch where it keeps them.
 
     There is no random state in it: every epoch starts from a seed of its own.
     """
     buffer = io.BytesIO()
     network, optimizer = step.network.state_dict(), step.optimizer.state_dict()
     state = {"run_id": run_id, "epoch": epoch, "network": network, "optimizer": optimizer}
+    if best is not None:
+        state["best"] = best.state_dict()
     torch.save(state, buffer)
     atomic_write(run.checkpoint, buffer.getbuffer())
 
 
-def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most: int) -> int:
-    """Put the run's checkpoint into `step`; returns the epoch it was written after.
+def restore(
+    run: RunDir, run_id: str, step: Step, device: torch.device, *, most: int, best: BestWeights | None = None
+) -> int:
+    """Put the run's checkpoint into `step` and `best`; returns the epoch it was written after.
 
     It is 0, and `step` untouched, where there is none that can be trusted: damaged, of another run, of a network that
     has changed since, or of more than the `most` epochs whose metrics are there.
@@ -45,6 +49,8 @@ def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most:
             return 0
         step.optimizer.load_state_dict(state["optimizer"])  # refuses what does not fit before it changes anything
         step.network.load_state_dict(state["network"])
+        if best is not None and "best" in state:
+            best.load_state_dict(state["best"])
         return int(state["epoch"])
     except FileNotFoundError:
         return 0
@@ -53,9 +59,9 @@ def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most:
         return 0
 
 
-def save_weights(run: RunDir, network: nn.Module) -> None:
-    """Write the final weights and buffers as safetensors, on the CPU, by their names in the network."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+def save_weights(run: RunDir, state: Mapping[str, torch.Tensor]) -> None:
+    """Write the weights and buffers of a network's `state_dict` as safetensors, on the CPU, by their names in it."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     atomic_write(run.weights, safetensors_bytes(tensors))
 
 
