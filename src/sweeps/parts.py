@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sweeps import models
+from sweeps.config import is_own_network
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import release_memory
 from sweeps.errors import ConfigError, SweepsError
@@ -43,6 +44,8 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
     network: nn.Module = make(config["model"])
+    if config["init"] != "default" and not is_own_network(config):
+        log.info("init=%s draws new weights for %s", config["init"], config["model"]["_target_"])
     models.initialize(network, config["init"])
     network = engine.place(network)
     step = Step(
