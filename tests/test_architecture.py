@@ -36,7 +36,7 @@ FLOORS = (
 )
 # Rooms that see less than what stands below them.
 ONLY = {
-    "analysis": {"records", "config", "errors"},
+    "analysis": {"records", "config", "errors", "identity"},
     "models": {"config", "errors"},
     "pruning": {"identity", "records"},
     "data": {"errors"},
