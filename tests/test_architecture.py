@@ -36,7 +36,7 @@ FLOORS = (
 )
 # Rooms that see less than what stands below them.
 ONLY = {
-    "analysis": {"config", "errors", "files", "records", "terminal", "typed"},
+    "analysis": {"config", "errors", "files", "identity", "records", "terminal", "typed"},
     "models": {"config", "errors"},
     "pruning": {"files", "identity", "records", "typed"},
     "data": {"errors"},

@@ -143,7 +143,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("pruner.budget", "a number of epochs above 0; null is no limit", _positive),
     ("repeats", "at least one seed: repeats=5 is seed=0,1,2,3,4; null is the one of seed=", _positive),
     ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
-    ("init", *_one_of(*INITS)),
+    ("init", *_one_of("auto", *INITS)),
     ("objective.metric", *_one_of(*_METRICS)),
     ("objective.epoch", *_one_of("last", "best")),
     ("on_failure", *_one_of("continue", "stop")),

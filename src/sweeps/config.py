@@ -15,7 +15,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from sweeps.identity import run_name, sweep_folder
 
-INITS = ("xavier", "kaiming", "default")
+INITS = ("xavier", "kaiming", "default")  # what `init=auto` becomes one of
 
 # As `conf/config.yaml` has them: the name of a sweep that nobody named, and the folder of a run that nobody placed.
 SWEEP_NAME = "${now:%Y-%m-%d}/${now:%H-%M-%S}"
@@ -117,7 +117,7 @@ class SweepsConfig:
     tracker: dict[str, Any] = MISSING
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     pruner: PrunerConfig = field(default_factory=PrunerConfig)
-    init: str = "xavier"
+    init: str = "auto"
     seed: int = 0
     device: str = "auto"
     sweep: str = MISSING
@@ -165,8 +165,16 @@ def conf_dir() -> Path:
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain data, every interpolation replaced by its value."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    """The composed config as plain data, every interpolation and `init=auto` replaced by their values."""
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    if config.get("init") == "auto":  # here, not where weights are drawn: what it means is part of a run's identity
+        config["init"] = "xavier" if is_own_network(config) else "default"
+    return config
+
+
+def is_own_network(config: Mapping[str, Any]) -> bool:
+    """Whether the network is one of `sweeps.models`; any other may bring trained weights along."""
+    return str(lookup(config, "model._target_")).startswith("sweeps.models.")
 
 
 def objective_of(config: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sweeps import models
+from sweeps.config import is_own_network
 from sweeps.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.devices import release_memory
 from sweeps.errors import ConfigError
@@ -42,6 +43,8 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
     data = _loaders(config, splits, device)
     torch.manual_seed(config["seed"])
     network = make_network(config["model"])
+    if config["init"] != "default" and not is_own_network(config):
+        log.info("init=%s draws new weights for %s", config["init"], config["model"]["_target_"])
     models.initialize(network, config["init"])
     network = engine.place(network)
     step = Step(

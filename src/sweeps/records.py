@@ -85,6 +85,8 @@ class RunRecord:
     `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started` and `ended` are
     ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images: equal ones prove that
     two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts of one included.
+    `weights_epoch` is the epoch that `weights.safetensors` was written after: the last one, or the best one where
+    patience stopped the run.
     `composition` is a hash of what the config was composed
     from: with an equal one, the config need not be composed again to know that it is the same. `process` is who
     trains, or trained, the run.
@@ -112,6 +114,7 @@ class RunRecord:
     peak_memory: int | None = None
     data_order: str = ""
     stopped_at: float | None = None
+    weights_epoch: int | None = None
     composition: str = ""
     schema_version: int = SCHEMA_VERSION
 

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from sweeps.lifecycle import PrunedError, new_record, previous_record, recording
 from sweeps.parts import build, check_parts, inspect, load, make_trackers
 from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
-from sweeps.pruning import Reporter, goes_on, reporter_of
+from sweeps.pruning import PRUNED, Reporter, goes_on, pruning_metric, reporter_of
 from sweeps.records import RunDir, RunRecord
 from sweeps.tracking import NullTracker, followed
-from sweeps.training import Step, Totals, checkpoint, confusion_of, is_time, run_epochs
+from sweeps.training import BestWeights, Step, Totals, checkpoint, confusion_of, is_time, run_epochs
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +66,42 @@ def run(
     record = new_record(config, name=name, overrides=overrides)
     record.attempts = previous.attempts if previous is not None else 0
     record.composition = previous.composition if previous is not None else ""
+    record.weights_epoch = previous.weights_epoch if previous is not None else None
     with recording(folder, record, progress):
         for path, text in (sources or {}).items():
             (folder.path / path).parent.mkdir(exist_ok=True)
             atomic_write(folder.path / path, text.encode(), durable=False)
         check(config)
         check_parts(config)
-        with followed(folder, record, make_trackers(config)) as tracker:
-            _train(config, folder, record, progress, tracker, sweep)
+        with followed(folder, record, make_trackers(config)) as tracker, _kept_best(config, folder, record) as best:
+            _train(config, folder, record, progress, tracker, sweep, best)
     return record
 
 
+@contextmanager
+def _kept_best(config: dict[str, Any], folder: RunDir, record: RunRecord) -> Iterator[BestWeights | None]:
+    """The weights of the best epoch so far, which a run that patience stops leaves behind; None under other pruners."""
+    if config["pruner"]["name"] != "patience" or not config["trainer"]["save_weights"]:
+        yield None
+        return
+    best = BestWeights(pruning_metric(config))
+    try:
+        yield best
+    except PrunedError as error:
+        if error.reason.kind == PRUNED and best.epoch is not None:
+            checkpoint.save_weights(folder, best.network)
+            record.weights_epoch = best.epoch
+        raise
+
+
 def _train(
-    config: dict[str, Any], folder: RunDir, record: RunRecord, progress: Progress, tracker: NullTracker, sweep: Path
+    config: dict[str, Any],
+    folder: RunDir,
+    record: RunRecord,
+    progress: Progress,
+    tracker: NullTracker,
+    sweep: Path,
+    best: BestWeights | None,
 ) -> None:
     trainer = config["trainer"]
     device = choose_device(config["device"])
@@ -89,7 +113,7 @@ def _train(
     record.data_order = _order_hash(data.train, trainer["epochs"])
     record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
     record.forward_macs = inspect(config, data.train.num_images).forward_macs
-    rows = _restore(folder, record, step, device, data.train.steps)
+    rows = _restore(folder, record, step, device, data.train.steps, best)
     reporter = reporter_of(config, sweep)
     summarize(record, rows)
     folder.write(record)
@@ -125,9 +149,11 @@ def _train(
                 checkpoint.save_predictions(folder, measured)
         stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
         stop = reporter.epoch(row)
+        if best is not None:
+            best.offer(row["epoch"], reporter.gain, step.network)
         keeps = stop is not None and config["pruner"]["keep_checkpoint"]
         if stopping or keeps or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
-            checkpoint.save(folder, record.run_id, row["epoch"], step)
+            checkpoint.save(folder, record.run_id, row["epoch"], step, best)
         summarize(record, rows)
         record.peak_memory = peak_memory(device)
         folder.write(record)
@@ -137,7 +163,8 @@ def _train(
         if stopping:
             raise Interrupted
     if trainer["save_weights"]:
-        checkpoint.save_weights(folder, step.network)
+        checkpoint.save_weights(folder, step.network.state_dict())
+        record.weights_epoch = trainer["epochs"]
     tracker.trained(step.network, next(data.train.in_order())[0])
 
 
@@ -153,8 +180,10 @@ def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals:
         raise PrunedError(stop, reporter.reached)
 
 
-def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device, batches: int) -> list[dict[str, Any]]:
-    """Put the run's checkpoint, if it left a sound one, into `step`; returns the metrics rows up to it."""
+def _restore(
+    folder: RunDir, record: RunRecord, step: Step, device: torch.device, batches: int, best: BestWeights | None
+) -> list[dict[str, Any]]:
+    """Put the run's checkpoint, if it left a sound one, into `step` and `best`; returns the metrics rows up to it."""
     try:
         rows = folder.read_metrics()
         if not all({record.objective.metric, "epoch", "seconds", "examples_per_second"} <= row.keys() for row in rows):
@@ -162,7 +191,7 @@ def _restore(folder: RunDir, record: RunRecord, step: Step, device: torch.device
     except RecordError as error:
         log.warning("%s; the run starts again", error)
         rows = []
-    epoch = checkpoint.restore(folder, record.run_id, step, device, most=len(rows))
+    epoch = checkpoint.restore(folder, record.run_id, step, device, most=len(rows), best=best)
     step.steps = epoch * batches
     folder.write_metrics(rows[:epoch])  # what came after the checkpoint is done, and written, again
     return rows[:epoch]

@@ -9,13 +9,15 @@ from safetensors.numpy import save_file
 
 from sweeps import analysis
 from sweeps.analysis.advice import advice
-from sweeps.analysis.cells import Cell, cells_of, judged
+from sweeps.analysis.cells import Cell, cell_columns, cells_of, judged
 from sweeps.analysis.compare import compare
 from sweeps.analysis.rows import Criterion
 from sweeps.analysis.selection import chosen_figure
 from sweeps.analysis.tables import cells_table, summary
 from sweeps.errors import ConfigError
-from sweeps.records import Failure, Status
+from sweeps.identity import cell_id
+from sweeps.records import Failure, RunDir, Status
+from sweeps.report.content import read
 from sweeps.summarize import main
 
 
@@ -43,6 +45,57 @@ def test_a_cell_is_everything_but_the_seed(run_in, study):
     assert (best.n, best.mean, best.std) == (3, pytest.approx(0.8), pytest.approx(0.1))
     assert best.interval.low < best.mean < best.interval.high
     assert best.by_seed == pytest.approx({0: 0.7, 1: 0.8, 2: 0.9})
+
+
+def on_two_devices(run_in, made_up, **more):
+    """Four runs of one setting: two seeds on the CPU, two on a GPU."""
+    for seed, device in enumerate(("cpu", "cpu", "cuda:1", "cuda:1")):
+        config = made_up.config_of(seed=seed, device=device, **more)
+        run_in(config=config, accuracies=(0.8 + seed / 100,), overrides=[f"seed={seed}", f"device={device}"],
+               name=f"{more},seed={seed}")  # fmt: skip
+
+
+def test_what_cannot_change_a_result_splits_no_setting(run_in, study, made_up):
+    on_two_devices(run_in, made_up)
+    (cell,) = cells(study).values()
+    assert (cell.n, sorted(cell.by_seed)) == (4, [0, 1, 2, 3])
+    configs = [RunDir(row.path).read().config for row in cell.rows]
+    assert {cell_id(config) for config in configs} == {row.setting for row in cell.rows}, "as pruning pools them"
+    (one,) = read([study]).configurations
+    assert one.n == 4
+
+
+def test_what_cannot_change_a_result_is_no_column_of_a_setting(run_in, study, made_up):
+    on_two_devices(run_in, made_up, trainer={"epochs": 10, "batch_size": 128})
+    on_two_devices(run_in, made_up, trainer={"epochs": 10, "batch_size": 64})
+    rows = rows_of(study)
+    assert "device" not in [column.key for column in cell_columns(rows)]
+    assert sorted((label, cell.n) for label, cell in cells(study).items()) == [("batch 128", 4), ("batch 64", 4)]
+    assert compare(rows, "device=cpu,trainer.batch_size=64", "trainer.batch_size=128").first.n == 4
+
+
+def test_a_setting_that_has_an_effect_tells_cells_apart_before_one_that_has_none(run_in, study, made_up):
+    for seed in (0, 1):
+        for device, limit in (("cpu", 100), ("cuda", 200)):
+            dataset = {"name": "fashion_mnist", "limit": limit}
+            run_in(config=made_up.config_of(seed=seed, device=device, dataset=dataset),
+                   overrides=[f"device={device}"], name=f"{limit},{seed}")  # fmt: skip
+    assert sorted(cells(study)) == ["limit 100", "limit 200"]
+
+
+def test_the_same_run_in_two_sweeps_counts_for_each(tmp_path, made_up):
+    for sweep in ("a", "b"):
+        for seed in (0, 1):
+            made_up.write_run(tmp_path / sweep, seed=seed)
+    assert [(label, cell.n) for label, cell in cells(tmp_path).items()] == [("sweep a", 2), ("sweep b", 2)]
+
+
+def test_seeds_of_two_sweeps_are_one_setting(tmp_path, made_up):
+    for sweep, seeds in (("a", (0, 1)), ("b", (2, 3))):
+        for seed in seeds:
+            overrides = [f"sweep={sweep}", f"seed={seed}"]
+            made_up.write_run(tmp_path / sweep, config=made_up.config_of(seed=seed, sweep=sweep), overrides=overrides)
+    assert [cell.n for cell in cells(tmp_path).values()] == [4]
 
 
 def test_the_best_those_that_tie_with_it_and_those_that_do_not(run_in, study):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sweeps import analysis, identity
-from sweeps.analysis import columns
+from sweeps import analysis
 from sweeps.analysis.cells import cells_of, judged
 from sweeps.analysis.columns import columns_of, find_column
 from sweeps.analysis.groups import Place, group_by, matrix_of
@@ -125,10 +124,6 @@ def test_the_list_of_what_differs_knows_the_epochs_and_looks_within_one_group(ru
     assert [group.is_evidence for group in grouped(study, "model")] == [False, False]
     assert [group.is_evidence for group in grouped(study, "model", "trainer.epochs")] == [True, True, False]
     assert "95 % interval" not in [head.text for head in sheet.heads]
-
-
-def test_settings_without_effect_are_those_of_a_runs_identity():
-    assert columns._WITHOUT_EFFECT - {"objective"} <= set(identity._WITHOUT_EFFECT)
 
 
 def test_no_interval_leaves_what_an_accuracy_can_be(run_in, study):

@@ -113,7 +113,7 @@ def test_all_models_means_the_seven_networks():
 
 def test_the_torchvision_yaml_builds_untrained_networks_for_colour_images():
     config = OmegaConf.load(CONF / "model" / "extra" / "torchvision.yaml")
-    assert (config.resize.channels, config.init, config.model.weights) == (3, "default", None)
+    assert (config.resize.channels, config.model.weights) == (3, None)
     assert get_method(config.model._target_).__module__ == "torchvision.models.resnet"
 
 

@@ -11,6 +11,7 @@ from sweeps.analysis.inference import ALPHA, Interval, holm, interval, pairwise
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion, RunRow
 from sweeps.analysis.text import number
+from sweeps.identity import has_effect
 from sweeps.records import Status
 
 NEAR_CHANCE = 1.5  # times the accuracy of guessing: a network that reaches no more has collapsed
@@ -59,9 +60,25 @@ class Cell:
         return -float("inf") if self.criterion is None or self.mean is None else self.criterion.gain(self.mean)
 
 
+def setting_keys(rows: Sequence[RunRow]) -> list[tuple[Criterion | None, str, str]]:
+    """For each run what it shares with the others of its setting: objective, identity, and where it matters the sweep.
+
+    It does where two sweeps did the same run, seed included: their figures stay apart, as nobody repeats in vain.
+    """
+    settings = [(row.criterion, row.setting) for row in rows]
+    done = Counter((setting, row.seed) for setting, row in zip(settings, rows, strict=True))
+    twice = {setting for (setting, _), count in done.items() if count > 1}
+    return [(*one, row.sweep if one in twice else "") for one, row in zip(settings, rows, strict=True)]
+
+
 def cell_columns(rows: Sequence[RunRow]) -> list[Column]:
-    """The columns that tell cells apart: every setting but the seed."""
-    return [column for column in telling_columns(rows) if column.key != "seed"]
+    """The columns that tell cells apart: every setting but the seed that can change a result."""
+    by_sweep = any(sweep for _, _, sweep in setting_keys(rows))
+    return [
+        column
+        for column in telling_columns(rows)
+        if column.key != "seed" and (has_effect(column.key) or (column.key == "sweep" and by_sweep))
+    ]
 
 
 def interval_of(values: Sequence[float], criterion: Criterion | None) -> Interval | None:
@@ -74,12 +91,14 @@ def cells_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) ->
     """The cells of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`)."""
     known = [row for row in rows if row.criterion is not None]
     columns = cell_columns(rows) if columns is None else columns
-    members: dict[tuple[Criterion | None, tuple[str, ...]], list[RunRow]] = {}
-    for row in known:
-        members.setdefault((row.criterion, tuple(column.show(row) for column in columns)), []).append(row)
-    telling = [place for place in range(len(columns)) if len({keys[place] for _, keys in members}) > 1]
+    members: dict[tuple[Criterion | None, str, str], list[RunRow]] = {}
+    for key, row in zip(setting_keys(known), known, strict=True):
+        members.setdefault(key, []).append(row)
+    shown = [tuple(column.show(of[0]) for column in columns) for of in members.values()]
+    telling = [place for place in range(len(columns)) if len({keys[place] for keys in shown}) > 1]
     cells = [
-        _cell(criterion, keys, of, _label(columns, keys, telling or [0])) for (criterion, keys), of in members.items()
+        _cell(of[0].criterion, keys, of, _label(columns, keys, telling or [0]))
+        for keys, of in zip(shown, members.values(), strict=True)
     ]
     order: dict[Criterion | None, int] = {criterion: place for place, criterion in enumerate(criteria(known))}
     return sorted(cells, key=lambda cell: (order.get(cell.criterion, 0), 2 - min(cell.n, 2), -cell.gain))

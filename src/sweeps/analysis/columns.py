@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweeps import identity
 from sweeps.analysis import text
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import UNREADABLE, RunRow
@@ -13,11 +14,6 @@ from sweeps.errors import ConfigError
 # Settings that have a fixed column, under the names that a user may have typed them by.
 _FIXED = frozenset({"model", "resize", "optim.lr", "resize.size", "trainer.batch_size", "trainer.epochs", "seed"})
 _ABSENT = object()
-# Roots of settings that change no figure (see sweeps.identity), and the objective, by which runs are told apart anyway.
-_WITHOUT_EFFECT = frozenset({
-    "sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure", "stop_after",
-    "retries", "timeout", "on_mismatch", "objective",
-})  # fmt: skip
 # How early a setting gives way: the figures asked for by name go before 3, all others before 6 (see `_measured`).
 _SEED, _SETTING, _NO_EFFECT = 2, 3, 13
 
@@ -101,8 +97,8 @@ def telling_columns(rows: Sequence[RunRow]) -> list[Column]:
 
 
 def has_effect(key: str) -> bool:
-    """Whether a setting can change a figure."""
-    return key.partition(".")[0] not in _WITHOUT_EFFECT
+    """Whether a setting can change a figure; the objective only chooses one, and tells runs apart anyway."""
+    return identity.has_effect(key) and key.partition(".")[0] != "objective"
 
 
 def _measured(rows: Sequence[RunRow]) -> Iterator[Column]:
@@ -169,13 +165,13 @@ def varying(rows: Sequence[RunRow]) -> list[Column]:
 
 
 def _candidates(rows: Sequence[RunRow], typed: set[str]) -> list[Column]:
-    """Settings that differ, typed ones first, then those with few values; at last what tells repeats apart."""
+    """Settings that differ and have an effect, typed ones first, then those with few values; then what has none."""
     keys = dict.fromkeys(key for row in rows for key in row.settings)
     # How far a run was taken is no setting of it: the rounds of a sweep leave different ones behind.
     columns = [setting_column(key) for key in keys if key.partition(".")[0] != "pruner"]
     distinct = {column.key: len({column.show(row) for row in rows}) for column in columns}
     differing = [column for column in columns if distinct[column.key] > 1]
-    differing.sort(key=lambda column: (column.key not in typed, distinct[column.key]))
+    differing.sort(key=lambda one: (not has_effect(one.key), one.key not in typed, distinct[one.key]))
     whence = [_column(key, key, text.clean, right=False, gives_way=_NO_EFFECT) for key in ("sweep", "name", "path")]
     whence = [column for column in whence if column.key not in distinct]
     return [*differing, *whence]

@@ -103,34 +103,25 @@ def _find(rows: Sequence[RunRow], wanted: str) -> Cell:
             f"--compare {text.clean(wanted)} names a seed: cells are compared over all seeds that both have, since a "
             "single pair says nothing of the next; leave seed= out"
         )
-    matching = [row for row in rows if row.criterion is not None and parts and all(_fits(row, one) for one in parts)]
     columns = cell_columns(rows)
-    known = [cell.label for cell in cells_of(rows, columns)]
-    if not matching:
+    cells = cells_of(rows, columns)
+    found = [one for one in cells if parts and any(all(_fits(row, part) for part in parts) for row in one.rows)]
+    if not found:
+        known = [cell.label for cell in cells]
         some = "; ".join(known[:6]) + ("; ..." if len(known) > 6 else "")
         raise ConfigError(
             f"--compare {text.clean(wanted)} fits no run; name a cell by its settings, such as "
             f"model=nin,optim.lr=0.1. There are: {some}"
         )
-    seedless = {_seedless(row, columns) for row in matching}
-    if len(seedless) > 1:
-        differ = [column.key for at, column in enumerate(columns) if len({keys[at] for keys in seedless}) > 1]
+    if len(found) > 1:
+        differ = [column.key for at, column in enumerate(columns) if len({cell.keys[at] for cell in found}) > 1]
+        if not differ:
+            raise ConfigError(f"--compare {text.clean(wanted)}: its runs are ranked by different objectives")
         raise ConfigError(
-            f"--compare {text.clean(wanted)} fits {len(seedless)} cells, which differ in "
-            f"{', '.join(differ) or 'their objective'}: name one of them, such as "
-            f"{text.clean(wanted)},{_full_key(differ[0]) if differ else 'optim.lr'}=..."
+            f"--compare {text.clean(wanted)} fits {len(found)} cells, which differ in {', '.join(differ)}: name one "
+            f"of them, such as {text.clean(wanted)},{_full_key(differ[0])}=..."
         )
-    (keys,) = seedless
-    whole = [row for row in rows if row.criterion is not None and _seedless(row, columns) == keys]
-    labels = {cell.keys: cell for cell in cells_of(rows, columns)}
-    cells = cells_of(whole, columns)
-    if len(cells) > 1:
-        raise ConfigError(f"--compare {text.clean(wanted)}: its runs are ranked by different objectives")
-    return labels.get(keys, cells[0])
-
-
-def _seedless(row: RunRow, columns: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(column.show(row) for column in columns)
+    return found[0]
 
 
 def _full_key(key: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sweeps.analysis.text import clean, number, whole
 from sweeps.errors import RecordError
+from sweeps.identity import cell_id
 from sweeps.records import RunDir, RunRecord, Status, find_runs
 
 UNREADABLE = "unreadable"
@@ -48,8 +49,8 @@ class RunRow:
     `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for
     any other, None for a diverged one. Accuracies and losses are those of the objective's images; `loss` and
     `test_acc` belong to the epoch that the objective looks at. `stopped_at` is how many epochs a pruned run had done,
-    parts of one included. `settings` maps dotted keys of the resolved
-    config, and the names chosen from config groups, to their values.
+    parts of one included. `setting` is the identity of the run's setting, its config without the seed; `settings` maps
+    dotted keys of the resolved config, and the names chosen from config groups, to their values.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class RunRow:
     parameters: int | None = None
     seconds: float | None = None
     examples_per_second: float | None = None
+    setting: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     overridden: frozenset[str] = frozenset()
     last: dict[str, Any] = field(default_factory=dict)
@@ -167,6 +169,7 @@ def _row(run: RunDir) -> RunRow:
         parameters=whole(record.parameters),
         seconds=seconds,
         examples_per_second=number(record.examples_per_second) or number(last.get("examples_per_second")),
+        setting=cell_id(record.config) if isinstance(record.config, dict) else "",
         settings=settings,
         overridden=frozenset(key for key, _ in _overrides(record.overrides)),
         last={clean(key): value for key, value in last.items()},

@@ -11,7 +11,7 @@ def initialize(network: nn.Module, scheme: str) -> None:
 
     - `xavier`: uniform in +-sqrt(6 / (fan_in + fan_out)), biases 0 (Glorot, Bengio, 2010).
     - `kaiming`: normal with standard deviation sqrt(2 / fan_in), biases 0 (He et al., 2015); meant for ReLU.
-    - `default`: what the network's constructor did, for a torchvision network its authors' scheme.
+    - `default`: what the network's constructor did: its authors' scheme, or the trained weights that it loaded.
 
     Draws from torch's global generator. Raises `ConfigError` for an unknown scheme.
     """

@@ -1,11 +1,12 @@
 """Which runs are not worth their remaining epochs: what they report, and the rules that stop them."""
 
 from sweeps.pruning.board import BOARD_NAME, Board, Report
-from sweeps.pruning.reporter import Reporter, goes_on, pruning_metric, reporter_of, rule_of
+from sweeps.pruning.reporter import PRUNED, Reporter, goes_on, pruning_metric, reporter_of, rule_of
 from sweeps.pruning.rules import Rule, budgets, judge, rungs
 
 __all__ = [
     "BOARD_NAME",
+    "PRUNED",
     "Board",
     "Report",
     "Reporter",

@@ -40,6 +40,7 @@ class Reporter:
     """The null object: reports nothing and never stops a run."""
 
     reached = 0.0  # epochs after which it last reported
+    gain = -math.inf  # the figure of the last whole epoch that it reported, turned so that more is better
 
     def resume(self, come: float) -> Failure | None:
         """Whether a run that has come so many epochs and is about to go on should stop at once."""
@@ -69,11 +70,13 @@ class BoardReporter(Reporter):
     def resume(self, come: float) -> Failure | None:
         """Under halving a run is judged here, once its budget goes beyond the rung: the others have come as far then.
 
+        Under patience a run is judged again, which may have been killed between its last report and its end.
+
         What the board knows beyond `come` is of an earlier try, whose checkpoint is gone.
         """
         own = self._board.read(self._metric).get(self._cell, {}).get(self._run, {})
         self.reached = max((at for at in own if at <= come + 1e-6), default=0.0)
-        return self._at_budget(self.reached) or self._verdict(waits=True)
+        return self._at_budget(self.reached) or self._verdict(resuming=True)
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
         """Report `pruner.report_every` of an epoch's batches; the host waits for the device once a part."""
@@ -99,7 +102,9 @@ class BoardReporter(Reporter):
         epoch = row["epoch"]
         stop = None
         if self._every < 1 or epoch % self._every == 0 or epoch >= self._rule.epochs:
-            stop = self._report(epoch, row[self._metric] if self._part is None else self._part)
+            figure = row[self._metric] if self._part is None else self._part
+            self.gain = self._sign * figure
+            stop = self._report(epoch, figure)
         self.reached = epoch
         return stop or self._at_budget(epoch)
 
@@ -107,11 +112,11 @@ class BoardReporter(Reporter):
         self.reached = round(at, 6)
         if math.isfinite(value):
             self._board.add(Report(self._cell, self._run, self.reached, self._metric, value))
-        return self._verdict(waits=False)
+        return self._verdict(resuming=False)
 
-    def _verdict(self, *, waits: bool) -> Failure | None:
-        """What the rule says; only halving waits for the other runs."""
-        if waits is not (self._rule.name == "halving"):
+    def _verdict(self, *, resuming: bool) -> Failure | None:
+        """What the rule says: halving when a run resumes, patience then as well, all others when it reports."""
+        if self._rule.name not in ("halving", "patience") if resuming else self._rule.name == "halving":
             return None
         gains = {
             cell: {run: {at: self._sign * value for at, value in values.items()} for run, values in runs.items()}

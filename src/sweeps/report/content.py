@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeps import confusion
 from sweeps.analysis import RunRow, load, rank
-from sweeps.analysis.cells import Cell, cells_of, has_repeats, judged
+from sweeps.analysis.cells import Cell, cell_columns, cells_of, has_repeats, judged, setting_keys
 from sweeps.analysis.columns import Column, columns_of
 from sweeps.analysis.ranking import criteria
 from sweeps.analysis.rows import Criterion
@@ -127,7 +127,7 @@ def read(folders: Sequence[Path]) -> Content:
         entries=entries,
         columns=columns,
         criterion=criterion,
-        configurations=_configurations(entries, columns, criterion),
+        configurations=_configurations(entries, criterion),
         cells=judged(cells_of(rows)),
         invocations=list(_invocations(rows)),
     )
@@ -177,19 +177,17 @@ def _entry(key: str, label: str, row: RunRow) -> Entry:
     return Entry(key, label or row.name, row, record, epochs, trouble)
 
 
-def _configurations(
-    entries: Sequence[Entry], columns: Sequence[Column], criterion: Criterion | None
-) -> list[Configuration]:
+def _configurations(entries: Sequence[Entry], criterion: Criterion | None) -> list[Configuration]:
     """In the order of their best runs."""
     if criterion is None:
         return []
     members = [entry for entry in entries if entry.row.criterion == criterion]
-    seedless = [column for column in columns if column.is_setting and column.key not in ("seed", "model")]
+    rows = [entry.row for entry in members]
+    seedless = [column for column in cell_columns(rows) if column.key != "model"]
     differing = [column for column in seedless if len({column.show(entry.row) for entry in members}) > 1]
-    grouped: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in members:
-        looks = (entry.row.model, str(entry.row.epochs_asked), *(column.show(entry.row) for column in seedless))
-        grouped.setdefault(looks, []).append(entry)
+    grouped: dict[tuple[object, ...], list[Entry]] = {}
+    for key, entry in zip(setting_keys(rows), members, strict=True):
+        grouped.setdefault(key, []).append(entry)
     return [_configuration(group, differing) for group in grouped.values()]
 
 

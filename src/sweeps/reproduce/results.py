@@ -12,7 +12,7 @@ from sweeps.analysis.text import clean, number
 from sweeps.config import lookup
 from sweeps.errors import NewerRecordError, RecordError
 from sweeps.files import to_json
-from sweeps.identity import run_id
+from sweeps.identity import cell_id, run_id
 from sweeps.records import RunRecord, Status
 from sweeps.reproduce.published import SHARED_SETTINGS
 
@@ -103,7 +103,7 @@ class Measured:
         entry = cls(
             device=clean(environment.get("device") or UNKNOWN_DEVICE),
             network=network_of(record),
-            settings=settings_hash(record),
+            settings=cell_id(record.config),
             seed=seed,
             status=record.status.value,
             epochs=record.epochs,
@@ -145,11 +145,6 @@ def network_of(record: RunRecord) -> str:
     """The name of a network of ours, as `model=` takes it; a longer one for somebody else's."""
     target = str(lookup(record.config, "model._target_"))
     return clean(target.removeprefix("sweeps.models."))
-
-
-def settings_hash(record: RunRecord) -> str:
-    """The identity of a run's settings without its seed."""
-    return run_id({**record.config, "seed": None})
 
 
 class Results:

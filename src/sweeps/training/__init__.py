@@ -1,5 +1,6 @@
 """How a network is trained: the loop, the step, the schedules, what is measured and what is kept."""
 
+from sweeps.training.best import BestWeights
 from sweeps.training.capture import RECORDED_AFTER
 from sweeps.training.engine import Engine
 from sweeps.training.loop import Loaders, is_time, run_epochs
@@ -10,6 +11,7 @@ from sweeps.training.step import Step
 
 __all__ = [
     "RECORDED_AFTER",
+    "BestWeights",
     "Engine",
     "Loaders",
     "Means",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save as safetensors_bytes
-from torch import nn
 
 from sweeps.files import atomic_write
 from sweeps.records import RunDir
+from sweeps.training.best import BestWeights
 from sweeps.training.loop import KEPT
 from sweeps.training.metrics import Totals
 from sweeps.training.step import Step
@@ -19,20 +19,24 @@ from sweeps.training.step import Step
 log = logging.getLogger(__name__)
 
 
-def save(run: RunDir, run_id: str, epoch: int, step: Step) -> None:
-    """Replace the run's checkpoint by its state after `epoch`.
+def save(run: RunDir, run_id: str, epoch: int, step: Step, best: BestWeights | None = None) -> None:
+    """Replace the run's checkpoint by its state after `epoch`, with the weights of its best epoch where it keeps them.
 
     There is no random state in it: every epoch starts from a seed of its own.
     """
     buffer = io.BytesIO()
     network, optimizer = step.network.state_dict(), step.optimizer.state_dict()
     state = {"run_id": run_id, "epoch": epoch, "network": network, "optimizer": optimizer}
+    if best is not None and best.epoch is not None:
+        state["best"] = best.state_dict()
     torch.save(state, buffer)
     atomic_write(run.checkpoint, buffer.getbuffer())
 
 
-def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most: int) -> int:
-    """Put the run's checkpoint into `step`; returns the epoch it was written after.
+def restore(
+    run: RunDir, run_id: str, step: Step, device: torch.device, *, most: int, best: BestWeights | None = None
+) -> int:
+    """Put the run's checkpoint into `step` and `best`; returns the epoch it was written after.
 
     It is 0, and `step` untouched, where there is none that can be trusted: damaged, of another run, of a network that
     has changed since, or of more than the `most` epochs whose metrics are there.
@@ -42,17 +46,20 @@ def restore(run: RunDir, run_id: str, step: Step, device: torch.device, *, most:
     try:
         _refuse_compressed(run.checkpoint)
         state = torch.load(run.checkpoint, map_location=device, weights_only=True)
-        epoch = state["epoch"]
+        epoch, shapes = state["epoch"], _shapes(step.network.state_dict())
         if (
             state["run_id"] != run_id
-            or type(epoch) is not int
-            or not 1 <= epoch <= most
-            or _shapes(state["network"]) != _shapes(step.network.state_dict())
+            or not _is_epoch(epoch, most)
+            or _shapes(state["network"]) != shapes
+            or ("best" in state and not _is_epoch(state["best"]["epoch"], epoch))
+            or ("best" in state and _shapes(state["best"]["network"]) != shapes)
         ):
             return 0
         step.optimizer.load_state_dict(state["optimizer"])  # refuses what does not fit before it changes anything
         step.network.load_state_dict(state["network"])
-        return epoch
+        if best is not None and "best" in state:
+            best.load_state_dict(state["best"])
+        return int(epoch)
     except Exception as error:  # torch reports damage with whatever its reader stumbles over
         log.warning("%s is of no use and left out: %s", run.checkpoint, error)
         return 0
@@ -66,9 +73,9 @@ def _refuse_compressed(path: Path) -> None:
                 raise ValueError("its content is compressed")
 
 
-def save_weights(run: RunDir, network: nn.Module) -> None:
-    """Write the final weights and buffers as safetensors, on the CPU, by their names in the network."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+def save_weights(run: RunDir, state: Mapping[str, torch.Tensor]) -> None:
+    """Write the weights and buffers of a network's `state_dict` as safetensors, on the CPU, by their names in it."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     atomic_write(run.weights, safetensors_bytes(tensors))
 
 
@@ -79,6 +86,10 @@ def save_predictions(run: RunDir, measured: Mapping[str, Totals]) -> None:
         if split in measured:
             tensors[split], tensors[f"{split.removesuffix('_bn')}_labels"] = measured[split].answers()
     atomic_write(run.predictions, safetensors_bytes(tensors))
+
+
+def _is_epoch(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
 
 
 def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
