@@ -5,7 +5,9 @@
 
 from typing import Any
 
+from . import page, tally
 from .compare import compare
+from .drive import Driver
 from .kill import Outcome, torment, undisturbed
 from .modes import CELLS, EPOCHS, GRID, MODES, SWEEP, Mode
 from .processes import Kin, session_members, survivors_of, wait_until, workers_of
@@ -17,15 +19,18 @@ __all__ = [
     "GRID",
     "MODES",
     "SWEEP",
+    "Driver",
     "ForkServer",
     "Kin",
     "Mode",
     "Outcome",
     "compare",
     "lenet_with_dropout",
+    "page",
     "session_members",
     "start",
     "survivors_of",
+    "tally",
     "torment",
     "undisturbed",
     "wait_until",

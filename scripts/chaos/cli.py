@@ -1,7 +1,6 @@
 """The command line."""
 
 import argparse
-import random
 import signal
 import sys
 import tempfile
@@ -49,7 +48,7 @@ def _drive(options: argparse.Namespace) -> list[str]:
     counted: dict[str, Any] = {}
     try:
         with ForkServer() as starter:
-            driver = Driver(output, starter, random.Random(options.seed), lambda text: print(text, flush=True), modes)
+            driver = Driver(output, starter, options.seed, lambda text: print(text, flush=True), modes)
             for done in driver.until(options.kills):
                 counts = done.counts()
                 counted = tally.plus(counted, {done.mode.name: counts})

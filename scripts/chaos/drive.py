@@ -18,7 +18,7 @@ from .modes import MODES, Mode
 from .starts import Starter
 
 MOST_OF_ONE = (25, 45)  # kills of one sweep
-WITH_A_DISK = 0.5  # of the sweeps lie on a disk of their own, which can be full
+WITH_A_DISK = 0.5  # so many of the sweeps lie on a disk of their own, which can be full
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Done:
     mode: Mode
     workers: int
     outcome: Outcome
-    runs: int
+    attempts: list[int]  # how often each run was begun
     faults: list[str]
     seconds: float
 
@@ -43,7 +43,8 @@ class Done:
             "placed": {where: self.outcome.kills.total()},
             "starts": self.outcome.starts,
             "sweeps": 1,
-            "runs": self.runs,
+            "runs": len(self.attempts),
+            "attempts": sum(self.attempts),
             "faults": self.faults,
             "seconds": round(self.seconds, 1),
         }
@@ -55,10 +56,11 @@ class Driver:
 
     output: Path
     starter: Starter
-    dice: random.Random
+    seed: int
     say: Callable[[str], None]
     modes: Sequence[Mode] = tuple(MODES.values())
     most_of_one: tuple[int, int] = MOST_OF_ONE
+    with_a_disk: float = WITH_A_DISK
     done: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def until(self, kills: int) -> Iterator[Done]:
@@ -67,8 +69,8 @@ class Driver:
         while (left := kills - self.done.total()) > 0:
             number += 1
             mode, workers = self._next(kills)
-            some = min(left, self.dice.randint(*self.most_of_one))
-            yield self.one(number, mode, workers, some)
+            dice = random.Random(f"{self.seed} {number}")
+            yield self.one(number, mode, workers, min(left, dice.randint(*self.most_of_one)), dice)
 
     def _next(self, kills: int) -> tuple[Mode, int]:
         """What is furthest behind its share."""
@@ -79,11 +81,11 @@ class Driver:
             key=lambda one: one[0].share_with(one[1]) * kills / total - self.done[one[0].name, one[1]],
         )
 
-    def one(self, number: int, mode: Mode, workers: int, kills: int) -> Done:
+    def one(self, number: int, mode: Mode, workers: int, kills: int, dice: random.Random) -> Done:
         """One sweep, with at most so many kills."""
         reference, began = self._reference(mode), time.monotonic()
         folder = self.output / f"{number}-{mode.name.replace(', ', '-').replace(' ', '-')}-{workers}"
-        disk = Disk.mounted(folder / "multirun") if self.dice.random() < WITH_A_DISK else None
+        disk = Disk.mounted(folder / "multirun") if dice.random() < self.with_a_disk else None
         title = f"{mode.name}, workers={workers}{', own disk' if disk else ''}"
         self.say(f"{folder.name}: {title}, up to {kills} kills")
         try:
@@ -91,14 +93,14 @@ class Driver:
                 folder,
                 mode.arguments(workers),
                 kills=kills,
-                dice=self.dice,
+                dice=dice,
                 starter=self.starter,
                 disk=disk,
                 say=lambda text: self.say(f"  {text}"),
             )
             faults = [f"{folder.name}: {text}" for text in outcome.all_faults()]
             faults += [f"{folder.name}: {text}" for text in compare(outcome.folder, reference, bits=mode.bits)]
-            runs = len(list(find_runs(outcome.folder))) if outcome.folder.is_dir() else 0
+            attempts = [run.read().attempts for run in find_runs(outcome.folder)] if outcome.folder.is_dir() else []
             if faults and disk is not None:
                 shutil.copytree(disk.path, folder / "kept")
         finally:
@@ -107,7 +109,7 @@ class Driver:
         self.done[mode.name, workers] += max(1, outcome.kills.total())
         for text in faults:
             self.say(f"  FAULT {text}")
-        return Done(mode, workers, outcome, runs, faults, time.monotonic() - began)
+        return Done(mode, workers, outcome, attempts, faults, time.monotonic() - began)
 
     def _reference(self, mode: Mode) -> Path:
         """The sweep of a mode that nobody disturbed; in one process, also where it is compared with a pool's."""

@@ -84,8 +84,9 @@ class _Torment:
     def _kinds(self, has_pool: bool) -> Iterator[str]:
         """What to do next, for ever; each kind as often as any other."""
         kinds = (*(OF_A_POOL if has_pool else OF_ONE_PROCESS), *((DISK_FULL,) if self.disk else ()))
+        dice = random.Random(self.dice.random())  # its own: how often the other is thrown depends on the clock
         while True:
-            yield from self.dice.sample(kinds, len(kinds))
+            yield from dice.sample(kinds, len(kinds))
 
     def until_complete(self) -> Outcome:
         """Start it again and again."""

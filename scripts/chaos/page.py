@@ -79,11 +79,13 @@ def _kills(found: Mapping[str, Any]) -> Iterator[str]:
 def summary(modes: Mapping[str, Any]) -> str:
     """All counts in one line."""
     kills = sum(_by_phase(modes).values())
-    starts, sweeps, runs = (sum(one[key] for one in modes.values()) for key in ("starts", "sweeps", "runs"))
+    starts, sweeps, runs, attempts = (
+        sum(one[key] for one in modes.values()) for key in ("starts", "sweeps", "runs", "attempts")
+    )
     faults = sum(len(one["faults"]) for one in modes.values())
     return (
-        f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps with {runs:,} runs; "
-        f"{faults or 'none'} of what was compared differed"
+        f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps, whose {runs:,} runs were begun {attempts:,} "
+        f"times; {faults or 'none'} of what was compared differed"
     )
 
 
