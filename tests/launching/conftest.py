@@ -34,10 +34,13 @@ SMALL = (
 
 
 def load_chaos():
-    """`scripts/chaos.py` as a module."""
+    """The package `scripts/chaos` as a module."""
     name = "sweeps_chaos"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, HERE.parents[1] / "scripts" / "chaos.py")
+        package = HERE.parents[1] / "scripts" / "chaos"
+        spec = importlib.util.spec_from_file_location(
+            name, package / "__init__.py", submodule_search_locations=[str(package)]
+        )
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]

@@ -1,47 +1,48 @@
 """Whatever is killed, and whenever: the same command, typed until it is done, ends as if nobody had."""
 
+import dataclasses
+
 import pytest
 
 from sweeps.records import find_runs
 
 from .conftest import chaos, untimed
 
-KILLS = 10
+KILLS = 25
 
 pytestmark = pytest.mark.slow
 
 
+def smaller(name, **changes):
+    """A mode of the driver with less work between two kills."""
+    return dataclasses.replace(chaos.MODES[name], epochs=10, limit=150, **changes)
+
+
 @pytest.fixture(scope="module")
 def tormented(tmp_path_factory):
-    """What is left of sweeps whose processes were killed again and again."""
-    return chaos.torment(tmp_path_factory.mktemp("chaos"), kills=KILLS, seed=3)
+    """What is left of sweeps that were killed again and again, and then finished."""
+    modes = [
+        smaller("grid", share=9, share_of_pool=4),
+        smaller("halving", share=6, workers=(0,)),
+        smaller("search", share=6, workers=(0,)),
+    ]
+    with chaos.ForkServer() as starter:
+        driver = chaos.Driver(
+            tmp_path_factory.mktemp("chaos"), starter, seed=5, say=print, modes=modes, most_of_one=(9, 9), with_a_disk=1
+        )
+        return list(driver.until(KILLS))
 
 
-def test_killed_again_and_again_it_ends_equal_to_the_last_bit(tormented, undisturbed):
-    assert tormented.kills.total() >= KILLS
-    assert tormented.kills.keys() == {"worker", "parent", "group"}
-    assert tormented.starts > KILLS // 2
-    for folder in tormented.rounds:
-        assert chaos.compare(folder, undisturbed) == []
+def test_killed_again_and_again_they_end_equal_to_the_last_bit(tormented):
+    assert sum(done.outcome.kills.total() for done in tormented) == KILLS
+    assert [text for done in tormented for text in done.faults] == []
+    assert {(done.mode.name, done.workers) for done in tormented} >= {("grid", 0), ("halving", 0), ("search", 0)}
 
 
-def test_no_epoch_is_missing_or_doubled(tormented):
-    for folder in tormented.rounds:
-        epochs = {run.path.name: [row["epoch"] for row in run.read_metrics()] for run in find_runs(folder)}
-        assert list(epochs.values()) == [list(range(1, chaos.EPOCHS + 1))] * chaos.CELLS
-
-
-def test_what_was_complete_was_not_touched_again(tormented):
-    assert tormented.meddled == []
-
-
-def test_no_process_remains(tormented):
-    assert tormented.survivors == []
-
-
-def test_every_attempt_was_counted(tormented):
-    attempts = [run.read().attempts for folder in tormented.rounds for run in find_runs(folder)]
-    assert min(attempts) >= 1
+def test_most_kills_hit_work_that_was_under_way(tormented):
+    phases = [phase for done in tormented for _, phase in done.outcome.kills.elements()]
+    assert phases.count("start-up") < KILLS / 2
+    attempts = [number for done in tormented for number in done.attempts]
     assert sum(attempts) > len(attempts), "some run was interrupted, or else nothing was shown"
 
 

@@ -1,0 +1,76 @@
+"""The command line."""
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import page, tally
+from .disk import HOW, Disk
+from .drive import Driver
+from .modes import MODES
+from .starts import ForkServer
+
+DESCRIPTION = """
+Sweeps are killed, stopped and starved of room at random moments; then the same command is typed until it is done, and
+weights, predictions, metrics, records and the list of files are compared with those of an undisturbed sweep, to the
+last bit. Needs Linux, and root for the full disk. Exit code 1 if anything differs.
+Ctrl-C leaves out the sweep under way.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Kill so many times; returns the exit code."""
+    options = _parser().parse_args(argv)
+    if options.json is not None and options.kills:
+        try:
+            tally.check(options.json, tally.read(options.json))
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+    faults = _drive(options) if options.kills else []
+    if options.json is not None:
+        print(page.write(options.json))
+    return 1 if faults else 0
+
+
+def _drive(options: argparse.Namespace) -> list[str]:
+    output = (options.output or Path(tempfile.mkdtemp(prefix="chaos-"))).resolve()
+    if output.exists() and any(output.iterdir()):
+        sys.exit(f"error: --output={output} is not empty: name a new folder")
+    print(f"sweeps and their output in {output}")
+    if not Disk.is_possible(output / "probe"):
+        print(HOW)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    modes = [MODES[name] for name in options.mode or MODES]
+    counted: dict[str, Any] = {}
+    try:
+        with ForkServer() as starter:
+            driver = Driver(output, starter, options.seed, lambda text: print(text, flush=True), modes)
+            for done in driver.until(options.kills):
+                counts = done.counts()
+                counted = tally.plus(counted, {done.mode.name: counts})
+                if options.json is not None:
+                    tally.add(options.json, done.mode.name, counts)
+                print(f"{page.summary(counted)} (of {options.kills})", flush=True)
+    except KeyboardInterrupt:
+        print("stopped; the sweep under way is left out")
+    faults = [text for one in counted.values() for text in one["faults"]]
+    print("\n".join([page.tables(counted), page.summary(counted), *faults]))
+    return faults
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/chaos.py", description=DESCRIPTION)
+    parser.add_argument(
+        "--kills", type=int, default=100, help="how often to kill; 0 only writes the page (default: 100)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the kinds and moments (default: %(default)s)")
+    parser.add_argument("--mode", action="append", choices=MODES, help="only this way to sweep; may be repeated")
+    parser.add_argument("--output", type=Path, help="folder for the sweeps (default: a new one for temporary files)")
+    parser.add_argument(
+        "--json", type=Path, help="add the counts to this file, and write the page beside it: docs/reliability.json"
+    )
+    return parser

@@ -1,0 +1,149 @@
+"""docs/reliability.md, from the counts of `scripts/chaos.py` and `scripts/fuzz.py`."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweeps.files import atomic_write
+
+from . import tally
+from .witness import PHASES
+
+PROMISED = """
+* Whatever ends a process, at whatever moment: the same command, typed until it exits with 0, ends as if nothing had
+  happened. On the CPU that holds to the last bit of weights, predictions, metrics and records.
+* What was finished is not done again, and its record is not written again. No run is lost, and none is done twice. An
+  interrupted run goes on from its last checkpoint: at most the epoch under way is lost.
+* A file is the old one or the new one, never a part. No temporary file stays, no lock, and no process.
+* A full disk fails the run that was writing. With room again, the same command goes on.
+* A search ends with as many trials as it was to have. One trial at a time, it chooses the same ones.
+"""
+COMPARED = """
+A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops) and disturbs each a few dozen times: most
+often just after new work is on the disk, now and then while the command starts or when a run has just ended. Then it
+types the command until it is done and compares with a sweep that nobody disturbed: exit code 0, weights, predictions,
+confusions, `metrics.jsonl` and `run.json` (without times, processes and the number of attempts), the list of files, the
+trials of a search. It looks for leftover files and processes, and for finished records that were written again.
+"""
+NOT_PROMISED = """
+* Equal bits on a GPU, with another number of threads, or on another machine: there a resumed run is as good, not equal.
+* Equal trials where a search runs several at a time: which one ends first is chance. There the trials are counted.
+* Work that lies on a disk which lies: `fsync` is believed. A power cut was not tried, only ends of processes.
+* Anything about a sweep's folder that another program changes while the sweep runs.
+"""
+
+
+def write(json: Path) -> Path:
+    """Write the page beside the counts; those of the fuzzer are beside them, too. Returns where."""
+    text = page(tally.read(json), tally.read(json.with_name("fuzz.json")))
+    atomic_write(json.with_suffix(".md"), text.encode())
+    return json.with_suffix(".md")
+
+
+def page(killed: Mapping[str, Any], fuzzed: Mapping[str, Any]) -> str:
+    """The page; what was not measured says how to."""
+    parts = [
+        "# Reliability, tried",
+        "Made by `scripts/chaos.py --kills 0 --json docs/reliability.json` from the counts in that file and in "
+        "docs/fuzz.json; do not edit.",
+        "## What is promised",
+        PROMISED.strip(),
+        "## How it is tried",
+        "### Kills",
+        COMPARED.strip(),
+        *_kills(killed),
+        "### Damaged and hostile input",
+        *_fuzz(fuzzed),
+        "## What is not promised",
+        NOT_PROMISED.strip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _kills(found: Mapping[str, Any]) -> Iterator[str]:
+    if not found:
+        yield "Not counted yet: `scripts/chaos.py --kills 1000 --json docs/reliability.json`, an hour on two cores."
+        return
+    yield (
+        f"**{summary(found['modes'])}** (commit {found['commit']}, {_versions(found)}). Repeat it with "
+        "`scripts/chaos.py --kills 1000 --seed 1 --json FILE`; the test suite does 25."
+    )
+    yield tables(found["modes"])
+    faults = [text for one in found["modes"].values() for text in one["faults"]]
+    if faults:
+        yield "What was found:"
+        yield "\n".join(f"* {text}" for text in faults)
+
+
+def summary(modes: Mapping[str, Any]) -> str:
+    """All counts in one line."""
+    kills = sum(_by_phase(modes).values())
+    starts, sweeps, runs, attempts = (
+        sum(one[key] for one in modes.values()) for key in ("starts", "sweeps", "runs", "attempts")
+    )
+    faults = sum(len(one["faults"]) for one in modes.values())
+    return (
+        f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps, whose {runs:,} runs were begun {attempts:,} "
+        f"times; {faults or 'none'} of what was compared differed"
+    )
+
+
+def tables(modes: Mapping[str, Any]) -> str:
+    """Kills by kind and mode, and by the moment."""
+    kinds = sorted({kind for one in modes.values() for kind in one["kills"]})
+    rows = [[kind, *(sum(one["kills"].get(kind, {}).values()) for one in modes.values())] for kind in kinds]
+    rows = [[*row, sum(row[1:])] for row in rows]
+    rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
+    phases = _by_phase(modes)
+    placed = Counter[str]()
+    for one in modes.values():
+        placed.update(one["placed"])
+    return "\n\n".join(
+        [
+            _table(["kills", *modes, "all"], rows),
+            "By the moment, as judged from what was on the disk: "
+            + ", ".join(f"{phases[phase]} {phase}" for phase in PHASES)
+            + ". Runs in worker processes: "
+            + f"{placed['in workers']} kills; in the process of the command (`hydra.launcher.workers=0`): "
+            + f"{placed['in the parent']}.",
+        ]
+    )
+
+
+def _by_phase(modes: Mapping[str, Any]) -> Counter[str]:
+    found = Counter[str]()
+    for one in modes.values():
+        for phases in one["kills"].values():
+            found.update(phases)
+    return found
+
+
+def _table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(str(value or '') for value in line)} |" for line in lines)
+
+
+def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
+    promise = (
+        "Every reader of a run's folder, and every parser of what a user types, is given damaged, huge and hostile "
+        "input. It answers with one sentence: no traceback, no hang, no code executed, no file written elsewhere."
+    )
+    if not found:
+        yield f"{promise} Not counted yet: `scripts/fuzz.py --help`."
+        return
+    targets = found["targets"]
+    calls, findings = (sum(one[key] for one in targets.values()) for key in ("calls", "findings"))
+    yield (
+        f"{promise} **{calls:,} inputs to {len(targets)} targets in {found['seconds'] / 60:,.0f} minutes, "
+        f"{findings or 'no'} findings** (commit {found['commit']}, {_versions(found)})."
+    )
+    rows = [[name, f"{one['calls']:,}", one["findings"] or "none"] for name, one in sorted(targets.items())]
+    yield _table(["target", "inputs", "findings"], rows)
+
+
+def _versions(found: Mapping[str, Any]) -> str:
+    versions = found["versions"]
+    if isinstance(versions, str):
+        return versions
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

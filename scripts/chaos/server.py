@@ -1,0 +1,63 @@
+"""The process that forks commands: `python -m chaos.server`. See `ForkServer`."""
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Sequence
+
+# What a command imports on its way; nothing of it starts a thread.
+PRELOADED = (
+    "torch",
+    "torch._dynamo",
+    "scipy.stats",
+    "optuna",
+    "sweeps.app",
+    "sweeps.run",
+    "sweeps.search",
+    "sweeps.search.searching",
+    "sweeps.launching.inspection",
+    "sweeps.launching.local",
+)
+
+
+def main() -> int:
+    """The server: reads folders and arguments, one line each, and tells the process and then its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.path[0] = ""  # as `python -m sweeps` has it
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    while line := sys.stdin.readline():
+        folder, *arguments = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os.close(answers)
+            _become(folder, arguments)
+            runpy.run_module("sweeps", run_name="__main__", alter_sys=True)
+            return 0
+        os.write(answers, b"%d\n" % pid)
+        os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return 0
+
+
+def _become(folder: str, arguments: Sequence[str]) -> None:
+    """Be a process that a shell has just started."""
+    os.setsid()
+    os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    nothing, output = os.open(os.devnull, os.O_RDONLY), os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream, source in ((0, nothing), (1, output), (2, output)):
+        os.dup2(source, stream)
+    os.close(nothing)
+    os.close(output)
+    sys.argv = ["sweeps", *arguments]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
