@@ -44,9 +44,10 @@ class Places:
         """
         if self.are_default:
             return run_name(overrides)
-        key = number, tuple(overrides)
+        # halving limits each of its rounds; the run is the same in all of them
+        key = number, tuple(one for one in overrides if not one.startswith("pruner.budget="))
         if key not in self._names:
-            self._names[key] = self._composed(overrides, number)
+            self._names[key] = self._composed(key[1], number)
         return self._names[key]
 
     def pinned(self, name: str) -> list[str]:
