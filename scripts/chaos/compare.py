@@ -26,20 +26,25 @@ def compare(folder: Path, reference: Path, *, bits: bool = True) -> list[str]:
         for place in (folder, reference)
     )
     for name, run in sorted(runs.items()):
-        found += [f"{name}: {text}" for text in inconsistencies(run)]
+        found += [f"{short(name)}: {text}" for text in inconsistencies(run)]
     if (reference / JOURNAL).exists():
         found += _journals(folder, reference, len(runs), bits)
     if not bits:
         return found
     if runs.keys() != others.keys():
-        found.append(f"runs: {sorted(runs)} instead of {sorted(others)}")
+        found.append(f"runs: {sorted(map(short, runs))} instead of {sorted(map(short, others))}")
     for name in sorted(runs.keys() & others.keys()):
-        found += [f"{name}: {text}" for text in _runs(runs[name], others[name])]
+        found += [f"{short(name)}: {text}" for text in _runs(runs[name], others[name])]
     here, there = (
         {path.name for path in place.iterdir() if path.is_file()} if place.is_dir() else set()
         for place in (folder, reference)
     )
     return found + ([f"files: {sorted(here)} instead of {sorted(there)}"] if here != there else [])
+
+
+def short(name: str) -> str:
+    """A long name of a run ends with eight digits that tell it from the others."""
+    return name if len(name) < 40 else f"...{name[-8:]}"
 
 
 def is_leftover(path: Path) -> bool:
@@ -50,7 +55,8 @@ def is_leftover(path: Path) -> bool:
 def inconsistencies(run: RunDir) -> list[str]:
     """What no finished run has."""
     found = []
-    epochs = [row["epoch"] for row in map(json.loads, run.metrics.read_text().splitlines())]
+    lines = run.metrics.read_text().splitlines() if run.metrics.exists() else []
+    epochs = [json.loads(line)["epoch"] for line in lines]
     if epochs != list(range(1, len(epochs) + 1)):
         found.append(f"metrics of the epochs {epochs}")
     record = run.read()

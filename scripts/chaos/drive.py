@@ -17,7 +17,7 @@ from .kill import Outcome, torment, undisturbed
 from .modes import MODES, Mode
 from .starts import Starter
 
-MOST_OF_ONE = (25, 45)  # kills of one sweep
+MOST_OF_ONE = 45  # kills of one sweep; fewer where all ways to sweep are to have theirs
 WITH_A_DISK = 0.5  # so many of the sweeps lie on a disk of their own, which can be full
 
 
@@ -59,25 +59,29 @@ class Driver:
     seed: int
     say: Callable[[str], None]
     modes: Sequence[Mode] = tuple(MODES.values())
-    most_of_one: tuple[int, int] = MOST_OF_ONE
     with_a_disk: float = WITH_A_DISK
     done: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def until(self, kills: int) -> Iterator[Done]:
         """Torment until there are so many kills. Every mode gets its share."""
-        number = 0
+        number, most = 0, min(MOST_OF_ONE, max(5, kills // len(self._variants)))
         while (left := kills - self.done.total()) > 0:
             number += 1
             mode, workers = self._next(kills)
             dice = random.Random(f"{self.seed} {number}")
-            yield self.one(number, mode, workers, min(left, dice.randint(*self.most_of_one)), dice)
+            yield self.one(number, mode, workers, min(left, dice.randint(most // 2 + 1, most)), dice)
+
+    @property
+    def _variants(self) -> list[tuple[Mode, int]]:
+        """Every mode with each of its numbers of workers."""
+        pairs = [(mode, workers) for mode in self.modes for workers in mode.workers]
+        return [(mode, workers) for mode, workers in pairs if mode.share_with(workers)]
 
     def _next(self, kills: int) -> tuple[Mode, int]:
         """What is furthest behind its share."""
-        variants = [(mode, workers) for mode in self.modes for workers in mode.workers]
-        total = sum(mode.share_with(workers) for mode, workers in variants)
+        total = sum(mode.share_with(workers) for mode, workers in self._variants)
         return max(
-            variants,
+            self._variants,
             key=lambda one: one[0].share_with(one[1]) * kills / total - self.done[one[0].name, one[1]],
         )
 

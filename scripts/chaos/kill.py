@@ -1,6 +1,5 @@
 """One sweep, disturbed again and again and then left alone until it is complete."""
 
-import os
 import random
 import signal
 import subprocess
@@ -9,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from sweeps.errors import RecordError
 
 from .disk import Disk
 from .modes import GRID, SWEEP
@@ -106,6 +107,20 @@ class _Torment:
 
     def _one_start(self, process: Process) -> int:
         """Follow one start of the command to its end, natural or not; returns its exit code."""
+        try:
+            self._disturb_it(process)
+            return process.wait(PATIENCE)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            self.outcome.faults.append(f"it hangs: see {self.folder / 'output.txt'}")
+        except RecordError as error:
+            self.outcome.faults.append(f"torn: {error}")
+        finally:
+            if self.disk is not None:
+                self.disk.free()
+        send(process.pid, signal.SIGKILL, group=True)
+        return process.wait()
+
+    def _disturb_it(self, process: Process) -> None:
         self.witness.begin(process.pid)
         while self.outcome.kills.total() < self.limit and self._wait(process):
             kind, phase = next(self.kinds), self.witness.phase()
@@ -116,15 +131,6 @@ class _Torment:
             self.say(f"{kind}, {phase}: {self.witness.look()} epochs done")
             if not goes_on:
                 break
-        try:
-            return process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.outcome.faults.append(f"it does not end: see {self.folder / 'output.txt'}")
-            send(process.pid, signal.SIGKILL, group=True)
-            return process.wait()
-        finally:
-            if self.disk is not None:
-                self.disk.free()
 
     def _wait(self, process: Process) -> bool:
         """Wait for a moment; False if the process ended before. Most moments come after new work is on the disk."""
@@ -195,7 +201,6 @@ def _reach(process: Process, is_time: Callable[[], object], patience: float | No
         wait_until(lambda: process.poll() is not None or is_time(), "progress", patience or PATIENCE)
     except TimeoutError:
         if patience is None:
-            os.killpg(process.pid, signal.SIGKILL)
             raise
     return process.poll() is None
 

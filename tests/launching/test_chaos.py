@@ -27,9 +27,7 @@ def tormented(tmp_path_factory):
         smaller("search", share=6, workers=(0,)),
     ]
     with chaos.ForkServer() as starter:
-        driver = chaos.Driver(
-            tmp_path_factory.mktemp("chaos"), starter, seed=5, say=print, modes=modes, most_of_one=(9, 9), with_a_disk=1
-        )
+        driver = chaos.Driver(tmp_path_factory.mktemp("chaos"), starter, seed=5, say=print, modes=modes, with_a_disk=1)
         return list(driver.until(KILLS))
 
 
