@@ -39,11 +39,12 @@ _WITHOUT_EFFECT = (
     "trainer.save_weights",
     "trainer.save_predictions",
 )
+_BELOW = tuple(f"{key}." for key in _WITHOUT_EFFECT)
 
 
 def has_effect(key: str) -> bool:
     """Whether a setting, by its dotted key, can change what a run computes."""
-    return not _is_or_is_below(key, _WITHOUT_EFFECT)
+    return key not in _WITHOUT_EFFECT and not key.startswith(_BELOW)
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -66,7 +67,7 @@ def run_name(overrides: Iterable[str]) -> str:
     parts: dict[str, str] = {}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
-        if not _is_or_is_below(key, (*_WITHOUT_EFFECT, "hydra")):
+        if has_effect(key) and key.partition(".")[0] != "hydra":
             parts[key] = override
     whole = ",".join(parts[key] for key in sorted(parts))
     name = re.sub(r"[^A-Za-z0-9=.,+_@~-]+", "-", whole)
@@ -122,7 +123,3 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _is_or_is_below(key: str, others: Iterable[str]) -> bool:
-    return any(key == other or key.startswith(f"{other}.") for other in others)

@@ -9,12 +9,13 @@ import vl_convert
 
 from sweeps.files import atomic_write, make_folder
 from sweeps.report.figures import Figure
+from sweeps.report.text_width import with_fixed_widths
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
 _POINTS = 72 / 25.4  # in a millimetre
 _CONFIG = {
     "background": None,
-    # What vl-convert measures the text with and any browser has or mimics: with another, titles run into labels.
+    # What vl-convert measures text with; where a browser has none of them, `with_fixed_widths` makes another one fit.
     "font": "Arial, Helvetica, 'Liberation Sans', sans-serif",
     "view": {"stroke": None},
     "axis": {
@@ -43,7 +44,7 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
     pictures = []
     for figure in figures:
         spec = {**figure.chart.to_dict(), "config": _CONFIG}
-        svg = _own_ids(vl_convert.vegalite_to_svg(spec), figure.name)
+        svg = _own_ids(with_fixed_widths(vl_convert.vegalite_to_svg(spec)), figure.name)
         # vl-convert takes a link within the page for one to the site of Vega's examples.
         pictures.append(Picture(figure, re.sub(r'href="[^"#]*#', 'href="#', svg)))
     return pictures
