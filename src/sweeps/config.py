@@ -4,6 +4,7 @@ A model's and an optimizer's own arguments are free, because adding one must cos
 means stands where it is set, in `conf/`. This module never imports torch.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any, cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from sweeps.identity import run_name, sweep_folder
+from sweeps.identity import has_effect, run_name, sweep_folder
+from sweeps.masking import marked, without_secrets
 
 INITS = ("xavier", "kaiming", "default")
 
@@ -144,8 +146,18 @@ def conf_dir() -> Path:
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain data, every interpolation replaced by its value."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    """The composed config as plain data, every interpolation replaced by its value.
+
+    Text from the environment knows how a record shows it (see `sweeps.masking`).
+    """
+    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    return cast(dict[str, Any], marked(config, OmegaConf.to_container(cfg), os.environ, has_effect))
+
+
+def shown_yaml(config: Any) -> str:
+    """A composed config, or a list, as YAML: not resolved, and without secrets."""
+    config = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+    return OmegaConf.to_yaml(OmegaConf.create(without_secrets(config)))
 
 
 def objective_of(config: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -41,14 +41,19 @@ _WITHOUT_EFFECT = (
 )
 
 
+def has_effect(key: str) -> bool:
+    """Whether a setting, by its dotted key, can change what a run computes."""
+    return not _is_or_is_below(key, _WITHOUT_EFFECT)
+
+
 def run_id(config: Mapping[str, Any]) -> str:
     """The identity of a run: 12 hex digits of the SHA-256 of all settings that can change its result."""
-    kept = {key: value for key, value in _flatten(config) if not _is_or_is_below(key, _WITHOUT_EFFECT)}
+    kept = {key: value for key, value in _flatten(config) if has_effect(key)}
     return hashlib.sha256(json.dumps([RESULT_VERSION, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def cell_id(config: Mapping[str, Any]) -> str:
-    """The identity of a cell: what its runs, which differ in the seed alone, have in common."""
+    """The identity of a setting: what runs that differ in their seed alone have in common."""
     return run_id({key: value for key, value in config.items() if key != "seed"})
 
 
@@ -80,7 +85,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The settings that differ and matter, as `key: old -> new`, for people."""
     before, after = ({key: json.dumps(value) for key, value in _flatten(config)} for config in (old, new))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    matter = [key for key in changed if not _is_or_is_below(key, _WITHOUT_EFFECT)]
+    matter = [key for key in changed if has_effect(key)]
     texts = [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in matter]
     return ", ".join(texts) or "the settings are the same, but the release gives them another meaning"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.files import atomic_write
+from sweeps.masking import shown_text, shown_words
 
 PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboardX", "numpy")
 
@@ -28,7 +29,7 @@ def environment(device: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "slurm_job": slurm_job(),
         "device": device,
-        "command": [*Path(sys.argv[0]).name.split(), *sys.argv[1:]],
+        "command": [*Path(sys.argv[0]).name.split(), *shown_words(sys.argv[1:])],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": code_state(),
     }
@@ -53,7 +54,7 @@ def note_invocation(folder: Path, slots: Sequence[str]) -> None:
     began = datetime.now().astimezone().isoformat(timespec="seconds")
     state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor()), "slots": list(slots)}
     invocations.append({**state, "diff": code_diff()})
-    atomic_write(path, json.dumps({"invocations": invocations}, indent=2).encode())
+    atomic_write(path, json.dumps({"invocations": invocations}, indent=2).encode(), private=True)
 
 
 def gpu_names() -> str:
@@ -77,6 +78,7 @@ def code_diff() -> str | None:
     if code_state() is None:
         return None
     diff = _output(Path(__file__).resolve().parent, "git", "diff", "HEAD") or ""
+    diff = shown_text(diff)
     return diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n[cut]"
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from sweeps.analysis import print_summary
-from sweeps.config import SweepsConfig, objective_of
+from sweeps.config import SweepsConfig, objective_of, shown_yaml
 from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.files import atomic_write
 from sweeps.identity import run_name
@@ -69,7 +69,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
             search = Search.open(folder, kept, objectives=objectives, direction=direction, **options)
             feed = Feed(search, folder, how)
             if search.has_more:
-                atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(config).encode())
+                atomic_write(folder / "multirun.yaml", shown_yaml(config).encode(), private=True)
             try:
                 one_by_one = getattr(launcher, "launch_feed", None)  # the local launcher has it
                 if one_by_one is not None:
