@@ -18,7 +18,7 @@ PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init
 
 # From the bottom of the house to its top. A room may use what stands on a lower floor, and itself.
 FLOORS = (
-    {"errors", "files", "terminal", "typed"},
+    {"errors", "files", "masking", "terminal", "typed"},
     {"identity", "processes", "provenance", "targets"},
     {"records", "config"},
     {"checks", "confusion", "progress"},

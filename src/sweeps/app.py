@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps.config import conf_dir, register_schema, resolve
+from sweeps.config import conf_dir, register_schema, resolve, shown_yaml
 from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.help import help_text
 from sweeps.records import RunDir
@@ -94,9 +94,9 @@ def _refuse_what_only_sweeps_have(cfg: DictConfig, hydra_config: HydraConf) -> N
 def hydra_files(cfg: DictConfig, overrides: list[str]) -> dict[str, str]:
     """What Hydra writes into `.hydra/`, which it would do before we can refuse a folder that holds another run."""
     return {
-        ".hydra/config.yaml": OmegaConf.to_yaml(cfg),
-        ".hydra/overrides.yaml": OmegaConf.to_yaml(overrides),
-        ".hydra/hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": HydraConfig.get()})),
+        ".hydra/config.yaml": shown_yaml(cfg),
+        ".hydra/overrides.yaml": shown_yaml(overrides),
+        ".hydra/hydra.yaml": shown_yaml(OmegaConf.create({"hydra": HydraConfig.get()})),
     }
 
 

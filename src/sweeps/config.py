@@ -4,6 +4,7 @@ A model's and an optimizer's own arguments are free, because adding one must cos
 means stands where it is set, in `conf/`. This module never imports torch.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from sweeps.identity import run_name, sweep_folder
+from sweeps.identity import has_effect, run_name, sweep_folder
+from sweeps.masking import marked, without_secrets
 
 INITS = ("xavier", "kaiming", "default")  # what `init=auto` becomes one of
 
@@ -165,8 +167,12 @@ def conf_dir() -> Path:
 
 
 def resolve(cfg: DictConfig) -> dict[str, Any]:
-    """The composed config as plain data, every interpolation and `init=auto` replaced by their values."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+    """The composed config as plain data, every interpolation and `init=auto` replaced by their values.
+
+    Text from the environment knows how a record shows it (see `sweeps.masking`).
+    """
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    config = cast(dict[str, Any], marked(resolved, OmegaConf.to_container(cfg), os.environ, has_effect))
     if config.get("init") == "auto":  # here, not where weights are drawn: what it means is part of a run's identity
         config["init"] = "xavier" if is_own_network(config) else "default"
     return config
@@ -175,6 +181,12 @@ def resolve(cfg: DictConfig) -> dict[str, Any]:
 def is_own_network(config: Mapping[str, Any]) -> bool:
     """Whether the network is one of `sweeps.models`; any other may bring trained weights along."""
     return str(lookup(config, "model._target_")).startswith("sweeps.models.")
+
+
+def shown_yaml(config: Any) -> str:
+    """A composed config, or a list, as YAML: not resolved, and without secrets."""
+    config = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+    return OmegaConf.to_yaml(OmegaConf.create(without_secrets(config)))
 
 
 def objective_of(config: Mapping[str, Any]) -> tuple[str, str, str]:

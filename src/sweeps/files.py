@@ -118,13 +118,15 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
 
 
-def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
+def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True, private: bool = False) -> None:
     """Replace the content of `path` in one step: after a crash at any moment it holds the old or the new bytes.
 
-    Without `durable` a power cut may lose the new bytes, which is right for what is cheap to write again.
+    Without `durable` a power cut may lose the new bytes, which is right for what is cheap to write again. A
+    `private` file is for its owner and group at most.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        temporary.touch(mode=0o640 if private else 0o666)  # less what the umask takes away
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()

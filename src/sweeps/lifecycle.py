@@ -12,6 +12,7 @@ from sweeps.config import objective_of
 from sweeps.errors import ConfigError, NewerRecordError, RecordError, SweepsError
 from sweeps.files import remove_leftovers
 from sweeps.identity import differences, run_id
+from sweeps.masking import shown, shown_text, shown_words
 from sweeps.processes import Heartbeat, peak_rss, this_process
 from sweeps.progress import Progress
 from sweeps.records import Failure, Objective, RunDir, RunRecord, Status
@@ -43,8 +44,8 @@ def new_record(config: dict[str, Any], *, name: str, overrides: Sequence[str]) -
         sweep=config["sweep"],
         status=Status.PENDING,
         objective=Objective(metric, direction, config["objective"]["epoch"], split),
-        overrides=list(overrides),
-        config=config,
+        overrides=shown_words(overrides),
+        config=shown(config),
     )
 
 
@@ -78,15 +79,16 @@ def previous_record(folder: RunDir, config: Mapping[str, Any]) -> RunRecord | No
         return previous
     if config["on_mismatch"] == "rerun":
         return None  # whoever starts the new run clears the folder
+    differing = differences(previous.config, shown(config))
     raise ConfigError(
-        f"{folder.path} holds a run with other settings ({differences(previous.config, config)}) and was left as it "
-        "is. Name another sweep=NAME, or choose on_mismatch=rerun (the old run is deleted) or on_mismatch=keep"
+        f"{folder.path} holds a run with other settings ({differing}) and was left as it is. Name another sweep=NAME, "
+        "or choose on_mismatch=rerun (the old run is deleted) or on_mismatch=keep"
     )
 
 
 @contextmanager
-def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator[None]:
-    """Whatever ends the block, the record tells the truth afterwards."""
+def recording(folder: RunDir, record: RunRecord, progress: Progress, config: Mapping[str, Any]) -> Iterator[None]:
+    """Whatever ends the block, the record of the run of `config` tells the truth afterwards."""
     record.status, record.error = Status.RUNNING, None
     record.process = this_process()
     record.started, record.ended = now(), ""
@@ -107,7 +109,7 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress) -> Iterator
         record.error, record.stopped_at = error.reason, error.at
     except Exception as error:
         record.status = outcome_of(error)
-        record.error = describe_failure(error, record.config)
+        record.error = describe_failure(error, config)
         raise
     except BaseException as error:
         record.status = outcome_of(error)
@@ -134,9 +136,9 @@ def outcome_of(error: BaseException | None) -> Status:
 def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
     """What a record keeps of `error`: kind, text, the end of the traceback, and an override that may help."""
     if isinstance(error, SweepsError):
-        return Failure(error.kind, str(error))
-    text = f"{type(error).__name__}: {error}"
-    lines = "".join(traceback.format_exception(error)).splitlines()
+        return Failure(error.kind, shown_text(str(error), config))
+    text = shown_text(f"{type(error).__name__}: {error}", config)
+    lines = shown_text("".join(traceback.format_exception(error)), config).splitlines()
     trace = "\n".join(lines[-TRACEBACK_LINES:])
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # torch's own, by name
         return Failure("oom", text, trace, smaller_batch(config))

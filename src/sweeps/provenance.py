@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.files import SIZE_LIMIT, atomic_write, read_json
+from sweeps.masking import shown_text, shown_words
 
 PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboardX", "numpy")
 
@@ -28,7 +29,7 @@ def environment(device: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "slurm_job": slurm_job(),
         "device": device,
-        "command": [*Path(sys.argv[0]).name.split(), *sys.argv[1:]],
+        "command": [*Path(sys.argv[0]).name.split(), *shown_words(sys.argv[1:])],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "git": code_state(),
     }
@@ -51,7 +52,7 @@ def note_invocation(folder: Path, slots: Sequence[str]) -> None:
     invocations.append({**state, "diff": code_diff()})
     while len(text := json.dumps({"invocations": invocations}, indent=2).encode()) > SIZE_LIMIT and invocations[1:]:
         del invocations[0]  # it could not be read again
-    atomic_write(folder / "sweep.json", text)
+    atomic_write(folder / "sweep.json", text, private=True)
 
 
 def invocations_of(folder: Path) -> list[dict[str, Any]]:
@@ -84,6 +85,7 @@ def code_diff() -> str | None:
     if code_state() is None:
         return None
     diff = _output(Path(__file__).resolve().parent, "git", "diff", "HEAD") or ""
+    diff = shown_text(diff)
     return diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n[cut]"
 
 

@@ -218,7 +218,7 @@ class RunDir:
 
     def write(self, record: RunRecord, *, durable: bool = True) -> None:
         """Replace the record: readers see the old one or the new one, never a part."""
-        atomic_write(self.record, record.to_json().encode(), durable=durable)
+        atomic_write(self.record, record.to_json().encode(), durable=durable, private=True)
 
     def clear(self) -> None:
         """Delete what a run has left here."""

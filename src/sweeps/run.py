@@ -67,10 +67,10 @@ def run(
     record.attempts = previous.attempts if previous is not None else 0
     record.composition = previous.composition if previous is not None else ""
     record.weights_epoch = previous.weights_epoch if previous is not None else None
-    with recording(folder, record, progress):
+    with recording(folder, record, progress, config):
         for path, text in (sources or {}).items():
             (folder.path / path).parent.mkdir(exist_ok=True)
-            atomic_write(folder.path / path, text.encode(), durable=False)
+            atomic_write(folder.path / path, text.encode(), durable=False, private=True)
         check(config)
         check_parts(config)
         with followed(folder, record, make_trackers(config)) as tracker, _kept_best(config, folder, record) as best:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.analysis import print_summary
-from sweeps.config import SweepsConfig
+from sweeps.config import SweepsConfig, shown_yaml
 from sweeps.errors import RunFailed
 from sweeps.files import atomic_write
 from sweeps.launching.batches import Launches
@@ -57,7 +57,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
             if ours:  # of the whole sweep, whatever the launcher
                 Places(sweeper.hydra_context.config_loader, sweeper.config, folder).names(cells)
             if not plan:
-                atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(sweeper.config).encode())
+                atomic_write(folder / "multirun.yaml", shown_yaml(sweeper.config).encode(), private=True)
             try:
                 rounds = [None] if plan else rounds_of(sweeper.config)
                 for number, budget in enumerate(rounds, start=1):

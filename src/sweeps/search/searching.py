@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from sweeps.analysis import print_summary
-from sweeps.config import SweepsConfig, objective_of
+from sweeps.config import SweepsConfig, objective_of, shown_yaml
 from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.files import atomic_write
 from sweeps.launching.batches import Launches
@@ -74,7 +74,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
             places.names(list(kept.samples()))
             feed = Feed(search, places, how)
             if search.has_more:
-                atomic_write(folder / "multirun.yaml", OmegaConf.to_yaml(config).encode())
+                atomic_write(folder / "multirun.yaml", shown_yaml(config).encode(), private=True)
             try:
                 samples = [[*one, *how] for one in kept.samples()]
                 if hasattr(launcher, "launch_feed"):  # the local launcher has it
