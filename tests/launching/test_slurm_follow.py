@@ -8,11 +8,11 @@ from rich.console import Console
 from sweeps.launching.cells import make_cells
 from sweeps.launching.scheduler import Policy
 from sweeps.launching.signals import StopRequest
-from sweeps.launching.slurm import follow
+from sweeps.launching.slurm import backlog, follow
 from sweeps.launching.slurm.follow import Follower
 from sweeps.launching.slurm.job import release
-from sweeps.launching.slurm.ledger import Ledger
-from sweeps.launching.slurm.queue import Entry, NoAnswer
+from sweeps.launching.slurm.ledger import Ledger, Submission
+from sweeps.launching.slurm.queue import Contact, Entry, NoAnswer
 from sweeps.launching.view import View
 from sweeps.lifecycle import new_record
 from sweeps.processes import Process, this_process
@@ -27,6 +27,8 @@ class Slurm:
     def __init__(self, *steps):
         self.steps = list(steps)
         self.submitted = []
+        self.pieces = []
+        self.deaf = 0  # calls of scancel that Slurm does not hear
         self.cancelled = []
         self.asked = []
         self.entries = {}
@@ -36,29 +38,39 @@ class Slurm:
         step(self)
         return dict(self.entries)
 
-    def say(self, job, state, reason="None", seconds=0):
-        self.entries[job] = Entry(job, state, reason, seconds, "node7", "")
+    def say(self, job, state, reason="None", seconds=0, name=""):
+        self.entries[job] = Entry(job, state, reason, seconds, "node7", name)
+
+    def largest_array(self):
+        return 1000
 
     def cancel(self, jobs):
+        self.cancelled += jobs
+        if self.deaf:
+            self.deaf -= 1
+            return False
         for job in jobs:
-            self.cancelled.append(job)
             self.say(job, "CANCELLED")
+        return True
 
     def ask_to_stop(self, jobs):
         self.asked += jobs
+        return True
 
-    def submit(self, cells):
-        for cell in cells:
-            job = str(len(self.submitted) + 1)
-            self.submitted.append(cell.name)
-            self.say(job, "PENDING")
-            yield cell, job
+    def submit(self, submission, cells):
+        job = str(len(self.pieces) + 1)
+        self.pieces.append(len(cells))
+        self.submitted += [cell.name for cell in cells]
+        for number in Submission(submission.token, submission.cells, job).numbers():
+            self.say(number, "PENDING", name=f"study.{submission.token}")
+        return job
 
 
 @pytest.fixture
 def study(tmp_path, compose, monkeypatch):
     """A sweep of so many cells that are submitted and followed; returns the cells and what was said."""
-    monkeypatch.setattr(follow, "SETTLING", 0.0)
+    for module in (follow, backlog):
+        monkeypatch.setattr(module, "SETTLING", 0.0)
     monkeypatch.setattr(follow, "LAG", 0.05)
 
     def follow_it(slurm, cells=1, stop=None, cancel=False, **policy):
@@ -68,6 +80,7 @@ def study(tmp_path, compose, monkeypatch):
             cell.folder.path.mkdir()
             cell.folder.write(new_record(config, name=cell.name, overrides=cell.overrides))
         said = io.StringIO()
+        view = View("study", Console(file=said, width=300), total=cells)
         follower = Follower(
             made,
             {},
@@ -75,7 +88,8 @@ def study(tmp_path, compose, monkeypatch):
             ledger=Ledger(tmp_path),
             submit=slurm.submit,
             policy=Policy(**policy),
-            view=View("study", Console(file=said, width=300), total=cells),
+            view=view,
+            contact=Contact(view.note, 0.01),
             poll=0.01,
             cancel=cancel,
         )

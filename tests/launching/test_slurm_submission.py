@@ -13,9 +13,10 @@ from sweeps.launching import slots
 from sweeps.launching.cells import make_cells
 from sweeps.launching.setup import Setup
 from sweeps.launching.slots import visible_gpus
+from sweeps.launching.slurm.backlog import Backlog
 from sweeps.launching.slurm.launch import _under_way
 from sweeps.launching.slurm.ledger import Ledger
-from sweeps.launching.slurm.queue import Entry, Queue, _entries
+from sweeps.launching.slurm.queue import Contact, Entry, NoAnswer, Queue, _entries
 from sweeps.launching.slurm.submit import Options, Submitter
 from sweeps.lifecycle import new_record
 from sweeps.records import RunDir, Status
@@ -46,9 +47,12 @@ def pretended(tmp_path, monkeypatch):
 def submit(folder, jobs, **options):
     """Submit cells of these overrides; returns their jobs."""
     cells = make_cells(jobs, 0, folder)
-    ledger = Ledger(folder)
-    setup = Setup(None, None, None, {})
-    return [job for _, job in Submitter("my study", ledger, setup, Options(**options))(cells)]
+    queue, ledger = Queue(), Ledger(folder)
+    submit = Submitter("my study", queue, ledger, Setup(None, None, None, {}), Options(**options))
+    said = []
+    contact = Contact(said.append, 0.01)
+    backlog = Backlog(cells, queue=queue, ledger=ledger, submit=submit, contact=contact, poll=0.01, say=said.append)
+    return [job for _, job in backlog.submit()]
 
 
 def test_the_submission_is_the_recorded_one(pretended, tmp_path):
@@ -70,7 +74,7 @@ def test_the_submission_is_the_recorded_one(pretended, tmp_path):
     jobs = submit(tmp_path / "study", [["seed=0"], ["seed=1"], ["seed=2"]], **options)
     assert jobs == ["7_0", "7_1", "7_2"]
     (submission,) = Ledger(tmp_path / "study").read()
-    text = (tmp_path / "study" / ".slurm" / "7_submission.sh").read_text()
+    text = Ledger(tmp_path / "study").script(submission).read_text()
     for found, name in ((submission.token, "TOKEN"), (str(tmp_path), "/shared"), (sys.executable, "python")):
         text = text.replace(found, name)
     assert text == RECORDED.read_text()
@@ -105,7 +109,7 @@ def test_the_queue_is_read_as_slurm_prints_it():
 
 def test_a_controller_that_is_away_is_quoted(pretended):
     command(pretended, "squeue", "echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1")
-    with pytest.raises(ConfigError, match="Slurm does not answer: slurm_load_jobs error: Unable to contact"):
+    with pytest.raises(NoAnswer, match="slurm_load_jobs error: Unable to contact"):
         Queue().look()
 
 
@@ -157,7 +161,7 @@ def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for
         cell.folder.path.mkdir(exist_ok=True)
         record.status = status
         cell.folder.write(record)
-        assert _under_way([cell], Queue(), ledger) == found
+        assert _under_way([cell], Queue().look(), ledger) == found
 
 
 def test_one_run_alone_is_not_submitted(sweeps, pretended, tmp_path):
@@ -183,9 +187,10 @@ def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
     [
         ({"time": 0}, "hydra.launcher.time=0 is refused"),
         ({"cpus": 0}, "hydra.launcher.cpus=0 is refused"),
-        ({"poll": 0}, "hydra.launcher.poll=0 is refused"),
-        ({"time": 1, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is refused"),
-        ({"on_interrupt": "shrug"}, "on_interrupt=shrug is refused: leave or cancel"),
+        ({"poll": 0}, "hydra.launcher.poll=0 is invalid"),
+        ({"time": 2, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is invalid .* use hydra.launcher.time=3"),
+        ({"on_interrupt": "shrug"}, "on_interrupt=shrug is invalid: leave or cancel"),
+        ({"gpus_per_node": 4}, "hydra.launcher.gpus_per_node=4 is invalid: a run uses one GPU"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(options, message):
