@@ -25,4 +25,4 @@ module load cuda
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /shared/study/.slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=8 python -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [12, 15]); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])' -u -m submitit.core._submit /shared/study/.slurm
+srun --unbuffered --output /shared/study/.slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=8 python -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [12, 15]); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])' -u -m sweeps.launching.slurm.job /shared/study/.slurm/submission-TOKEN.work

@@ -1,6 +1,7 @@
 """What is submitted to Slurm, and what is said where there is none. Needs no Slurm."""
 
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -13,9 +14,11 @@ from sweeps.launching import slots
 from sweeps.launching.cells import make_cells
 from sweeps.launching.setup import Setup
 from sweeps.launching.slots import visible_gpus
+from sweeps.launching.slurm import queue
+from sweeps.launching.slurm.backlog import Backlog
 from sweeps.launching.slurm.launch import _under_way
 from sweeps.launching.slurm.ledger import Ledger
-from sweeps.launching.slurm.queue import Entry, Queue, _entries
+from sweeps.launching.slurm.queue import Contact, Entry, Full, NoAnswer, Queue, Rejected, SlurmError, _entries
 from sweeps.launching.slurm.submit import Options, Submitter
 from sweeps.lifecycle import new_record
 from sweeps.records import RunDir, Status
@@ -46,9 +49,12 @@ def pretended(tmp_path, monkeypatch):
 def submit(folder, jobs, **options):
     """Submit cells of these overrides; returns their jobs."""
     cells = make_cells(jobs, 0, folder)
-    ledger = Ledger(folder)
-    setup = Setup(None, None, None, {})
-    return [job for _, job in Submitter("my study", ledger, setup, Options(**options))(cells)]
+    slurm, ledger = Queue(), Ledger(folder)
+    submit = Submitter("my study", slurm, ledger, Setup(None, None, None, {}), Options(**options))
+    said = []
+    contact = Contact(said.append, 0.01)
+    backlog = Backlog(cells, queue=slurm, ledger=ledger, submit=submit, contact=contact, poll=0.01, say=said.append)
+    return [job for _, job in backlog.submit()]
 
 
 def test_the_submission_is_the_recorded_one(pretended, tmp_path):
@@ -70,7 +76,7 @@ def test_the_submission_is_the_recorded_one(pretended, tmp_path):
     jobs = submit(tmp_path / "study", [["seed=0"], ["seed=1"], ["seed=2"]], **options)
     assert jobs == ["7_0", "7_1", "7_2"]
     (submission,) = Ledger(tmp_path / "study").read()
-    text = (tmp_path / "study" / ".slurm" / "7_submission.sh").read_text()
+    text = Ledger(tmp_path / "study").script(submission).read_text()
     for found, name in ((submission.token, "TOKEN"), (str(tmp_path), "/shared"), (sys.executable, "python")):
         text = text.replace(found, name)
     assert text == RECORDED.read_text()
@@ -105,8 +111,100 @@ def test_the_queue_is_read_as_slurm_prints_it():
 
 def test_a_controller_that_is_away_is_quoted(pretended):
     command(pretended, "squeue", "echo slurm_load_jobs error: Unable to contact slurm controller >&2; exit 1")
-    with pytest.raises(ConfigError, match="Slurm does not answer: slurm_load_jobs error: Unable to contact"):
+    with pytest.raises(NoAnswer, match="slurm_load_jobs error: Unable to contact"):
         Queue().look()
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)", NoAnswer),
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", NoAnswer),
+        ("sbatch: error: Batch job submission failed: Slurm backup controller in standby mode", NoAnswer),
+        ("sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received", NoAnswer),
+        ("sbatch: error: If munged is up, restart with --num-threads=10", NoAnswer),
+        ("sbatch: error: Batch job submission failed: Invalid job array specification", Full),
+        (
+            "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates "
+            "accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            Full,
+        ),
+        ("sbatch: error: AssocMaxSubmitJobLimit", Full),
+        ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying", Full),
+        (
+            "sbatch: error: AssocMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+            "accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            Rejected,
+        ),
+        ("sbatch: error: invalid partition specified: nowhere", Rejected),
+        ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination", Rejected),
+    ],
+)
+def test_silence_a_limit_and_a_refusal_are_told_apart(pretended, tmp_path, said, kind):
+    command(pretended, "sbatch", f"printf '%s\\n' {shlex.quote(said)} >&2; exit 1")
+    with pytest.raises(SlurmError) as raised:
+        Queue().submit(tmp_path / "script.sh")
+    assert type(raised.value) is kind
+    assert " ".join(said.split()) in str(raised.value)
+
+
+def test_a_command_that_never_ends_is_silence(pretended, tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "PATIENCE", 0.2)
+    command(pretended, "sbatch", "exec sleep 60")
+    with pytest.raises(NoAnswer, match=r"sbatch took longer than 0\.2 s"):
+        Queue().submit(tmp_path / "script.sh")
+
+
+@pytest.mark.parametrize(
+    ("config", "largest"),
+    [
+        ("MaxArraySize            = 50", 50),
+        ("MaxArraySize = 1001\nSchedulerParameters = bf_interval=1,max_array_tasks=20", 20),
+        ("MaxArraySize = 0", 1),
+        ("", 1000),
+    ],
+)
+def test_the_largest_array_is_what_the_cluster_says(pretended, config, largest):
+    command(pretended, "scontrol", f"printf '%b\\n' {shlex.quote(config)}")
+    assert Queue().largest_array() == largest
+
+
+def test_a_grid_above_the_limits_of_a_cluster_is_submitted_in_pieces(pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "scontrol", "echo MaxArraySize = 50")
+    count = f"n=$(ls {tmp_path}/study/.slurm/*.sh | wc -l); echo Submitted batch job $n"
+    command(pretended, "sbatch", count)
+    jobs = submit(tmp_path / "study", [[f"seed={seed}"] for seed in range(60)])
+    assert jobs == [*(f"1_{task}" for task in range(50)), *(f"2_{task}" for task in range(10))]
+
+
+def test_what_slurm_does_not_take_leaves_nothing_behind(pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "sbatch", "echo AssocMaxSubmitJobLimit >&2; exit 1")
+    assert submit(tmp_path / "study", [[f"seed={seed}"] for seed in range(6)]) == []
+    assert list((tmp_path / "study" / ".slurm").iterdir()) == []
+
+
+def test_a_submission_without_an_answer_stays_in_the_ledger(pretended, tmp_path):
+    pytest.importorskip("submitit")
+    command(pretended, "sbatch", "echo Socket timed out on send/recv operation >&2; exit 1")
+    assert submit(tmp_path / "study", [["seed=0"]]) == []
+    (submission,) = Ledger(tmp_path / "study").read()
+    assert (submission.cells, submission.job) == (["seed=0"], "")
+
+
+def test_a_controller_that_is_away_when_the_command_is_typed_is_waited_for(pretended, tmp_path):
+    command(
+        pretended, "squeue", f"test -e {tmp_path}/up || {{ echo 'Unable to contact slurm controller' >&2; exit 1; }}"
+    )
+    said = []
+
+    def say(text):
+        said.append(text)
+        (tmp_path / "up").touch()
+
+    assert Contact(say, 0.01).patiently(Queue().look) == {}
+    assert [text.partition(" (")[0] for text in said] == ["Slurm does not answer", "Slurm answers again after 0 s"]
 
 
 def test_without_slurm_it_says_what_to_do(sweeps, monkeypatch, tmp_path):
@@ -157,7 +255,7 @@ def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for
         cell.folder.path.mkdir(exist_ok=True)
         record.status = status
         cell.folder.write(record)
-        assert _under_way([cell], Queue(), ledger) == found
+        assert _under_way([cell], Queue().look(), ledger) == found
 
 
 def test_one_run_alone_is_not_submitted(sweeps, pretended, tmp_path):
@@ -183,9 +281,10 @@ def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
     [
         ({"time": 0}, "hydra.launcher.time=0 is refused"),
         ({"cpus": 0}, "hydra.launcher.cpus=0 is refused"),
-        ({"poll": 0}, "hydra.launcher.poll=0 is refused"),
-        ({"time": 1, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is refused"),
-        ({"on_interrupt": "shrug"}, "on_interrupt=shrug is refused: leave or cancel"),
+        ({"poll": 0}, "hydra.launcher.poll=0 is invalid"),
+        ({"time": 2, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is invalid .* use hydra.launcher.time=3"),
+        ({"on_interrupt": "shrug"}, "on_interrupt=shrug is invalid: leave or cancel"),
+        ({"gpus_per_node": 4}, "hydra.launcher.gpus_per_node=4 is invalid: a run uses one GPU"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(options, message):

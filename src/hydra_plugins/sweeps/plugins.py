@@ -74,7 +74,7 @@ class SlurmLauncherConfig:
     """
 
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
-    array_parallelism: int = 256  # runs of one submission at a time, at most
+    array_parallelism: int = 256  # runs of one array at a time, at most; a sweep above a cluster's limits has several
     partition: str | None = None  # the queue: sinfo names them
     time: int = 60  # minutes that one start of a job may take; a run that is not done then goes on in its next start
     cpus: int | None = None  # CPU cores of a run, and threads unless trainer.threads says otherwise
@@ -88,7 +88,7 @@ class SlurmLauncherConfig:
     # Further options of sbatch by their long names, without the dashes: {nodelist: node7, mail-type: FAIL}.
     extra: dict[str, Any] = field(default_factory=dict)
     # Seconds before the time limit in which a run ends its epoch, writes its checkpoint and asks to be requeued:
-    # longer than the longest epoch, or that epoch is done twice.
+    # longer than the longest epoch, or that epoch is done twice. Slurm may send the notice up to a minute early.
     notice: int = 120
     on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave them to Slurm, or cancel them after their epochs
     poll: float = 5.0  # seconds between two looks at the queue; each is one squeue, whatever the number of jobs

@@ -160,6 +160,13 @@ class View:
         self._counts[Status.PENDING] += 1
         self._done_here -= 1
 
+    def put_back(self, slot: str, cell: Cell, text: str) -> None:
+        """A cell is no longer under way, though it has not ended either; `text` says why."""
+        del self._activities[slot]
+        self._counts[Status.RUNNING] -= 1
+        self._counts[Status.PENDING] += 1
+        self._print(Text(f"{cell.label}: {text}"))
+
     def note(self, text: str) -> None:
         """Say something of the sweep as a whole."""
         self._print(text, "dim")

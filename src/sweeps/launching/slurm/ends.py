@@ -14,7 +14,7 @@ def describe_end(job: str, state: str, node: str, record: RunRecord | None, log:
     """
     ended = f"job {job} ended{f' on {node}' if node else ''}{f' as {state}' if state else ''}"
     began = record is not None and record.status is not Status.PENDING
-    if not began and not log.exists() and state != "CANCELLED":
+    if not began and not log.exists():
         text = f"{ended} without a trace, not even its log {log}: does the node see this folder?"
         return ConfigError.kind, text, "output=FOLDER on a file system that all nodes share"
     text = f"{ended}; its log: {log}"

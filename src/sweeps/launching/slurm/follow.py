@@ -6,42 +6,48 @@ follows goes away: the next one reads the same files.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from sweeps.analysis.text import plural
 from sweeps.errors import ConfigError, RunFailed
-from sweeps.launching.cells import Cell
-from sweeps.launching.scheduler import Policy, record_end
+from sweeps.launching.cells import Cell, NotDone
+from sweeps.launching.scheduler import START_SECONDS, Policy, record_end
 from sweeps.launching.signals import StopRequest
+from sweeps.launching.slurm.backlog import SETTLING, Backlog
 from sweeps.launching.slurm.ends import describe_end
-from sweeps.launching.slurm.job import raw_record
-from sweeps.launching.slurm.ledger import Ledger
-from sweeps.launching.slurm.queue import HOPELESS, Entry, NoAnswer, Queue, state_from_accounting
-from sweeps.launching.slurm.submit import Submitter
+from sweeps.launching.slurm.job import raw_record, release
+from sweeps.launching.slurm.ledger import Ledger, Submission
+from sweeps.launching.slurm.queue import HOPELESS, Contact, Entry, Queue, Rejected, SlurmError, state_from_accounting
 from sweeps.launching.view import View
 from sweeps.records import RunRecord, Status
 
-SETTLING = 5.0  # seconds that a job must have been over: one that is being requeued seems to be for a moment
 LAG = 60.0  # seconds that a record may take from the node that wrote it to us: network mounts cache for so long
+FRUITLESS = 2  # starts in a row without a further epoch, and with no other failure, after which a cell has failed
 
 
 @dataclass
 class Job:
     """A job that is followed.
 
-    `epochs` is what the display has been told, `over_since` is on the monotonic clock, and `verdict` is the kind, text
-    and advice of the failure for which it was cancelled.
+    `epochs` is what the display has been told, `first` how many there were when the job was submitted, or attached to.
+    `over_since` is on the monotonic clock, `verdict` is the kind, text and advice of the failure for which it is
+    cancelled. `spent` is how many seconds its earlier starts have been at the run, `here` those of the present one.
     """
 
     number: str
     cell: Cell
+    first: int = 0
     running: bool = False
     begun: bool = False
     epochs: int = 0
     over_since: float | None = None
     verdict: tuple[str, str, str] | None = None
+    spent: float = 0.0
+    here: float = 0.0
 
 
 class Follower:
@@ -54,32 +60,38 @@ class Follower:
         *,
         queue: Queue,
         ledger: Ledger,
-        submit: Submitter,
+        submit: Callable[[Submission, Sequence[Cell]], str],
         policy: Policy,
         view: View,
+        contact: Contact,
         poll: float,
         cancel: bool,
     ) -> None:
-        for cell in under_way.values():
-            cell.tries = 1
-        self._waiting = list(cells)
-        self._jobs = {number: Job(number, cell) for number, cell in under_way.items()}
+        self._jobs: dict[str, Job] = {}
         self._queue = queue
         self._ledger = ledger
-        self._submit = submit
         self._policy = policy
         self._view = view
+        self._contact = contact
         self._poll = poll
         self._cancel_on_interrupt = cancel
         self._failures = 0
-        self._asked: set[tuple[str, str]] = set()
+        self._fruitless: Counter[str] = Counter()
+        self._asked: set[str] = set()
         self._said: set[str] = set()
+        self._rejection: Rejected | None = None
+        self._waiting = Backlog(
+            cells, queue=queue, ledger=ledger, submit=submit, contact=contact, poll=poll, say=self._note
+        )
+        for number, cell in under_way.items():
+            cell.tries = 1
+            self._add(cell, number)
 
     def run(self, stop: StopRequest) -> None:
         """Each cell has its `result` afterwards, or none where it was not done, interrupted, or left to Slurm.
 
         Raises:
-            ConfigError: Slurm refuses the jobs.
+            Rejected: Slurm takes no such jobs; those that it had taken before are over.
             KeyboardInterrupt: somebody asked to stop a second time; jobs that were to be cancelled are.
         """
         try:
@@ -91,40 +103,55 @@ class Follower:
                 if stop or enough:
                     self._waiting.clear()
                 else:
-                    self._submit_ready()
+                    self._submit()
                 self._look(stopping=bool(stop) or enough)
                 self._view.refresh()
                 self._pause(stop)
         except KeyboardInterrupt:
-            if self._cancel_on_interrupt:
-                self._queue.cancel(self._jobs)
+            if self._cancel_on_interrupt and self._jobs and not self._queue.cancel(self._jobs):
+                self._note(f"the jobs could not be cancelled: scancel {' '.join(self._numbers())} ends them")
             raise
+        self._waiting.close()
+        if self._rejection is not None:
+            raise self._rejection
 
-    def _submit_ready(self) -> None:
-        ready = [cell for cell in self._waiting if cell.not_before <= time.monotonic()]
-        for cell in ready:
-            cell.tries += 1
-            _make_pending(cell)
-        for cell, number in self._submit(ready):
-            self._jobs[number] = Job(number, cell)
-            self._waiting.remove(cell)
-        if ready:
-            self._view.note(f"{self._view.title}: {plural(len(ready), 'job')} submitted, logs in {self._ledger.folder}")
+    def _submit(self) -> None:
+        try:
+            for cell, number in self._waiting.submit():
+                self._add(cell, number)
+        except Rejected as error:
+            self._rejection = Rejected(f"Slurm rejects the jobs of this sweep: {error}")
+            self._waiting.clear()
+            if self._jobs:
+                self._note(f"{self._rejection}; following those that it has taken")
+
+    def _add(self, cell: Cell, number: str) -> None:
+        raw = raw_record(cell.folder) if cell.folder is not None else None
+        self._jobs[number] = Job(number, cell, first=raw.epochs if raw is not None else 0)
+
+    def _numbers(self) -> list[str]:
+        """The jobs, an array as one."""
+        return sorted({number.partition("_")[0] for number in self._jobs})
 
     def _leave(self) -> None:
-        left = sorted({number.partition("_")[0] for number in self._jobs})
         self._view.note(
             f"{plural(len(self._jobs), 'job')} left to Slurm. The same command attaches to them again, python -m "
-            f"sweeps.watch {self._ledger.folder.parent} shows them, scancel {' '.join(left)} ends them"
+            f"sweeps.watch {self._ledger.folder.parent} shows them, scancel {' '.join(self._numbers())} ends them"
         )
 
     def _look(self, *, stopping: bool) -> None:
+        if not self._contact.is_due:
+            return
         try:
             entries = self._queue.look()
-        except NoAnswer as error:
-            self._say(f"{error}; asking again every {self._poll:g} s")
+        except SlurmError as error:
+            self._contact.lose(error)
             return
+        self._contact.regain()
+        for cell, number in self._waiting.reconcile(entries):
+            self._add(cell, number)
         self._refresh_folders()
+        unwanted: list[str] = []
         for job in list(self._jobs.values()):
             entry = entries.get(job.number)
             record = job.cell.read()
@@ -133,10 +160,17 @@ class Follower:
                 job.cell.complete(record)
             elif entry is None or entry.is_over:
                 self._over(job, entry, record, stopping=stopping)
-            elif stopping:
-                self._ask_to_stop(job, entry)
+            elif stopping and job.verdict is None and entry.state == "RUNNING":
+                self._ask_to_stop(job)
             else:
-                self._alive(job, entry, record)
+                if entry.state == "PENDING":
+                    self._asked.discard(job.number)
+                if not stopping:
+                    self._alive(job, entry, record)
+                if stopping or job.verdict is not None:
+                    unwanted.append(job.number)
+        if unwanted:  # at every look until they are gone: one that Slurm did not hear would run on
+            self._queue.cancel(unwanted)
 
     def _alive(self, job: Job, entry: Entry, record: RunRecord | None) -> None:
         job.over_since = None
@@ -145,13 +179,17 @@ class Follower:
                 job.running = True
                 self._view.start(job.number, job.cell)
             self._tell(job, record)
-            if self._policy.timeout is not None and entry.seconds > self._policy.timeout:
-                text = f"job {job.number} was still running after {self._policy.timeout:g} s; its log: {self._log(job)}"
+            job.here = _training(entry, record)
+            limit = self._policy.timeout
+            if limit is not None and job.spent + job.here > limit:
+                text = f"job {job.number} was still running after {limit:g} s; its log: {self._log(job)}"
                 self._give_up(job, "timeout", text, "a larger timeout=SECONDS")
         elif entry.state == "PENDING":
-            if job.running:  # back in the queue
-                self._view.end(job.number, job.cell)
-                self._view.again(job.cell)
+            job.spent, job.here = job.spent + max(0.0, job.here), 0.0
+            if job.running:
+                done = record.epochs if record is not None else 0
+                after = f"requeued after epoch {done}" if done else "requeued before its first epoch"
+                self._view.put_back(job.number, job.cell, f"{after} (job {job.number})")
                 job.running = job.begun = False
             if entry.reason in HOPELESS:
                 text = f"Slurm will never start job {job.number}: {entry.reason}"
@@ -160,10 +198,8 @@ class Follower:
                 self._say(f"jobs wait: {entry.reason}")
 
     def _give_up(self, job: Job, kind: str, text: str, advice: str) -> None:
-        """Cancel a job; its cell has failed as soon as it is over, and not before: nobody else may write there."""
-        if job.verdict is None:
-            job.verdict = kind, text, advice
-            self._queue.cancel([job.number])
+        """Have it cancelled; its cell has failed as soon as it is over, and not before: nobody else may write there."""
+        job.verdict = job.verdict or (kind, text, advice)
 
     def _tell(self, job: Job, record: RunRecord | None) -> None:
         """Pass on what the record of a running job says to the display."""
@@ -193,15 +229,41 @@ class Follower:
         state = entry.state if entry is not None else state_from_accounting(job.number)
         if state in ("COMPLETED", "") and seconds < LAG:  # its last words may be on their way
             return
-        if stopping or state == "PREEMPTED":
+        raw = raw_record(job.cell.folder) if job.cell.folder is not None else None
+        interrupted = raw is not None and raw.status is Status.INTERRUPTED and state != "OUT_OF_MEMORY"
+        if stopping and raw is not None and raw.status is Status.PENDING:
+            self._put_back(job, "taken out of the queue")
+        elif stopping:
             self._end(job)
-            if not stopping:  # Slurm took its place away for good: it is submitted again, and goes on
-                self._waiting.append(job.cell)
-                self._view.again(job.cell)
-            return
-        self._failed(
-            job, *describe_end(job.number, state, entry.node if entry else "", record, self._ledger.log(job.number))
-        )
+        elif state == "CANCELLED":
+            self._cancelled(job)
+        elif state == "PREEMPTED" or ((interrupted or state == "TIMEOUT") and not self._is_stuck(job, raw)):
+            self._again(job, state, raw)
+        else:
+            node = entry.node if entry else ""
+            self._failed(job, *describe_end(job.number, state, node, record, self._ledger.log(job.number)))
+
+    def _is_stuck(self, job: Job, raw: RunRecord | None) -> bool:
+        """Whether this job and the one before it have done no further epoch of the cell."""
+        name = job.cell.name
+        self._fruitless[name] = 0 if raw is not None and raw.epochs > job.first else self._fruitless[name] + 1
+        return self._fruitless[name] >= FRUITLESS
+
+    def _again(self, job: Job, state: str, raw: RunRecord | None) -> None:
+        """It is over through no fault of its run, and is not in the queue: a new job goes on, which is no new try."""
+        done = f" after epoch {raw.epochs}" if raw is not None and raw.epochs else ""
+        text = f"job {job.number} ended{f' as {state}' if state else ''}{done}, submitted again"
+        self._put_back(job, text)
+        job.cell.tries -= 1
+        self._waiting.add(job.cell)
+
+    def _cancelled(self, job: Job) -> None:
+        """Somebody has cancelled it, and does not mean that it should be tried again."""
+        if job.cell.folder is not None:
+            release(job.cell.folder, job.number)
+        text = f"job {job.number} was cancelled by the user; the same command resumes its run"
+        self._put_back(job, text)
+        job.cell.fail(NotDone(f"{job.cell.name}: {text}"))
 
     def _failed(self, job: Job, kind: str, text: str, advice: str | None = None) -> None:
         """A try of a cell has failed; where `advice` is given, its record does not say so yet."""
@@ -221,29 +283,37 @@ class Follower:
             self._failures += 1
             return
         cell.not_before = time.monotonic() + pause
-        self._waiting.append(cell)
+        self._waiting.add(cell)
         self._view.again(cell)
         self._view.note(f"{cell.label}: try {cell.tries + 1} of {self._policy.retries + 1} in {pause:.0f} s")
 
-    def _ask_to_stop(self, job: Job, entry: Entry) -> None:
-        """A run that is at work ends after its epoch; what only waits is taken out of the queue."""
-        if (job.number, entry.state) in self._asked:
-            return
-        self._asked.add((job.number, entry.state))
-        if entry.state == "RUNNING":
-            self._queue.ask_to_stop([job.number])
-        else:
-            self._queue.cancel([job.number])
+    def _ask_to_stop(self, job: Job) -> None:
+        """A run that is at work ends after its epoch."""
+        if job.number not in self._asked and self._queue.ask_to_stop([job.number]):
+            self._asked.add(job.number)
+
+    def _put_back(self, job: Job, text: str) -> None:
+        """A job is over that its run has not ended with."""
+        if not job.running:
+            self._view.start(job.number, job.cell)
+        self._view.put_back(job.number, job.cell, text)
+        self._forget(job)
 
     def _end(self, job: Job, error: BaseException | None = None) -> None:
         if not job.running:  # it began and ended between two looks
             self._view.start(job.number, job.cell)
         self._view.end(job.number, job.cell, error)
-        self._ledger.tidy(job.number)
+        self._forget(job)
+
+    def _forget(self, job: Job) -> None:
         del self._jobs[job.number]
+        self._waiting.job_has_ended()
 
     def _log(self, job: Job) -> str:
         return str(self._ledger.log(job.number))
+
+    def _note(self, text: str) -> None:
+        self._view.note(f"{self._view.title}: {text}")
 
     def _say(self, text: str) -> None:
         if text not in self._said:
@@ -265,9 +335,12 @@ class Follower:
                     os.utime(job.cell.folder.path)
 
 
-def _make_pending(cell: Cell) -> None:
-    """A cell that waits in Slurm's queue says so, and not how an earlier try of it ended."""
-    record = cell.read()
-    if cell.folder is not None and record is not None and record.status is not Status.PENDING:
-        record.status, record.error = Status.PENDING, None
-        cell.folder.write(record)
+def _training(entry: Entry, record: RunRecord | None) -> float:
+    """How many seconds the present start of a job has been at its run; below 0 while it may still be starting."""
+    if record is None or record.status is not Status.RUNNING:
+        return entry.seconds - START_SECONDS
+    try:
+        began = datetime.fromisoformat(record.started).timestamp()
+    except ValueError:
+        return float(entry.seconds)
+    return min(float(entry.seconds), max(0.0, time.time() - began))

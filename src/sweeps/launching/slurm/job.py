@@ -6,9 +6,9 @@ or that makes room for another one, asks to be put back into the queue; its next
 """
 
 import contextlib
+import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -26,7 +26,7 @@ from sweeps.launching.cells import Cell
 from sweeps.launching.progress import display, showing
 from sweeps.launching.scheduler import record_end
 from sweeps.launching.setup import Setup
-from sweeps.launching.slurm.queue import is_preempted, requeue
+from sweeps.launching.slurm.queue import SlurmError, is_preempted, requeue
 from sweeps.provenance import slurm_job
 from sweeps.records import RunDir, RunRecord, Status
 
@@ -40,13 +40,14 @@ HOLD_BACK = (
     f"signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in NOTICES]}); "
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
+JOB = "sweeps.launching.slurm.job"  # this module, whatever its name is when it runs
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class CellJob:
-    """One cell, as submitit carries it to its node: small, since what all cells share lies in the file `setup`.
+    """One cell, as its node gets to know it: small, since what all cells share lies in the file `setup`.
 
     `notice` is in seconds: between the signal and the end of the job's time.
     """
@@ -61,8 +62,8 @@ class CellJob:
         """Do the cell, or what is left of it.
 
         Raises:
-            SystemExit: in any case, so that submitit leaves no file with a result: the run's record has it. The exit
-                codes are 0 for all well, 1 for a run that failed, 130 for one that was asked to stop.
+            SystemExit: in any case; the run's record has its result. The exit codes are 0 for all well, 1 for a run
+                that failed, 130 for one that was asked to stop.
         """
         run = RunDir(self.folder)
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
@@ -75,7 +76,7 @@ class CellJob:
                 with showing(display(notice.stop_requested)):
                     result = setup.run(self.overrides, self.number, folder=self.folder)
             except KeyboardInterrupt:
-                self._leave(notice)
+                self._leave(notice, run, epochs)
         if result.status is not JobStatus.COMPLETED:
             traceback.print_exception(result._return_value)
             raise SystemExit(EXIT_FAILED)
@@ -86,27 +87,46 @@ class CellJob:
         """How long a run may go on with its epoch after the notice; what is left is for the requeue."""
         return max(self.notice / 2, self.notice - 30)
 
-    def _leave(self, notice: "Notice") -> NoReturn:
+    def _leave(self, notice: "Notice", run: RunDir, epochs: int) -> NoReturn:
         job = slurm_job()  # not SLURM_JOB_ID: that of an array's last task stands for the whole array
+        if notice.time_is_up and self._is_stuck(run, epochs):
+            self._fail(run)
+            raise SystemExit(EXIT_FAILED)
         if notice.time_is_up or is_preempted(job):
             try:
                 requeue(job)
                 print(f"job {job} is back in the queue, to go on after its last epoch", flush=True)
-            except (OSError, subprocess.SubprocessError) as error:
-                print(f"job {job} cannot be requeued: {getattr(error, 'stderr', '') or error}", file=sys.stderr)
+            except SlurmError as error:
+                print(f"job {job} cannot be requeued, its run needs a new one: {error}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED)
 
     def _give_up(self, run: RunDir, epochs: int) -> None:
-        """The epoch does not end in time. What earlier epochs of this start have done is kept and gone on from."""
-        if _epochs(run) > epochs:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
+        """The epoch does not end in time. What earlier epochs have done is kept and gone on from."""
+        if not self._is_stuck(run, epochs):
+            with contextlib.suppress(SlurmError):
                 requeue(slurm_job())
             return  # Slurm ends this process
+        self._fail(run)
+        os._exit(EXIT_FAILED)
+
+    def _is_stuck(self, run: RunDir, epochs: int) -> bool:
+        """Whether neither this start, which began with so many `epochs`, nor the one before has done another one."""
+        now, note = _epochs(run), Path(self.setup).parent / f"{run.path.name}.stalled"
+        try:
+            stuck = now == epochs and note.exists() and note.read_text(encoding="utf-8") == str(now)
+            if now == epochs and not stuck:
+                note.write_text(str(now), encoding="utf-8")
+            else:
+                note.unlink(missing_ok=True)
+        except OSError:
+            return now == epochs  # without a memory, one start has to do
+        return stuck
+
+    def _fail(self, run: RunDir) -> None:
         name = run.path.name
         cell = Cell(self.number, list(self.overrides), name, name, run)
-        text = f"job {slurm_job()} reached its time limit before an epoch was over"
+        text = f"job {slurm_job()} reached its time limit before an epoch was over, as did the start before"
         record_end(cell, "timeout", text, "a larger hydra.launcher.time=MINUTES")
-        os._exit(1)
 
 
 class Notice:
@@ -170,3 +190,15 @@ def raw_record(run: RunDir) -> RunRecord | None:
 def _epochs(run: RunDir) -> int:
     record = raw_record(run)
     return record.epochs if record is not None else 0
+
+
+def main(work: str) -> NoReturn:
+    """Do what this task of an array, or this job, is to do, according to the file that its submission left."""
+    told = json.loads(Path(work).read_text(encoding="utf-8"))
+    cells = told["cells"]
+    cell = cells[int(os.environ["SLURM_ARRAY_TASK_ID"])] if len(cells) > 1 else cells[0]
+    CellJob(told["setup"], cell["folder"], tuple(cell["overrides"]), cell["number"], told["notice"])()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

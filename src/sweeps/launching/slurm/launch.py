@@ -31,7 +31,7 @@ from sweeps.launching.slots import Slot, available_cores
 from sweeps.launching.slurm.follow import Follower
 from sweeps.launching.slurm.job import release
 from sweeps.launching.slurm.ledger import Ledger, is_live
-from sweeps.launching.slurm.queue import Queue
+from sweeps.launching.slurm.queue import Contact, Entry, Queue
 from sweeps.launching.slurm.submit import Options, Submitter, make_executor
 from sweeps.launching.view import View
 from sweeps.provenance import note_invocation
@@ -72,9 +72,10 @@ def launch(
     names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
     cells = make_cells(job_overrides, initial_job_idx, folder, names)
     policy.recall(cells)
-    under_way = _under_way(cells, queue, ledger)
     setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
     view = View(title_of(folder), Console(), total=len(cells))
+    contact = Contact(lambda text: view.note(f"{view.title}: {text}"), chosen.poll)
+    under_way = _under_way(cells, contact.patiently(queue.look), ledger)
     with stop_on_signals() as stop:
         with Pool(_checkers(len(cells)), setup.pack()) as pool:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
@@ -86,7 +87,7 @@ def launch(
                 return []
         declare(cells)
         note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()])
-        _follow(cells, todo, under_way, queue, ledger, setup, chosen, policy, view, stop)
+        _follow(cells, todo, under_way, queue, ledger, setup, chosen, policy, view, contact, stop)
     if stop:
         raise KeyboardInterrupt
     return [cell.result for cell in cells if cell.result is not None]
@@ -116,6 +117,7 @@ def _follow(
     options: Options,
     policy: Policy,
     view: View,
+    contact: Contact,
     stop: StopRequest,
 ) -> None:
     attached = {
@@ -125,7 +127,7 @@ def _follow(
     }
     if attached:
         view.note(f"{view.title}: attached to {plural(len(attached), 'job')} that are queued or running already")
-    submit = Submitter(view.title, ledger, setup, options)
+    submit = Submitter(view.title, queue, ledger, setup, options)
     follower = Follower(
         todo,
         attached,
@@ -134,6 +136,7 @@ def _follow(
         submit=submit,
         policy=policy,
         view=view,
+        contact=contact,
         poll=options.poll,
         cancel=options.on_interrupt == "cancel",
     )
@@ -147,17 +150,13 @@ def _follow(
     settle(cells, stopped=bool(stop))
 
 
-def _under_way(cells: Sequence[Cell], queue: Queue, ledger: Ledger) -> dict[str, str]:
+def _under_way(cells: Sequence[Cell], entries: Mapping[str, Entry], ledger: Ledger) -> dict[str, str]:
     """The jobs that wait or run, by the name of their cell. Runs of jobs that are over say so afterwards."""
-    entries = queue.look()
     jobs = ledger.jobs(entries)
     for cell in cells:
         if cell.name in jobs and cell.folder is not None and not is_live(jobs[cell.name], entries):
             release(cell.folder, jobs[cell.name])
     done = {cell.name for cell in cells if (record := cell.read()) is not None and record.status.is_finished}
-    for name, job in jobs.items():
-        if name in done or not is_live(job, entries):
-            ledger.tidy(job)  # nobody may have been there to see it end
     # Slurm lists a job for a while after its run has written its last record: there is nothing to attach to.
     return {name: job for name, job in jobs.items() if is_live(job, entries) and name not in done}
 

@@ -31,10 +31,14 @@ class Submission:
         """The job of one of the cells: a task of an array, or the job itself where there is only one."""
         return f"{self.job}_{index}" if len(self.cells) > 1 else self.job
 
+    def numbers(self) -> list[str]:
+        """The job of every cell."""
+        return [self.job_of(index) for index in range(len(self.cells))]
+
     def jobs(self) -> Iterator[tuple[str, str]]:
         """(cell, job) of each; none where Slurm has not answered."""
         if self.job:
-            yield from ((cell, self.job_of(index)) for index, cell in enumerate(self.cells))
+            yield from zip(self.cells, self.numbers(), strict=True)
 
 
 class Ledger:
@@ -56,8 +60,9 @@ class Ledger:
         self._write(submission)
 
     def withdraw(self, submission: Submission) -> None:
-        """Slurm has refused it."""
-        self._file(submission).unlink(missing_ok=True)
+        """There is no such job, and there will be none."""
+        for path in (self._file(submission), self.work(submission), self.script(submission)):
+            path.unlink(missing_ok=True)
 
     def read(self) -> list[Submission]:
         """Every submission, the oldest first; a damaged file is left out, as is one of another release."""
@@ -73,8 +78,7 @@ class Ledger:
         """The last job of every cell, among `entries` or over; one that lives comes before one that does not."""
         last: dict[str, str] = {}
         for submission in self.read():
-            if not submission.job:
-                self._adopt(submission, entries)
+            self.is_found(submission, entries)
             for cell, job in submission.jobs():
                 if is_live(job, entries) or not is_live(last.get(cell, ""), entries):
                     last[cell] = job
@@ -84,22 +88,33 @@ class Ledger:
         """What a job has printed."""
         return self.folder / f"{job}_0_log.out"
 
-    def tidy(self, job: str) -> None:
-        """A job is over: what only its start needed goes."""
-        (self.folder / f"{job}_submitted.pkl").unlink(missing_ok=True)
+    def script(self, submission: Submission) -> Path:
+        """What sbatch is given."""
+        return self.folder / f"submission-{submission.token}.sh"
 
-    def _adopt(self, submission: Submission, entries: Mapping[str, Entry]) -> None:
-        """Whoever submitted it died before he could write down the number, if it was submitted at all."""
-        for entry in entries.values():
-            if entry.name.endswith(f".{submission.token}"):
-                self.confirm(submission, entry.job.partition("_")[0])
-                return
+    def work(self, submission: Submission) -> Path:
+        """What the jobs of a submission have to do."""
+        return self.folder / f"submission-{submission.token}.work"
+
+    def is_found(self, submission: Submission, entries: Mapping[str, Entry]) -> bool:
+        """Whether its job is known, or known from now on: whoever submitted it may not have heard the number."""
+        if not submission.job:
+            for entry in entries.values():
+                if is_of(submission, entry):
+                    self.confirm(submission, entry.job.partition("_")[0])
+                    break
+        return bool(submission.job)
 
     def _file(self, submission: Submission) -> Path:
         return self.folder / f"submission-{submission.token}.json"
 
     def _write(self, submission: Submission) -> None:
         atomic_write(self._file(submission), json.dumps(dataclasses.asdict(submission)).encode())
+
+
+def is_of(submission: Submission, entry: Entry) -> bool:
+    """Whether a job belongs to a submission."""
+    return entry.name.endswith(f".{submission.token}")
 
 
 def is_live(job: str, entries: Mapping[str, Entry]) -> bool:

@@ -1,12 +1,11 @@
-"""From cells to jobs of Slurm, through submitit. Never imports torch.
+"""From cells to jobs of Slurm. Never imports torch.
 
-Submitit writes the script, one array with a task per cell, and starts `CellJob` on the node; what happens to the jobs
-afterwards is followed by `sweeps.launching.slurm.follow`. Of its own watching nothing is used: it waits for ever for a
-killed job where Slurm has no accounting, and knows nothing of checkpoints.
+Submitit writes the script, one array with a task per cell. What a task does stands in one file for all of them, which
+is there before the jobs are: no job waits for a file that the parent, killed meanwhile, did not get to write.
 """
 
 import contextlib
-import io
+import json
 import os
 import re
 import shlex
@@ -25,13 +24,14 @@ from sweeps.launching.cells import Cell
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import hold_back_signals
 from sweeps.launching.slots import check_count
-from sweeps.launching.slurm.job import HOLD_BACK, CellJob
-from sweeps.launching.slurm.ledger import Ledger
+from sweeps.launching.slurm.job import HOLD_BACK, JOB
+from sweeps.launching.slurm.ledger import Ledger, Submission
+from sweeps.launching.slurm.queue import NoAnswer, Queue, Rejected
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
-LARGEST_ARRAY = 1000  # tasks; Slurm's own default for the limit of a cluster, MaxArraySize, is 1001
+SLACK = 60  # seconds by which Slurm may send the notice too early: it looks at its jobs no more often
 ON_INTERRUPT = ("leave", "cancel")
 THREADS = 'export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"'  # torch would take every core that it sees
 
@@ -67,16 +67,22 @@ class Options:
         for key in ("array_parallelism", "time", "cpus", "notice"):
             check_count(key, getattr(self, key), 1)
         check_count("gpus_per_node", self.gpus_per_node, 0)
+        if (self.gpus_per_node or 0) > 1:
+            raise ConfigError(
+                f"hydra.launcher.gpus_per_node={self.gpus_per_node} is invalid: a run uses one GPU, the others would "
+                "idle; use 1, or the local launcher inside one allocation to share a whole node among runs"
+            )
         if self.on_interrupt not in ON_INTERRUPT:
             raise ConfigError(
-                f"hydra.launcher.on_interrupt={self.on_interrupt} is refused: {' or '.join(ON_INTERRUPT)}"
+                f"hydra.launcher.on_interrupt={self.on_interrupt} is invalid: {' or '.join(ON_INTERRUPT)}"
             )
         if not self.poll > 0:
-            raise ConfigError(f"hydra.launcher.poll={self.poll} is refused: it is a number of seconds above 0")
-        if self.notice >= self.time * 60:
+            raise ConfigError(f"hydra.launcher.poll={self.poll} is invalid: it is a number of seconds above 0")
+        if self.notice + SLACK >= self.time * 60:
             raise ConfigError(
-                f"hydra.launcher.notice={self.notice} (seconds) is refused: a job has only "
-                f"hydra.launcher.time={self.time} (minutes) altogether"
+                f"hydra.launcher.notice={self.notice} (seconds) is invalid with hydra.launcher.time={self.time} "
+                f"(minutes): Slurm may send the notice {SLACK} s early, which leaves no time to train; use "
+                f"hydra.launcher.time={(self.notice + SLACK) // 60 + 1} or more"
             )
 
     def parameters(self) -> dict[str, Any]:
@@ -106,64 +112,66 @@ class Submitter:
         ConfigError: submitit is not installed.
     """
 
-    def __init__(self, sweep: str, ledger: Ledger, setup: Setup, options: Options) -> None:
+    def __init__(self, sweep: str, queue: Queue, ledger: Ledger, setup: Setup, options: Options) -> None:
         self._sweep = re.sub(r"[^A-Za-z0-9._-]+", "-", sweep)
+        self._queue = queue
         self._ledger = ledger
         self._setup = setup
         self._setup_file: Path | None = None
         self._options = options
         self._executor = make_executor(ledger.folder)
 
-    def __call__(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str]]:
-        """Submit cells; yields each with its job.
+    def __call__(self, submission: Submission, cells: Sequence[Cell]) -> str:
+        """Submit cells together; returns the number of the job, or of the array that has a task for each.
 
         Raises:
-            ConfigError: Slurm refuses the jobs; its own words are in the message.
+            SlurmError: it does not answer, or takes no more jobs, or none like these.
         """
-        for start in range(0, len(cells), LARGEST_ARRAY):
-            yield from self._submit(cells[start : start + LARGEST_ARRAY])
-
-    def _submit(self, cells: Sequence[Cell]) -> list[tuple[Cell, str]]:
-        submission = self._ledger.begin([cell.name for cell in cells])
-        setup, notice = self._setup_file, self._options.notice
+        setup, script = self._setup_file, self._ledger.script(submission)
         if setup is None:
             setup = self._ledger.folder / f"setup-{submission.token}.pkl"
             atomic_write(setup, self._setup.pack())
-        work = [
-            CellJob(str(setup), str(self._folder_of(cell)), tuple(cell.overrides), cell.number, notice)
-            for cell in cells
-        ]
-        self._executor.update_parameters(job_name=f"{self._sweep}.{submission.token}", **self._options.parameters())
-        said = io.StringIO()
+        work = {
+            "setup": str(setup),
+            "notice": self._options.notice,
+            "cells": [
+                {"folder": str(self._folder_of(cell)), "overrides": list(cell.overrides), "number": cell.number}
+                for cell in cells
+            ],
+        }
+        atomic_write(self._ledger.work(submission), json.dumps(work).encode())
+        atomic_write(script, self._script(submission, len(cells)).encode())
         try:
-            # Ctrl-C must not end sbatch between the submission and its answer; and what a job, in which this may run,
-            # was given is not what the new jobs are given.
-            with hold_back_signals(), outside_of_a_job(), contextlib.redirect_stderr(said):
-                jobs = self._executor.submit_array(work)
-        except RuntimeError as error:
-            self._ledger.withdraw(submission)
+            # Ctrl-C must not come between the submission and its answer; and what a job, in which this may run, was
+            # given is not what the new jobs are given.
+            with hold_back_signals(), outside_of_a_job():
+                job = self._queue.submit(script)
+        except Rejected:
             if self._setup_file is None:
                 setup.unlink()
-            raise ConfigError(
-                f"Slurm refuses the jobs of this sweep: {str(error).strip() or said.getvalue()}"
-            ) from error
-        finally:
-            self._clean_up()
+            raise
+        except NoAnswer:
+            self._setup_file = setup  # there may be a job that reads it
+            raise
         self._setup_file = setup
-        self._ledger.confirm(submission, jobs[0].job_id.partition("_")[0])
-        return list(zip(cells, (submission.job_of(index) for index in range(len(cells))), strict=True))
+        return job
+
+    def _script(self, submission: Submission, tasks: int) -> str:
+        self._executor.update_parameters(job_name=f"{self._sweep}.{submission.token}", **self._options.parameters())
+        if tasks > 1:
+            self._executor.parameters["map_count"] = tasks
+        else:
+            self._executor.parameters.pop("map_count", None)
+        command = [sys.executable, "-c", HOLD_BACK, "-u", "-m", JOB, str(self._ledger.work(submission))]
+        return str(self._executor._make_submission_file_text(shlex.join(command), submission.token))
 
     def _folder_of(self, cell: Cell) -> Path:
         assert cell.folder is not None
         return cell.folder.path.absolute()
 
-    def _clean_up(self) -> None:
-        for link in self._ledger.folder.glob(".submission_file_*"):
-            link.unlink(missing_ok=True)
-
 
 def make_executor(folder: Path) -> "SlurmExecutor":
-    """What writes and submits the script, with its files in `folder`.
+    """What writes the script, with its files in `folder`.
 
     Raises:
         ConfigError: submitit is not installed.
@@ -174,7 +182,7 @@ def make_executor(folder: Path) -> "SlurmExecutor":
         raise ConfigError(
             "hydra/launcher=slurm submits through submitit, which is not installed: pip install 'hydra-sweeps[slurm]'"
         ) from error
-    return SlurmExecutor(folder=folder, python=shlex.join([sys.executable, "-c", HOLD_BACK]))
+    return SlurmExecutor(folder=folder)
 
 
 @contextlib.contextmanager
