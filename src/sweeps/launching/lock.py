@@ -83,7 +83,8 @@ def _acquire(path: Path) -> Path:
 def _clear(path: Path) -> None:
     """Take away what dead owners left."""
     if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)  # no lock of ours; and what a link leads to is not ours to clear
+        with contextlib.suppress(OSError):  # the next owner's may have come meanwhile
+            path.unlink()  # no lock of ours; and what a link leads to is not ours to clear
     for file in _files(path):
         owner = _read(file)
         if owner is not None and _is_held(file, owner):
