@@ -191,7 +191,7 @@ def sweep_example(words: st.SearchStrategy[list[str]] | None = None) -> Example:
         "report.html",
     ]
     changed += [f"{LOCK_NAME}/0123", LOCK_NAME, ".slurm/submission-1-a.json", ".slurm", "new/run.json"]
-    return Example(files, tuple(changed), words or st.just([]))
+    return Example(files, tuple(changed), st.just([]) if words is None else words)
 
 
 def file_example(name: str, content: bytes, *more: str) -> Callable[[], Example]:
