@@ -72,7 +72,8 @@ def run_name(overrides: Iterable[str]) -> str:
     whole = ",".join(parts[key] for key in sorted(parts))
     name = re.sub(r"[^A-Za-z0-9=.,+_@~-]+", "-", whole)
     if name != whole or len(name) > NAME_LIMIT:
-        name = f"{name[: NAME_LIMIT - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()  # an argument may be no text
+        name = f"{name[: NAME_LIMIT - 9]}-{digest[:8]}"
     return name or "default"
 
 

@@ -22,6 +22,7 @@ from sweeps.typed import is_number, typed
 SCHEMA_VERSION = 1
 
 RECORD_NAME = "run.json"
+MOST_LINES = 250_000  # of a run's metrics: each is over 64 bytes, so more do not fit into the size that is read
 _SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
 
@@ -240,11 +241,16 @@ class RunDir:
             RecordError: a line before the last is damaged.
         """
         try:
-            lines = read_bytes(self.metrics).splitlines()
+            content = read_bytes(self.metrics)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RecordError(f"cannot read {self.metrics}: {error}") from error
+        if content.count(b"\n") > MOST_LINES:
+            raise RecordError(
+                f"{self.metrics} has more than {MOST_LINES:,} lines, and no epochs make so many; move it away"
+            )
+        lines = content.splitlines()
         rows: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             try:

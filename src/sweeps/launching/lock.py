@@ -24,7 +24,7 @@ from sweeps.typed import typed
 
 LOCK_NAME = ".lock"
 
-_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES if os.name == "nt" else errno.ENOTEMPTY)
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EACCES if os.name == "nt" else errno.ENOTEMPTY)
 
 
 class LockedError(ConfigError):
@@ -82,8 +82,9 @@ def _acquire(path: Path) -> Path:
 
 def _clear(path: Path) -> None:
     """Take away what dead owners left."""
-    if path.is_symlink():
-        path.unlink(missing_ok=True)  # no lock of ours, and what it leads to is not ours to clear
+    if path.is_symlink() or not path.is_dir():
+        with contextlib.suppress(OSError):  # the next owner's may have come meanwhile
+            path.unlink()  # no lock of ours; and what a link leads to is not ours to clear
     for file in _files(path):
         owner = _read(file)
         if owner is not None and _is_held(file, owner):

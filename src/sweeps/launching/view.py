@@ -165,7 +165,7 @@ class View:
         del self._activities[slot]
         self._counts[Status.RUNNING] -= 1
         self._counts[Status.PENDING] += 1
-        self._print(Text(f"{cell.label}: {text}"))
+        self._print(f"{cell.label}: {text}")
 
     def note(self, text: str) -> None:
         """Say something of the sweep as a whole."""
