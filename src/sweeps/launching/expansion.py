@@ -50,12 +50,22 @@ def values_by_key(overrides: Sequence[Override]) -> dict[str, list[str]]:
             lists[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if not lists[key]:
+                raise ConfigError(nothing_of(override))
         else:
             kind = override.value_type.name if override.value_type is not None else "unknown"
             raise HydraException(
                 f"{key}: a grid does not support sweep type {kind}; list its values, or add hydra/sweeper=search"
             )
     return lists
+
+
+def nothing_of(override: Override) -> str:
+    """Says that a sweep has no value, and which there are."""
+    loader = override.config_loader
+    known = loader.get_group_options(override.key_or_group) if loader is not None else []
+    options = f"; {override.key_or_group} has {', '.join(known)}" if known else ""
+    return f"{override.input_line} is invalid: it matches nothing{options}"
 
 
 def seeds_of(repeats: int, has_seed: bool) -> list[str]:

@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import OverrideParseException
 
 from sweeps.errors import ConfigError
+from sweeps.launching.expansion import nothing_of
 
 OURS = ("sweep", "output", "plan", "repeats", "zip", "exclude")  # no settings of a run
 _DIGITS = 4  # of a drawn number: enough to tell trials apart, few enough for a folder's name
@@ -209,7 +210,10 @@ def _axis(key: str, override: Override) -> Axis:
         return _interval(key, value)
     if isinstance(value, RangeSweep) and not value.shuffle:
         return _range(key, value)
-    return Axis("choice", choices=tuple(dict.fromkeys(override.sweep_string_iterator())))
+    choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    if not choices:
+        raise ConfigError(nothing_of(override))
+    return Axis("choice", choices=choices)
 
 
 def _interval(key: str, sweep: IntervalSweep) -> Axis:

@@ -11,7 +11,6 @@ from typing import Any
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sweeps.analysis.text import plural
 from sweeps.config import SweepsConfig
@@ -23,6 +22,7 @@ from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import declare, prepare, say_what_is_left
+from sweeps.launching.progress import SweepConsole
 from sweeps.launching.scheduler import Policy
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
@@ -65,7 +65,7 @@ def launch(
     cells = make_cells(job_overrides, initial_job_idx, folder, names)
     under_way = _under_way(cells, queue, ledger)
     setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
-    view = View(title_of(folder), Console(), total=len(cells))
+    view = View(title_of(folder), SweepConsole(), total=len(cells))
     with stop_on_signals() as stop:
         with Pool(_checkers(len(cells)), setup.pack()) as pool:
             composition = Composition(context.config_loader, config.hydra.job.config_name)
