@@ -26,6 +26,7 @@ from sweeps.terminal import printable
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+_OURS = ("sweeps.", "hydra_plugins.sweeps.")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails knows no file name
 
 
@@ -137,11 +138,23 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         cause = error.__cause__
         return f"{error}\n{cause}" if isinstance(cause, OmegaConfBaseException) else str(error)
-    if isinstance(error, ValueError) and "Config group override must be" in str(error):
-        return f"error: {error}: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
     if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
         what = f" {error.filename}" if error.filename is not None else ""
         return f"error: cannot write{what}: {error.strerror}; choose another folder: output=FOLDER"
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not any(module.startswith(_OURS) for module in modules[1:]):  # no further than Hydra's own reading of it
+        return _misread(error, modules)
+    return None
+
+
+def _misread(error: BaseException, modules: list[str]) -> str | None:
+    """What to say of a command line that Hydra could not read, and does not explain itself."""
+    if modules and modules[-1] == "os" and isinstance(error, KeyError):
+        return f"error: hydra.job.env_copy names {error}, which the environment does not have"
+    if "hydra._internal.defaults_list" in modules:
+        return f"error: {error}: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
+    if any(module.startswith("hydra.") for module in modules) and isinstance(error, ValueError):
+        return f"error: {error}"
     return None
 
 

@@ -19,7 +19,7 @@ def check(config: Mapping[str, Any]) -> None:
     for key, rule, holds in _RULES:
         value = lookup(config, key)
         if value is not None and not holds(value):
-            raise ConfigError(f"{key}={value} is refused: {rule}")
+            raise ConfigError(f"{key}={value} is refused: {rule}{_as_number(value, holds)}")
     if lookup(config, "optim.lr") is None:
         raise ConfigError("optim.lr is missing: every optimizer's YAML needs a learning rate, such as lr: 0.1")
     metric = config["objective"]["metric"]
@@ -81,6 +81,15 @@ def _check_measured(config: Mapping[str, Any], key: str, metric: str) -> None:
 
 def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _as_number(value: Any, holds: Callable[[Any], bool]) -> str:
+    """What to do about text that would do as a number: the environment knows nothing but text."""
+    try:
+        is_right = isinstance(value, str) and holds(float(value))
+    except ValueError:
+        is_right = False
+    return f"; {value!r} is text, which oc.decode makes a number: ${{oc.decode:${{oc.env:NAME}}}}" * is_right
 
 
 def _positive(value: Any) -> bool:

@@ -49,7 +49,8 @@ class Composition:
     def of(self, overrides: Sequence[str]) -> str:
         """The hash for one cell."""
         kept = [override for override in overrides if not HOW_IT_IS_DONE.match(override)]
-        if not self._readable or any(mark in override for override in kept for mark in (*_ELSEWHERE, "${now:")):
+        plain = "\0".join(kept).replace("\\", "")  # Hydra gives an interpolation to its jobs escaped: $\{now\:%H\}
+        if not self._readable or any(mark in plain for mark in (*_ELSEWHERE, "${now:")):
             return ""
         digest = self._digest.copy()
         digest.update("\0".join(kept).encode())

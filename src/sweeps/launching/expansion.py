@@ -64,12 +64,15 @@ def values_of(override: Override) -> list[str]:
     """The values of a discrete sweep, as they are typed.
 
     Raises:
-        ConfigError: a range is infinite or far too long.
+        ConfigError: a range is infinite or far too long, or there is none.
     """
     value = override.value()
     if isinstance(value, RangeSweep):
         count_of(override.get_key_element(), value)
-    return list(override.sweep_string_iterator())
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ConfigError(_nothing_of(override))
+    return values
 
 
 def count_of(key: str, sweep: RangeSweep) -> float:
@@ -87,6 +90,14 @@ def count_of(key: str, sweep: RangeSweep) -> float:
     if not count <= MOST_VALUES:
         raise ConfigError(f"{shown} is invalid: it has more than {MOST_VALUES:,} values; use a larger step")
     return count
+
+
+def _nothing_of(override: Override) -> str:
+    """Says that a sweep has no value, and which there are."""
+    loader = override.config_loader
+    known = loader.get_group_options(override.key_or_group) if loader is not None else []
+    options = f"; {override.key_or_group} has {', '.join(known)}" if known else ""
+    return f"{override.input_line} is invalid: it matches nothing{options}"
 
 
 def seeds_of(repeats: int, has_seed: bool) -> list[str]:

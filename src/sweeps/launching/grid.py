@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig, shown_yaml
@@ -20,6 +19,7 @@ from sweeps.launching.expansion import expand
 from sweeps.launching.honoured import check_honoured
 from sweeps.launching.lock import owned
 from sweeps.launching.places import Places, claim_folder
+from sweeps.launching.progress import SweepConsole
 from sweeps.launching.slots import check_count
 from sweeps.pruning import budgets, rule_of
 from sweeps.records import find_runs
@@ -51,7 +51,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     folder, made = claim_folder(sweeper.config)
     results: list[JobReturn] = []
     not_begun = ""
-    console = Console()
+    console = SweepConsole()
     try:
         with owned(folder):
             if ours:  # of the whole sweep, whatever the launcher

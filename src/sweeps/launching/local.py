@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sweeps.config import SweepsConfig
 from sweeps.launching.cells import Cell, failures, make_cells, settle
@@ -18,6 +17,7 @@ from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import check_samples, declare, prepare, say_what_is_left
+from sweeps.launching.progress import SweepConsole
 from sweeps.launching.scheduler import Feed, Policy, Scheduler
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
@@ -61,7 +61,7 @@ def launch(
     at_a_time = min(len(cells), policy.at_a_time or len(cells))
     slots = make_slots(jobs=at_a_time, device=device, runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
     setup = Setup(context, task, config, _pinned(config, folder, slots))
-    view = View(title_of(folder), Console(), total=len(cells))
+    view = View(title_of(folder), SweepConsole(), total=len(cells))
     todo = [cell for cell in cells if cell.result is None]
     with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
         if ours:
@@ -101,7 +101,7 @@ def launch_feed(
     # As many workers for what is left as for all of it: the number of threads follows from that.
     slots = make_slots(jobs=feed.total, device=str(config.device), runs_per_gpu=runs_per_gpu, **wanted)
     setup = Setup(context, task, config, _pinned(config, folder, slots))
-    view = View(title_of(folder), Console(), total=feed.total, finished=feed.finished)
+    view = View(title_of(folder), SweepConsole(), total=feed.total, finished=feed.finished)
     view.note(f"{view.title}: {feed.total} trials, {feed.finished} finished before, {feed.total - feed.finished} to do")
     if not feed.has_more:
         return

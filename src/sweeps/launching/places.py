@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweeps.config import RUN_SUBDIR, SWEEP_NAME, SweepsConfig
 from sweeps.errors import ConfigError, RecordError
-from sweeps.identity import run_name
+from sweeps.identity import labels, run_name
 from sweeps.records import RunDir, find_runs
 
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")
@@ -59,7 +59,7 @@ class Places:
         with hydra_config(compose(self._loader, self._config, overrides, number, pinned)) as job:
             subdir = str(job.hydra.sweep.subdir)
         name = os.path.normpath(subdir)
-        if not subdir or any(part.startswith(".") for part in Path(name).parts) or Path(name).is_absolute():
+        if any(part.startswith(".") for part in name.split(os.sep)) or Path(name).is_absolute():
             raise ConfigError(
                 f"hydra.sweep.subdir={subdir} is invalid: each run needs a folder of its own below {self.folder}, such "
                 "as hydra.sweep.subdir='${hydra.job.num}'. No run was started"
@@ -76,14 +76,13 @@ class Places:
         if self.are_default:  # equal names are equal settings
             return names
         by_name: dict[str, str] = {}
-        for name, overrides in zip(names, jobs, strict=True):
-            whole = run_name(overrides)
-            if by_name.setdefault(name, whole) != whole:
-                raise _together(by_name[name], whole, self.folder / name)
-        for name, whole in by_name.items():
+        for name, label in zip(names, labels(jobs), strict=True):
+            if by_name.setdefault(name, label) != label:
+                raise _together(by_name[name], label, self.folder / name)
+        for name, label in by_name.items():
             for above in Path(name).parents:
                 if str(above) in by_name:
-                    raise _together(by_name[str(above)], whole, self.folder / above)
+                    raise _together(by_name[str(above)], label, self.folder / above)
         return names
 
 

@@ -1,5 +1,7 @@
 """Progress on the terminal: bars where there is one, plain lines elsewhere."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +29,17 @@ STYLES = {
 _current: Progress | None = None
 
 
+class SweepConsole(Console):
+    """Standard output, beyond which a sweep goes on where nobody reads it any more (`| head`)."""
+
+    def on_broken_pipe(self) -> None:
+        """Say so where somebody may still read it, once: there is nobody left for whom to end."""
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+        print("standard output is closed; the runs go on without it, and Ctrl-C stops them", file=sys.stderr)
+
+
 @contextmanager
 def current_progress() -> Iterator[Progress]:
     """The display of this process: a sweep's, or else one for a single run, which signals stop."""
@@ -50,7 +63,7 @@ def showing(progress: Progress) -> Iterator[None]:
 
 def display(stop_requested: Callable[[], bool]) -> Progress:
     """A display for one run that fits what standard output is."""
-    console = Console()
+    console = SweepConsole()
     return BarDisplay(console, stop_requested) if console.is_terminal else LineDisplay(console, stop_requested)
 
 

@@ -141,6 +141,8 @@ class View:
         """A run is over; where `error` is why, it may be tried again."""
         del self._activities[slot]
         record = cell.read()
+        if error is not None and record is not None and record.error is None:
+            record = None  # it could not say why it failed: a full disk, say
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
         self._counts[Status.RUNNING] -= 1
         self._counts[status] += 1

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from sweeps.analysis import print_summary
 from sweeps.config import SweepsConfig, objective_of, shown_yaml
@@ -18,6 +17,7 @@ from sweeps.launching.grid import leave_nothing_empty
 from sweeps.launching.honoured import check_honoured
 from sweeps.launching.lock import owned
 from sweeps.launching.places import Places, claim_folder
+from sweeps.launching.progress import SweepConsole
 from sweeps.records import RunDir, RunRecord, find_runs
 from sweeps.search.space import Space, space_of
 from sweeps.search.study import Asked, Search
@@ -64,7 +64,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     kept = Space(tuple(one for one in space.fixed if not HOW_IT_IS_DONE.match(one)), space.axes, space.when)
     how = [one for one in space.fixed if HOW_IT_IS_DONE.match(one)]
     options = {key: sweeper.options[key] for key in ("sampler", "seed", "n_trials")}
-    (folder, made), console = claim_folder(config), Console()
+    (folder, made), console = claim_folder(config), SweepConsole()
     try:
         with owned(folder):
             objectives = list(sweeper.options["objectives"])

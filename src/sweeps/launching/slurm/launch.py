@@ -12,7 +12,6 @@ from typing import Any
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from sweeps.analysis.text import plural
 from sweeps.config import SweepsConfig
@@ -24,6 +23,7 @@ from sweeps.launching.places import Places, title_of
 from sweeps.launching.plan import show_plan
 from sweeps.launching.pool import Pool
 from sweeps.launching.prepare import check_samples, declare, prepare, say_what_is_left
+from sweeps.launching.progress import SweepConsole
 from sweeps.launching.scheduler import Policy
 from sweeps.launching.setup import Setup
 from sweeps.launching.signals import StopRequest, stop_on_signals
@@ -73,7 +73,7 @@ def launch(
     cells = make_cells(job_overrides, initial_job_idx, folder, names)
     policy.recall(cells)
     setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
-    view = View(title_of(folder), Console(), total=len(cells))
+    view = View(title_of(folder), SweepConsole(), total=len(cells))
     contact = Contact(lambda text: view.note(f"{view.title}: {text}"), chosen.poll)
     under_way = _under_way(cells, contact.patiently(queue.look), ledger)
     with stop_on_signals() as stop:
