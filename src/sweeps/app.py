@@ -73,6 +73,10 @@ def _refuse_what_only_sweeps_have(cfg: DictConfig, hydra_config: HydraConf) -> N
         raise ConfigError(
             "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one cell); no run was started here"
         )
+    if hydra_config.mode is RunMode.MULTIRUN:
+        from sweeps.launching.batches import check_sweeper
+
+        check_sweeper(cfg, hydra_config)
 
 
 def hydra_files(cfg: DictConfig, overrides: list[str]) -> dict[str, str]:

@@ -133,3 +133,20 @@ def test_after_enough_failures_no_further_round_begins(sweeps, study, launcher):
     assert {run.read().attempts for run in runs_by(study, "model.fault").values()} == {1}
     ended = sweeps(*SWEEP, launcher, *halving)
     assert {run.read().attempts for run in find_runs(study) if run.read().status is Status.FAILED} == {2}
+
+
+@pytest.mark.parametrize("launcher", [HERE, BASIC])
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("repeats=2", "repeats=2 needs hydra/sweeper=grid: BasicSweeper knows nothing of it; no run was started"),
+        ("exclude=[{optim.lr:0.2}]", "needs hydra/sweeper=grid: BasicSweeper knows nothing of it"),
+        ("zip=[optim.lr,seed]", "zip=['optim.lr', 'seed'] needs hydra/sweeper=grid"),
+        ("pruner=halving", "pruner=halving needs hydra/sweeper=grid"),
+    ],
+)
+def test_what_another_sweeper_would_ignore_is_refused(sweeps, tmp_path, launcher, argument, says):
+    ended = sweeps(*SWEEP[:-1], launcher, "hydra/sweeper=basic", "optim.lr=0.1,0.2", argument)
+    assert ended.code == 1
+    assert says in ended.text
+    assert list(find_runs(tmp_path)) == []

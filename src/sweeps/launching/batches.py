@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
+from sweeps.errors import ConfigError
 from sweeps.launching.cells import NotDone
 from sweeps.launching.scheduler import Policy
+
+OUR_SWEEPERS = ("GridSweeper", "SearchSweeper")
 
 
 class Launches:
@@ -49,6 +53,21 @@ class Launches:
             results |= zip(batch, done, strict=False)  # a plan has no results
             self.policy.note(results)
         return [results[number] for number in sorted(results)]
+
+
+def check_sweeper(config: DictConfig, hydra: HydraConf | DictConfig) -> None:
+    """Refuse what another sweeper would ignore in silence.
+
+    Raises:
+        ConfigError: names the key and its sweeper.
+    """
+    sweeper = str(hydra.sweeper.get("_target_")).rpartition(".")[2]
+    if sweeper in OUR_SWEEPERS:
+        return
+    given = [f"{key}={config[key]}" for key in ("repeats", "zip", "exclude") if config[key]]
+    given += ["pruner=halving"] * (config.pruner.name == "halving")
+    if given:
+        raise ConfigError(f"{given[0]} needs hydra/sweeper=grid: {sweeper} knows nothing of it; no run was started")
 
 
 def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:

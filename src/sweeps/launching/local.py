@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.config import SweepsConfig
+from sweeps.launching.batches import check_sweeper
 from sweeps.launching.cells import Cell, failures, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.inline import InlinePool
@@ -46,6 +47,8 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
     ours = OmegaConf.get_type(config) is SweepsConfig  # the launcher serves other Hydra applications as well
+    if ours:
+        check_sweeper(config, config.hydra)
     policy = policy or Policy.of(config)
     cells = make_cells(job_overrides, initial_job_idx, folder if ours else None)
     policy.recall(cells)

@@ -17,6 +17,7 @@ from rich.console import Console
 from sweeps.analysis.text import plural
 from sweeps.config import SweepsConfig
 from sweeps.errors import ConfigError
+from sweeps.launching.batches import check_sweeper
 from sweeps.launching.cells import Cell, failures, make_cells, settle
 from sweeps.launching.composition import Composition
 from sweeps.launching.plan import show_plan
@@ -59,6 +60,7 @@ def launch(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     if OmegaConf.get_type(config) is not SweepsConfig:
         raise ConfigError("hydra/launcher=slurm serves the application `sweeps` alone; others: hydra-submitit-launcher")
+    check_sweeper(config, config.hydra)
     policy = policy or Policy.of(config)
     chosen = Options.of(options)
     if policy.at_a_time is not None:
