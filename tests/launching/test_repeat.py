@@ -313,7 +313,7 @@ def multiply(run, launch, monkeypatch):
     """Copy a finished run's record for every cell that `launch` launches, with the hash that it will be known by."""
     record = json.loads(run.record.read_text())
 
-    def write(cells, composition, *rest):
+    def write(cells, composition, *rest, **options):
         for cell in cells:
             name = cell.folder.path.name
             copy = record | {"name": name, "overrides": cell.overrides, "composition": composition.of(cell.overrides)}

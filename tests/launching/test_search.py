@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from hydra.core.plugins import Plugins
 
 from sweeps.records import Status, find_runs
 
@@ -131,22 +132,58 @@ def test_a_policy_holds_for_the_whole_search_and_without_it_the_rest_is_done(
     assert states_in(study) == ["COMPLETE"] * 4
 
 
-def test_an_invalid_trial_is_found_before_the_first_batch_or_fails_alone(sweeps, study, monkeypatch):
-    """As on Slurm: a launcher of ours that takes batches."""
-    monkeypatch.delattr("hydra_plugins.sweeps.plugins.LocalLauncher.launch_feed")
-    checked = []
-    monkeypatch.setattr(
-        "hydra_plugins.sweeps.plugins.LocalLauncher.check",
-        lambda self, samples: checked.extend(samples),
-        raising=False,
-    )
+class InBatches:
+    """The local launcher as a search sees that of Slurm: it takes jobs, and can check some before."""
+
+    policy = None
+
+    def __init__(self, launcher):
+        self.launcher, self.checked = launcher, []
+
+    def check(self, samples):
+        self.checked += samples
+
+    def launch(self, jobs, initial_job_idx):
+        self.launcher.policy = self.policy
+        return self.launcher.launch(jobs, initial_job_idx)
+
+
+@pytest.fixture
+def in_batches(monkeypatch):
+    """Every launcher from now on."""
+    launchers = []
+    instantiate = Plugins.instantiate_launcher
+
+    def wrapped(self, **options):
+        launchers.append(InBatches(instantiate(self, **options)))
+        return launchers[-1]
+
+    monkeypatch.setattr(Plugins, "instantiate_launcher", wrapped)
+    return launchers
+
+
+def test_samples_are_checked_before_the_first_batch_and_an_invalid_trial_fails_alone(sweeps, study, in_batches):
     command = (*SEARCH, HERE, "optim.lr=0.1,-1,0.2", "hydra.sweeper.sampler=grid", "hydra.sweeper.batch_size=2")
     done = sweeps(*command)
-    assert len(checked) == 3
+    assert len(in_batches[0].checked) == 3
     assert done.code == 1
     assert "optim.lr=-1: failed: optim.lr=-1 is refused" in done.text
     assert "2 of 3 trials are complete, 1 failed" in done.text
     assert sorted(states_in(study)) == ["COMPLETE", "COMPLETE", "RUNNING"]
+
+
+def test_what_a_stopped_batch_did_not_come_to_is_not_told(sweeps, study, tmp_path, monkeypatch, in_batches):
+    command = (*SEARCH, HERE, "model._target_=networks.faulty", "+model.fault=exception", "optim.lr=0.1,0.2,0.3,1")
+    command = (*command, "hydra.sweeper.sampler=grid", "hydra.sweeper.batch_size=3")
+    done = sweeps(*command, "on_failure=stop")
+    assert "0 of 4 trials are complete, 1 failed, 3 were not done" in done.text
+    assert states_in(study) == ["RUNNING"] * 3
+    assert sorted(run.read().status.value for run in find_runs(study)) == ["failed", "pending", "pending"]
+    (tmp_path / "exception").touch()
+    monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))  # the cause is removed
+    done = sweeps(*command)
+    assert done.code == 0, done.text
+    assert states_in(study) == ["COMPLETE"] * 4
 
 
 def test_a_search_can_prune(sweeps, study):

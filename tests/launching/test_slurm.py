@@ -331,3 +331,25 @@ def test_halving_decides_on_the_cluster_as_it_does_here(shell):
         ended[name] = {lr: (record.status, record.epochs) for lr, run in runs.items() if (record := run.read())}
     assert ended["there"] == ended["here"]
     assert {status for status, _ in ended["here"].values()} == {Status.COMPLETED, Status.PRUNED}
+
+
+def test_a_search_that_was_stopped_begins_no_further_batch_and_does_the_rest_later(shell, monkeypatch):
+    folder = shell.folder / "multirun" / "search"
+    trials = (
+        "hydra/sweeper=search",
+        "hydra.sweeper.sampler=grid",
+        "hydra.sweeper.batch_size=2",
+        "optim.lr=0.1,0.2,0.3,1",
+    )
+    words = ("-m", *SMALL, "sweep=search", "model._target_=networks.faulty", "+model.fault=exception", *trials, *SLURM)
+    (shell.folder / "marks").mkdir()
+    stopped = shell(*words, "on_failure=stop", "hydra.launcher.array_parallelism=1")
+    assert stopped.code == 1
+    assert "0 of 4 trials are complete, " in stopped.text
+    assert len(submissions(folder)) == 1, "no further batch"
+    (shell.folder / "marks" / "exception").touch()
+    monkeypatch.setenv("FAULTS_ONCE", str(shell.folder / "marks"))  # the cause is removed
+    done = shell(*words)
+    assert done.code == 0, done.text
+    assert "best of 4 trials" in done.text
+    assert {run.read().status for run in find_runs(folder)} == {Status.COMPLETED}

@@ -59,7 +59,7 @@ class Places:
         with hydra_config(compose(self._loader, self._config, overrides, number, pinned)) as job:
             subdir = str(job.hydra.sweep.subdir)
         name = os.path.normpath(subdir)
-        if any(part.startswith(".") for part in name.split(os.sep)) or Path(name).is_absolute():
+        if "/." in f"/{name}" or Path(name).is_absolute():
             raise ConfigError(
                 f"hydra.sweep.subdir={subdir} is invalid: each run needs a folder of its own below {self.folder}, such "
                 "as hydra.sweep.subdir='${hydra.job.num}'. No run was started"

@@ -50,8 +50,8 @@ class Policy:
     def is_enough(self, failures: int) -> bool:
         """Whether so many failures, with those of earlier launches, end the sweep."""
         limit = 1 if self.on_failure == "stop" else self.stop_after
-        # equal cells have one result
-        return limit is not None and len({id(result) for result in self.failed.values()}) + failures >= limit
+        failures += len({id(result) for result in self.failed.values()})  # equal cells have one result
+        return limit is not None and failures >= max(limit, 1)
 
     def note(self, results: Mapping[int, JobReturn]) -> None:
         """Remember which jobs of a launch failed."""
