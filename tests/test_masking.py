@@ -102,6 +102,14 @@ def test_text_of_the_environment_is_shown_as_it_was_written_and_numbers_as_numbe
     assert re.fullmatch(r"\$\{oc\.env:MY_INIT\} #[0-9a-f]{6}", seen["init"])
 
 
+def test_a_short_value_of_the_environment_is_not_looked_for_in_other_texts(monkeypatch):
+    monkeypatch.setenv("ONE", "1")
+    config = {"threads": "${oc.env:ONE}", "same": "${threads}", "name": "mnist-10", "other": "${name}"}
+    seen = shown(resolve(OmegaConf.create(config)))
+    assert seen["same"].startswith("${oc.env:ONE}")
+    assert seen["other"] == "mnist-10"
+
+
 def test_settings_from_the_environment_stay_apart_and_a_run_the_same(environ, monkeypatch):
     first = resolve(OmegaConf.create(CONFIG))
     assert run_id(first) == run_id(json.loads(json.dumps(first)))  # as if it had been typed

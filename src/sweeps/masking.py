@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 MASK = "***"
+_TELLING = 4  # characters; what is shorter stands in any text
 
 _NAME = (
     r"(?:[\w.-]*(?:secret|passw(?:or)?d|passphrase|credential|(?:api|access|private)[_-]?key)[\w.-]*"
@@ -136,12 +137,13 @@ def _mask(match: re.Match[str]) -> str:
 
 def _named(text: str, values: Mapping[str, str]) -> str:
     for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, f"${{oc.env:{values[value]}}}")
+        if text == value or len(value) >= _TELLING:
+            text = text.replace(value, f"${{oc.env:{values[value]}}}")
     return text
 
 
 def _hidden(node: Any) -> Iterator[FromEnvironment]:
-    if isinstance(node, FromEnvironment) and len(node) > 3:  # what is shorter stands in any text
+    if isinstance(node, FromEnvironment) and len(node) >= _TELLING:
         yield node
     elif isinstance(node, (dict, list)):
         for item in node.values() if isinstance(node, dict) else node:
