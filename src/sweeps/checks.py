@@ -89,7 +89,7 @@ def _as_number(value: Any, holds: Callable[[Any], bool]) -> str:
         is_right = isinstance(value, str) and holds(float(value))
     except ValueError:
         is_right = False
-    return f"; {value!r} is text, which oc.decode makes a number: ${{oc.decode:${{oc.env:NAME}}}}" * is_right
+    return f"; {value!r} is text, which oc.decode makes a number: '\"${{oc.decode:${{oc.env:NAME}}}}\"'" * is_right
 
 
 def _positive(value: Any) -> bool:

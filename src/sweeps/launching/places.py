@@ -13,7 +13,9 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import RUN_SUBDIR, SWEEP_NAME, SweepsConfig
 from sweeps.errors import ConfigError, RecordError
@@ -89,8 +91,17 @@ class Places:
 def compose(
     loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], number: int, pinned: dict[str, Any]
 ) -> DictConfig:
-    """The config of the job with this number, Hydra's own node included; `pinned` has values that are settled."""
-    job = loader.load_sweep_config(config, list(overrides))
+    """The config of the job with this number, Hydra's own node included; `pinned` has values that are settled.
+
+    Raises:
+        ConfigError: Hydra stumbles over an override, and does not say how itself.
+    """
+    try:
+        job = loader.load_sweep_config(config, list(overrides))
+    except (HydraException, OmegaConfBaseException):
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"Hydra cannot compose {','.join(overrides)}: {error}") from error
     with open_dict(job):
         for key, value in pinned.items():
             OmegaConf.update(job, key, value)
@@ -166,8 +177,8 @@ def check_single(folder: Path) -> None:
     Raises:
         ConfigError: says what is there.
     """
-    if _is_run(folder):
-        return
+    if RunDir(folder).record.exists():
+        return  # a run's own folder already
     for parent in folder.absolute().parents:
         if _is_run(parent):
             check_above(folder)
