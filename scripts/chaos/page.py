@@ -135,8 +135,8 @@ def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
     targets, findings = found["targets"], found["findings"]
     yield (
         f"{promise} **{found['inputs']:,} inputs to {len(targets)} targets in {found['seconds'] / 60:,.0f} minutes of "
-        f"the processor, {len(findings) or 'no'} findings** (commit {found['commit'][:12]}, {_versions(found)}). Repeat it "
-        f"with `{found['command']} --json FILE`."
+        f"the processor; findings: {len(findings) or 'none'}** (commit {found['commit'][:12]}, {_versions(found)}). "
+        f"Repeat it with `{found['command']} --json FILE`."
     )
     rows = [[name, f"{one['inputs']:,}", round(one["seconds"])] for name, one in sorted(targets.items())]
     yield _table(["target", "inputs", "seconds"], rows)
