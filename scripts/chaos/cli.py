@@ -43,7 +43,8 @@ def _drive(options: argparse.Namespace) -> list[str]:
     print(f"sweeps and their output in {output}")
     if not Disk.is_possible(output / "probe"):
         print(HOW)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
     modes = [MODES[name] for name in options.mode or MODES]
     counted: dict[str, Any] = {}
     try:

@@ -132,18 +132,19 @@ def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
     if not found:
         yield f"{promise} Not counted yet: `scripts/fuzz.py --help`."
         return
-    targets = found["targets"]
-    calls, findings = (sum(one[key] for one in targets.values()) for key in ("calls", "findings"))
+    targets, findings = found["targets"], found["findings"]
     yield (
-        f"{promise} **{calls:,} inputs to {len(targets)} targets in {found['seconds'] / 60:,.0f} minutes, "
-        f"{findings or 'no'} findings** (commit {found['commit']}, {_versions(found)})."
+        f"{promise} **{found['inputs']:,} inputs to {len(targets)} targets in {found['seconds'] / 60:,.0f} minutes of "
+        f"the processor; findings: {len(findings) or 'none'}** (commit {found['commit'][:12]}, {_versions(found)}). "
+        f"Repeat it with `{found['command']} --json FILE`."
     )
-    rows = [[name, f"{one['calls']:,}", one["findings"] or "none"] for name, one in sorted(targets.items())]
-    yield _table(["target", "inputs", "findings"], rows)
+    rows = [[name, f"{one['inputs']:,}", round(one["seconds"])] for name, one in sorted(targets.items())]
+    yield _table(["target", "inputs", "seconds"], rows)
+    if findings:
+        yield "\n".join(["What was found:", "", *(f"* {one['signature']}" for one in findings)])
 
 
 def _versions(found: Mapping[str, Any]) -> str:
-    versions = found["versions"]
-    if isinstance(versions, str):
-        return versions
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    """Of Python, torch and Hydra."""
+    packages = found["packages"]
+    return ", ".join([f"Python {found['python']}", *(f"{name} {packages[name]}" for name in tally.PACKAGES)])

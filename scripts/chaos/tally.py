@@ -14,6 +14,7 @@ from sweeps.files import atomic_write, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("src", "conf")
+PACKAGES = ("torch", "hydra-core", "omegaconf")
 
 
 def commit() -> str:
@@ -26,9 +27,9 @@ def commit() -> str:
     return git("log", "-1", "--format=%h", "--abbrev=12", "--", *PRODUCT).strip() + ("+" if changed else "")
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of what the sweeps were done with."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in ("torch", "hydra-core")}}
+def versions() -> dict[str, Any]:
+    """Of Python, and of what the sweeps were done with."""
+    return {"python": platform.python_version(), "packages": {name: metadata.version(name) for name in PACKAGES}}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def add(path: Path, mode: str, one: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: the file counts kills of another commit.
     """
     with _locked(path):
-        found = read(path) or {"commit": commit(), "versions": versions(), "modes": {}}
+        found = read(path) or {"commit": commit(), **versions(), "modes": {}}
         check(path, found)
         found["modes"] = plus(found["modes"], {mode: one})
         atomic_write(path, (to_json(found, indent=1) + "\n").encode())

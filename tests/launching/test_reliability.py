@@ -21,12 +21,16 @@ ONE = {
     "faults": [],
     "seconds": 3000.0,
 }
-FOUND = {"commit": "0123456789ab", "versions": {"python": "3.11.7", "torch": "2.14"}, "modes": {"grid": ONE}}
+PACKAGES = {"torch": "2.14", "hydra-core": "1.3.8", "omegaconf": "2.3"}
+MADE = {"commit": "0123456789ab", "python": "3.11.7", "packages": PACKAGES}
+FOUND = {**MADE, "modes": {"grid": ONE}}
 FUZZED = {
-    "commit": "0123456789ab",
-    "versions": {"python": "3.11.7"},
+    **MADE,
+    "command": "scripts/fuzz.py --seconds 3600 --seed 1",
     "seconds": 3600,
-    "targets": {"records": {"calls": 9000, "findings": 0}, "overrides": {"calls": 1000, "findings": 2}},
+    "inputs": 10000,
+    "targets": {"records": {"inputs": 9000, "seconds": 3000.0}, "overrides": {"inputs": 1000, "seconds": 600.0}},
+    "findings": [{"signature": "records: a traceback", "input": "x"}],
 }
 
 
@@ -43,7 +47,8 @@ def test_the_page_tells_what_was_counted_and_how_to_count_the_rest():
     assert "1,234 kills in 1,300 starts of 40 sweeps, whose 240 runs were begun 1,400 times; none of what" in text
     assert "| SIGKILL | 1230 | 1230 |" in text
     assert "30 start-up, 1200 in training, 0 between runs, 4 at the end" in text
-    assert "10,000 inputs to 2 targets in 60 minutes, 2 findings" in text
+    assert "10,000 inputs to 2 targets in 60 minutes of the processor; findings: 1" in text
+    assert "* records: a traceback" in text
 
 
 def test_what_differed_stands_on_the_page():
