@@ -348,6 +348,20 @@ def test_a_submission_without_an_answer_is_found_in_the_queue_and_not_repeated(s
     assert [submission.job for submission in Ledger(study.folder).read()] == ["1"]
 
 
+def test_a_run_that_finished_while_slurm_was_away_is_not_done_again(study):
+    """Its submission had no answer, and by now Slurm has forgotten the job."""
+    slurm = Slurm(away, lambda slurm: recorded(study, Status.COMPLETED))
+
+    def submit(submission, cells):
+        slurm.submitted += [cell.name for cell in cells]
+        raise NoAnswer("Socket timed out on send/recv operation")
+
+    slurm.submit = submit
+    (cell,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"]
+    assert cell.result.status is JobStatus.COMPLETED
+
+
 def test_a_submission_that_never_came_about_is_repeated_and_one_that_comes_late_is_cancelled(study):
     slurm = Slurm(
         *[lambda slurm: None] * 4,

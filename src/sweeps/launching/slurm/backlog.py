@@ -117,7 +117,9 @@ class Backlog:
             elif time.monotonic() - one.absent_since >= SETTLING:
                 self._unheard.remove(one)
                 self._lost.append(one.submission)
-                self._give_back(one.cells)
+                done = [cell for cell in one.cells if (record := cell.read()) is not None and record.status.is_finished]
+                found += ((cell, one.submission.token) for cell in done)  # so long ago that Slurm has forgotten the job
+                self._give_back([cell for cell in one.cells if cell not in done])
         strays = [
             entry.job
             for entry in entries.values()

@@ -179,13 +179,12 @@ class Follower:
                 job.running = True
                 self._view.start(job.number, job.cell)
             self._tell(job, record)
-            job.here = _training(entry, record)
             limit = self._policy.timeout
-            if limit is not None and job.spent + job.here > limit:
+            if limit is not None and _seconds_at_work(job, entry, record) > limit:
                 text = f"job {job.number} was still running after {limit:g} s; its log: {self._log(job)}"
                 self._give_up(job, "timeout", text, "a larger timeout=SECONDS")
         elif entry.state == "PENDING":
-            job.spent, job.here = job.spent + max(0.0, job.here), 0.0
+            job.spent, job.here = job.spent + job.here, 0.0
             if job.running:
                 done = record.epochs if record is not None else 0
                 after = f"requeued after epoch {done}" if done else "requeued before its first epoch"
@@ -335,12 +334,15 @@ class Follower:
                     os.utime(job.cell.folder.path)
 
 
-def _training(entry: Entry, record: RunRecord | None) -> float:
-    """How many seconds the present start of a job has been at its run; below 0 while it may still be starting."""
-    if record is None or record.status is not Status.RUNNING:
-        return entry.seconds - START_SECONDS
-    try:
-        began = datetime.fromisoformat(record.started).timestamp()
-    except ValueError:
-        return float(entry.seconds)
-    return min(float(entry.seconds), max(0.0, time.time() - began))
+def _seconds_at_work(job: Job, entry: Entry, record: RunRecord | None) -> float:
+    """How long a job has been at its run, in all starts that were seen; one that has not begun has a minute."""
+    if record is not None and record.status is Status.RUNNING:
+        here = float(entry.seconds)
+        with suppress(ValueError):
+            here = min(here, max(0.0, time.time() - datetime.fromisoformat(record.started).timestamp()))
+        if here < job.here:  # it was requeued and started between two looks
+            job.spent += job.here
+        job.here = here
+    elif not job.here:
+        return job.spent + entry.seconds - START_SECONDS
+    return job.spent + job.here
