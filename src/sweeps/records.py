@@ -87,10 +87,8 @@ class RunRecord:
     ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images: equal ones prove that
     two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts of one included.
     `weights_epoch` is the epoch that `weights.safetensors` was written after: the last one, or the best one where
-    patience stopped the run.
-    `composition` is a hash of what the config was composed
-    from: with an equal one, the config need not be composed again to know that it is the same. `process` is who
-    trains, or trained, the run.
+    patience stopped the run. `composition` is a hash of what the config was composed from: with an equal one, it need
+    not be composed again to know that it is the same. `process` is who trains, or trained, the run.
     """
 
     run_id: str

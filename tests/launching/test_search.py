@@ -113,12 +113,11 @@ def test_what_always_fails_is_tried_once_a_command_however_often_it_is_drawn(swe
         assert runs_by(study, "model.fault")["exception"].read().attempts == command
 
 
-@pytest.mark.parametrize("launcher", [(HERE,), ("hydra/launcher=basic", "hydra.sweeper.batch_size=1")])
 @pytest.mark.parametrize(("policy", "tried"), [("on_failure=stop", 1), ("stop_after=2", 2)])
 def test_a_policy_holds_for_the_whole_search_and_without_it_the_rest_is_done(
-    sweeps, study, tmp_path, monkeypatch, launcher, policy, tried
+    sweeps, study, tmp_path, monkeypatch, policy, tried
 ):
-    command = (*SEARCH, *launcher, "model._target_=networks.faulty", "+model.fault=exception", "optim.lr=0.1,0.2,0.3,1")
+    command = (*SEARCH, HERE, "model._target_=networks.faulty", "+model.fault=exception", "optim.lr=0.1,0.2,0.3,1")
     command = (*command, "hydra.sweeper.sampler=grid")
     done = sweeps(*command, policy)
     assert done.code == 1

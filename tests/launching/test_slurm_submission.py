@@ -279,8 +279,8 @@ def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"time": 0}, "hydra.launcher.time=0 is refused"),
-        ({"cpus": 0}, "hydra.launcher.cpus=0 is refused"),
+        ({"time": 0}, "hydra.launcher.time=0 is invalid"),
+        ({"cpus": 0}, "hydra.launcher.cpus=0 is invalid"),
         ({"poll": 0}, "hydra.launcher.poll=0 is invalid"),
         ({"time": 2, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is invalid .* use hydra.launcher.time=3"),
         ({"on_interrupt": "shrug"}, "on_interrupt=shrug is invalid: leave or cancel"),

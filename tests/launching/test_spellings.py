@@ -179,7 +179,10 @@ def test_a_run_knows_its_number_in_the_sweep_whatever_is_left(sweeps, tmp_path):
     [
         ("hydra.sweep.subdir=x",),
         ("hydra.sweep.subdir=x", "hydra.sweeper.max_batch_size=1"),
-        ("hydra.sweep.subdir=${hydra.job.override_dirname}", DIRNAME.replace("[", "[optim.lr,")),
+        (
+            "hydra.sweep.subdir=${hydra.job.override_dirname}",
+            DIRNAME.replace("[", "[optim.lr,").replace(",sweep]", "]"),
+        ),
         ("hydra.sweep.subdir=x", *SEARCH),
     ],
 )
@@ -189,6 +192,14 @@ def test_two_runs_in_one_folder_are_refused_before_the_first(words, launcher, sw
     assert "optim.lr=0.1 and optim.lr=0.2 would both live in multirun/study/" in done.text
     assert "Traceback" not in done.text
     assert not list(find_runs(tmp_path))
+
+
+def test_the_rounds_of_halving_share_a_folder_that_is_named_by_all_overrides(sweeps, tmp_path):
+    words = ("pruner=halving", "trainer.epochs=3", "hydra.sweep.subdir=${hydra.job.override_dirname}", DIRNAME)
+    done = sweeps(*TWO, "sweep=study", *words)
+    assert done.code == 0, done.text
+    assert "round 2 of 2" in done.text
+    assert len(list(find_runs(tmp_path))) == 2
 
 
 def test_a_run_inside_the_folder_of_another_is_refused(sweeps, tmp_path):

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from sweeps.launching.cells import NotDone
 from sweeps.launching.scheduler import Policy
 
 
@@ -14,8 +13,8 @@ class Launches:
     """Gives the jobs of a sweep to its launcher, with one policy for all calls.
 
     Our launchers take all jobs of a call at once, so that all are checked before the first one runs, and `at_a_time` as
-    a limit. Others get so many jobs at a time, and the policy is asked between two calls. A job that failed is given to
-    no launcher again.
+    a limit. Others, under which a policy is invalid, get so many jobs at a time. A job that failed is given to no
+    launcher again.
     """
 
     def __init__(self, launcher: Any, config: DictConfig, at_a_time: int | None = None, *, refuse: bool = True) -> None:
@@ -41,11 +40,7 @@ class Launches:
         results = {} if self._is_ours else {at: self.policy.failed[at] for at in numbered if at in self.policy.failed}
         left = [number for number in numbered if number not in results]
         for batch in _batches(left, len(left) if self._is_ours or self._size is None else self._size):
-            given = [numbered[number] for number in batch]
-            if self.has_enough:
-                done = [_not_done(job) for job in given]
-            else:
-                done = list(self._launcher.launch(given, initial_job_idx=batch[0]))
+            done = self._launcher.launch([numbered[number] for number in batch], initial_job_idx=batch[0])
             results |= zip(batch, done, strict=False)  # a plan has no results
             self.policy.note(results)
         return [results[number] for number in sorted(results)]
@@ -61,8 +56,3 @@ def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
         batch.append(number)
     if batch:
         yield batch
-
-
-def _not_done(overrides: Sequence[str]) -> JobReturn:
-    error = NotDone(f"{' '.join(overrides)} was not done: the sweep stopped after a failure")
-    return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=error)

@@ -76,7 +76,7 @@ def check_count(key: str, value: int | None, least: int) -> None:
     """
     if value is not None and value < least:
         option = key if "." in key else f"hydra.launcher.{key}"
-        raise ConfigError(f"{option}={value} is refused: at least {least}, or null for our choice")
+        raise ConfigError(f"{option}={value} is invalid: at least {least}, or null")
 
 
 def available_cores() -> int:

@@ -4,21 +4,18 @@ What became of a cell stands in its record; Slurm is asked only which jobs are l
 follows goes away: the next one reads the same files.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 
 from sweeps.analysis.text import plural
 from sweeps.errors import ConfigError, RunFailed
 from sweeps.launching.cells import Cell, NotDone
-from sweeps.launching.scheduler import START_SECONDS, Policy, record_end
+from sweeps.launching.scheduler import Policy, record_end
 from sweeps.launching.signals import StopRequest
 from sweeps.launching.slurm.backlog import SETTLING, Backlog
 from sweeps.launching.slurm.ends import describe_end
+from sweeps.launching.slurm.followed import Job
 from sweeps.launching.slurm.job import raw_record, release
 from sweeps.launching.slurm.ledger import Ledger, Submission
 from sweeps.launching.slurm.queue import HOPELESS, Contact, Entry, Queue, Rejected, SlurmError, state_from_accounting
@@ -27,27 +24,6 @@ from sweeps.records import RunRecord, Status
 
 LAG = 60.0  # seconds that a record may take from the node that wrote it to us: network mounts cache for so long
 FRUITLESS = 2  # starts in a row without a further epoch, and with no other failure, after which a cell has failed
-
-
-@dataclass
-class Job:
-    """A job that is followed.
-
-    `epochs` is what the display has been told, `first` how many there were when the job was submitted, or attached to.
-    `over_since` is on the monotonic clock, `verdict` is the kind, text and advice of the failure for which it is
-    cancelled. `spent` is how many seconds its earlier starts have been at the run, `here` those of the present one.
-    """
-
-    number: str
-    cell: Cell
-    first: int = 0
-    running: bool = False
-    begun: bool = False
-    epochs: int = 0
-    over_since: float | None = None
-    verdict: tuple[str, str, str] | None = None
-    spent: float = 0.0
-    here: float = 0.0
 
 
 class Follower:
@@ -150,7 +126,8 @@ class Follower:
         self._contact.regain()
         for cell, number in self._waiting.reconcile(entries):
             self._add(cell, number)
-        self._refresh_folders()
+        for job in self._jobs.values():
+            job.refresh_folder()
         unwanted: list[str] = []
         for job in list(self._jobs.values()):
             entry = entries.get(job.number)
@@ -178,9 +155,9 @@ class Follower:
             if not job.running:
                 job.running = True
                 self._view.start(job.number, job.cell)
-            self._tell(job, record)
+            job.show(self._view, record)
             limit = self._policy.timeout
-            if limit is not None and _seconds_at_work(job, entry, record) > limit:
+            if limit is not None and job.seconds_at_work(entry, record) > limit:
                 text = f"job {job.number} was still running after {limit:g} s; its log: {self._log(job)}"
                 self._give_up(job, "timeout", text, "a larger timeout=SECONDS")
         elif entry.state == "PENDING":
@@ -199,17 +176,6 @@ class Follower:
     def _give_up(self, job: Job, kind: str, text: str, advice: str) -> None:
         """Have it cancelled; its cell has failed as soon as it is over, and not before: nobody else may write there."""
         job.verdict = job.verdict or (kind, text, advice)
-
-    def _tell(self, job: Job, record: RunRecord | None) -> None:
-        """Pass on what the record of a running job says to the display."""
-        if record is None or record.status is not Status.RUNNING or record.parameters is None:
-            return
-        if not job.begun:
-            job.begun, job.epochs = True, record.epochs
-            self._view.tell(job.number, "begin", {"done": record.epochs, "epochs": record.config["trainer"]["epochs"]})
-        if record.epochs > job.epochs and "last" in record.metrics:
-            job.epochs = record.epochs
-            self._view.tell(job.number, "epoch", record.metrics["last"])
 
     def _over(self, job: Job, entry: Entry | None, record: RunRecord | None, *, stopping: bool) -> None:
         """A job has ended, and its cell has no result (yet)."""
@@ -325,24 +291,3 @@ class Follower:
         asked = stop.count
         while (self._waiting or self._jobs) and stop.count == asked and time.monotonic() < until:
             time.sleep(min(0.2, self._poll))
-
-    def _refresh_folders(self) -> None:
-        """Make a network mount forget what it remembers of the runs' folders."""
-        for job in self._jobs.values():
-            if job.over_since is not None and job.cell.folder is not None:
-                with suppress(OSError):
-                    os.utime(job.cell.folder.path)
-
-
-def _seconds_at_work(job: Job, entry: Entry, record: RunRecord | None) -> float:
-    """How long a job has been at its run, in all starts that were seen; one that has not begun has a minute."""
-    if record is not None and record.status is Status.RUNNING:
-        here = float(entry.seconds)
-        with suppress(ValueError):
-            here = min(here, max(0.0, time.time() - datetime.fromisoformat(record.started).timestamp()))
-        if here < job.here:  # it was requeued and started between two looks
-            job.spent += job.here
-        job.here = here
-    elif not job.here:
-        return job.spent + entry.seconds - START_SECONDS
-    return job.spent + job.here
