@@ -158,7 +158,7 @@ class _Torment:
         if kind == DISK_FULL:
             assert self.disk is not None
             self.disk.fill(dice.choice((0, 0, 2**13, 2**17, 2**19)))
-            _reach(process, lambda: False, patience=dice.uniform(2, 6))
+            _reach(process, lambda: False, patience=dice.uniform(1, 4))
             stays = dice.random() < 0.5  # full until it gives up, or with room again while it is at work
             if not stays:
                 self.disk.free()

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.slow
 
 def smaller(name, **changes):
     """A mode of the driver with less work between two kills."""
-    return dataclasses.replace(chaos.MODES[name], epochs=10, limit=150, **changes)
+    return dataclasses.replace(chaos.MODES[name], epochs=8, limit=100, **changes)
 
 
 @pytest.fixture(scope="module")
 def tormented(tmp_path_factory):
     """What is left of sweeps that were killed again and again, and then finished."""
     modes = [
-        smaller("grid", share=9, share_of_pool=4),
+        smaller("grid", share=9, share_of_pool=3),
         smaller("halving", share=6, workers=(0,)),
         smaller("search", share=6, workers=(0,)),
     ]
