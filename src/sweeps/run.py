@@ -22,7 +22,7 @@ from sweeps.parts import build, check_parts, inspect, load, make_trackers
 from sweeps.progress import Interrupted, Progress
 from sweeps.provenance import environment
 from sweeps.pruning import PRUNED, Reporter, goes_on, pruning_metric, reporter_of
-from sweeps.records import RunDir, RunRecord
+from sweeps.records import RunDir, RunRecord, Status
 from sweeps.tracking import NullTracker, followed
 from sweeps.training import BestWeights, Step, Totals, checkpoint, confusion_of, is_time, run_epochs
 
@@ -74,7 +74,7 @@ def run(
         check(config)
         check_parts(config)
         with followed(folder, record, make_trackers(config)) as tracker, _kept_best(config, folder, record) as best:
-            _train(config, folder, record, progress, tracker, sweep, best)
+            _train(config, folder, record, previous, progress, tracker, sweep, best)
     return record
 
 
@@ -98,6 +98,7 @@ def _train(
     config: dict[str, Any],
     folder: RunDir,
     record: RunRecord,
+    previous: RunRecord | None,
     progress: Progress,
     tracker: NullTracker,
     sweep: Path,
@@ -119,7 +120,8 @@ def _train(
     folder.write(record)
     progress.begin(record, epochs=trainer["epochs"], batches=data.train.steps)
 
-    stop = reporter.resume(_come(record, len(rows)))
+    was_stopped = previous is not None and previous.status is Status.PRUNED
+    stop = reporter.resume(_epochs_done(previous, len(rows)), was_stopped=was_stopped)
     if stop is not None:
         raise PrunedError(stop, reporter.reached or len(rows))
     tracker.open(folder, record, epochs_done=len(rows))
@@ -168,10 +170,10 @@ def _train(
     tracker.trained(step.network, next(data.train.in_order())[0])
 
 
-def _come(record: RunRecord, done: int) -> float:
-    """After how many epochs a run goes on: a part of one may have been trained, and judged, beyond the checkpoint."""
-    stopped_at = record.stopped_at
-    return stopped_at if stopped_at is not None and 0 <= stopped_at - done < 1 else done
+def _epochs_done(previous: RunRecord | None, checkpointed: int) -> float:
+    """Where a run resumes: a part of an epoch may have been trained, and judged, beyond its checkpoint."""
+    stopped_at = previous.stopped_at if previous is not None else None
+    return stopped_at if stopped_at is not None and 0 <= stopped_at - checkpointed < 1 else checkpointed
 
 
 def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:

@@ -93,3 +93,14 @@ def test_a_pruned_run_goes_on_under_halving_when_later_seeds_lift_its_cell(tmp_p
     assert goes_on(stopped, configs[0.1, 0], tmp_path)
     assert not goes_on(stopped, configs[0.3, 0], tmp_path)
     assert not goes_on(stopped, configs[0.3, 1], tmp_path), "a run of which the board knows nothing"
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [(0.9, "pruned"), (0.1, None)])
+def test_a_run_that_was_killed_before_it_heard_the_verdict_is_judged_when_it_resumes(tmp_path, loss, verdict):
+    board = Board(tmp_path)
+    for run, figure in (("a", 0.2), ("b", 0.3), ("c", loss)):
+        board.add(Report(run.upper(), run, 1.0, "train_loss", figure))
+    own = BoardReporter(board, "C", "c", Rule("asha", 9), metric="train_loss", every=1.0, budget=None)
+    stop = own.resume(1.0)
+    assert (stop and stop.kind) == verdict
+    assert own.resume(1.0, was_stopped=True) is None, "it was pruned, and somebody takes it further"

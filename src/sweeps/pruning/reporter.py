@@ -42,8 +42,8 @@ class Reporter:
     reached = 0.0  # epochs after which it last reported
     gain = -math.inf  # the figure of the last whole epoch that it reported, turned so that more is better
 
-    def resume(self, come: float) -> Failure | None:
-        """Whether a run that has come so many epochs and is about to go on should stop at once."""
+    def resume(self, done: float, *, was_stopped: bool = False) -> Failure | None:
+        """Why a run that resumes after `done` epochs should stop at once, else None."""
         return None
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
@@ -67,16 +67,18 @@ class BoardReporter(Reporter):
         self._before = (0, 0.0)  # examples of this epoch that are reported, and the sum of their figures
         self._part: float | None = None  # the figure of the last part, which tells more than the epoch's average
 
-    def resume(self, come: float) -> Failure | None:
-        """Under halving a run is judged here, once its budget goes beyond the rung: the others have come as far then.
+    def resume(self, done: float, *, was_stopped: bool = False) -> Failure | None:
+        """A run that was killed may have reported, and not heard the verdict: it is judged again.
 
-        Under patience a run is judged again, which may have been killed between its last report and its end.
+        One that `was_stopped` goes on because somebody wants it to. Under halving, which lets all runs wait at a rung,
+        it is judged here, once its budget goes beyond the rung.
 
-        What the board knows beyond `come` is of an earlier try, whose checkpoint is gone.
+        What the board knows beyond `done` is of an earlier try, whose checkpoint is gone.
         """
         own = self._board.read(self._metric).get(self._cell, {}).get(self._run, {})
-        self.reached = max((at for at in own if at <= come + 1e-6), default=0.0)
-        return self._at_budget(self.reached) or self._verdict(resuming=True)
+        self.reached = max((at for at in own if at <= done + 1e-6), default=0.0)
+        stop = self._at_budget(self.reached)
+        return stop if stop or (was_stopped and self._rule.name != "halving") else self._verdict()
 
     def batch(self, epoch: int, done: int, total: int, totals: Totals) -> Failure | None:
         """Report `pruner.report_every` of an epoch's batches; the host waits for the device once a part."""
@@ -112,12 +114,10 @@ class BoardReporter(Reporter):
         self.reached = round(at, 6)
         if math.isfinite(value):
             self._board.add(Report(self._cell, self._run, self.reached, self._metric, value))
-        return self._verdict(resuming=False)
+        return None if self._rule.name == "halving" else self._verdict()
 
-    def _verdict(self, *, resuming: bool) -> Failure | None:
-        """What the rule says: halving when a run resumes, patience then as well, all others when it reports."""
-        if self._rule.name not in ("halving", "patience") if resuming else self._rule.name == "halving":
-            return None
+    def _verdict(self) -> Failure | None:
+        """What the rule says of the last report."""
         gains = {
             cell: {run: {at: self._sign * value for at, value in values.items()} for run, values in runs.items()}
             for cell, runs in self._board.read(self._metric).items()
