@@ -51,6 +51,7 @@ from sweeps.terminal import printable
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_LIMIT = 5.0  # of the processor, for one input
+LOOK_SECONDS, LOOKS = 5.0, 6  # after so many looks without any use of the processor an input counts as waited for
 MEMORY_LIMIT = 512 << 20  # bytes beyond the start
 ADDRESS_SPACE = 6 << 30  # bytes beyond the start at which an allocation fails: the machine must survive
 CHUNK = 100  # examples that hypothesis makes at a time
@@ -109,8 +110,17 @@ def _called(target: str, folder: Path, given: Input) -> None:
     def alarm(number: int, frame: types.FrameType | None) -> None:
         raise Hang
 
+    def look(number: int, frame: types.FrameType | None) -> None:
+        """Whoever waits, such as for a pipe, uses no processor at all, however busy the machine is."""
+        used.append(time.process_time())
+        if len(used) > LOOKS and used[-1] - used[-1 - LOOKS] < 0.02:
+            raise Hang
+
+    used: list[float] = []
     began = Path.cwd()
     before = signal.signal(signal.SIGPROF, alarm)
+    before_looking = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
     signal.setitimer(signal.ITIMER_PROF, SECONDS_LIMIT)
     try:
         os.chdir(folder)
@@ -120,7 +130,9 @@ def _called(target: str, folder: Path, given: Input) -> None:
             raise Found(f"{target}: no sentence", repr(error)) from error
     except Hang as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-4:])
-        raise Found(f"{target}: hang", f"more than {SECONDS_LIMIT} s of the processor, at\n{where}") from error
+        raise Found(
+            f"{target}: hang", f"more than {SECONDS_LIMIT} s of the processor, or waiting for nothing, at\n{where}"
+        ) from error
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -134,7 +146,9 @@ def _called(target: str, folder: Path, given: Input) -> None:
         raise Found(f"{target}: {type(error).__name__} at {_place(error)}", text[-3000:]) from None
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGPROF, before)
+        signal.signal(signal.SIGALRM, before_looking)
         os.chdir(began)
 
 

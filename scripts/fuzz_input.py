@@ -289,7 +289,7 @@ def values() -> st.SearchStrategy[Any]:
         st.sampled_from(NASTY_TEXTS),
         st.text(max_size=8),
         st.integers(-3, 70),
-        st.floats(),
+        st.floats(allow_subnormal=False),  # torch switches them off
         st.sampled_from([10, 40, 62, 70, 300, 900]).map(_nested),
     )
 

@@ -341,6 +341,11 @@ def test_the_fuzzer_finds_what_must_not_happen(fuzz, monkeypatch):
         while True:
             pass
 
+    def wait(folder):
+        os.mkfifo(folder / "pipe")
+        (folder / "pipe").read_bytes()
+
+    monkeypatch.setattr(fuzz, "LOOK_SECONDS", 0.2)
     cases = {
         "KeyError": KeyError("x"),
         "outside": lambda folder: (folder.parent / "outside" / "file").write_text("changed"),
@@ -348,7 +353,7 @@ def test_the_fuzzer_finds_what_must_not_happen(fuzz, monkeypatch):
         "memory": lambda folder: bytearray(600 << 20).count(1),
         "hang": hang,
     }
-    for signature, error in cases.items():
+    for signature, error in [*cases.items(), ("hang", wait)]:
         monkeypatch.setattr(fuzz, "TARGETS", calls(error))
         monkeypatch.setattr(fuzz, "SECONDS_LIMIT", 0.2 if error is hang else 60.0)
         with pytest.raises(fuzz.Found) as found:

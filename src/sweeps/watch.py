@@ -128,7 +128,7 @@ def _epochs_of(record: RunRecord) -> int:
 
 
 def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
-    ranked = [record for record in records if record.objective.value is not None]
+    ranked = [record for record in records if number(record.objective.value) is not None]
     if not ranked:
         return ""
     sign = 1 if ranked[0].objective.direction == "max" else -1
@@ -143,8 +143,8 @@ def _seconds_left(records: Sequence[RunRecord], running: int) -> float | None:
     """What is left, at the pace of what is done; None while nothing is, or where nobody is at work."""
     paces: dict[str, list[float]] = {}
     for record in records:
-        if record.epochs:
-            paces.setdefault(_network(record), []).append(record.seconds / record.epochs)
+        if record.epochs > 0:
+            paces.setdefault(_network(record), []).append((number(record.seconds) or 0.0) / record.epochs)
     if not paces or not running:
         return None
     overall = mean(pace for group in paces.values() for pace in group)

@@ -7,11 +7,12 @@ from sweeps.terminal import clean as clean  # the text of a cell
 from sweeps.typed import is_number
 
 BLANK = "-"
+_LARGEST = 1e100  # sums and squares of smaller figures are finite; no loss and no time comes near
 
 
 def number(value: object) -> float | None:
-    """`value` when it is a finite number, else None; a bool is none."""
-    return value if isinstance(value, (int, float)) and is_number(value) else None
+    """`value` when it is a number that can be reckoned with, else None; a bool is none."""
+    return value if isinstance(value, (int, float)) and is_number(value) and abs(value) < _LARGEST else None
 
 
 def whole(value: object) -> int | None:

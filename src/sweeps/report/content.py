@@ -22,6 +22,7 @@ from sweeps.provenance import invocations_of
 from sweeps.records import RunDir, RunRecord, Status
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+MOST_CLASSES = 100  # of a confusion that is drawn: it has a square for each pair of them
 REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
 
 
@@ -101,12 +102,15 @@ class Content:
         return has_repeats(self.cells)
 
     def confusions(self) -> Iterator[tuple[Entry, Confusion]]:
-        """The confusion of each network's best run that has left one; a damaged file counts as none."""
+        """The confusion of each network's best run that has left one.
+
+        A damaged file counts as none, as does one of more classes than a chart can show.
+        """
         seen: set[str] = set()
         for entry in self.entries:
             if entry.row.has_full_figure and entry.row.model not in seen:
                 found = _confusion(entry)
-                if found is not None:
+                if found is not None and len(found.labels) <= MOST_CLASSES:
                     seen.add(entry.row.model)
                     yield entry, found
 

@@ -4,8 +4,9 @@ Never imports torch.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweeps.errors import ConfigError
 from sweeps.files import LINES_LIMIT, open_to_append
@@ -29,14 +30,25 @@ def check_content(study: "Study", space: Space) -> None:
         raise ValueError(f"its space is {known!r}")
     if known and known != space.describe() | {"objectives": known.get("objectives")}:
         return  # of another space, which is said elsewhere
-    axes = space.named
+    axes, count = space.named, len(study.directions)
+    if known and count != len(known["objectives"].split(", ")):
+        raise ValueError(f"it has {count} directions")
     for place, trial in enumerate(study.get_trials(deepcopy=False)):
         values = trial.values if trial.values is not None else []
         if trial.number != place or not all(map(is_number, [*values, *trial.intermediate_values.values()])):
             raise ValueError(f"trial {trial.number} has the values {values}")
+        if trial.state.name == "COMPLETE":
+            if len(values) != count:
+                raise ValueError(f"trial {trial.number} has the values {values}")
+            _check_whole(space, trial.params)
         for name, value in trial.params.items():
             if name not in axes or not axes[name].holds(value):
                 raise ValueError(f"trial {trial.number} has {name}={value!r}")
+
+
+def _check_whole(space: Space, params: Mapping[str, Any]) -> None:
+    """Raises a KeyError where a trial that is told lacks a parameter."""
+    space.draw(lambda name, axis: params[name])
 
 
 def mend(path: Path) -> None:
