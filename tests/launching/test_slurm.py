@@ -92,15 +92,24 @@ def running(folder, least=1):
     return [run for run in runs if (record := run.read()).status is Status.RUNNING and record.epochs >= least]
 
 
-def kill_controller():
-    """Slurm's controller is gone at once, as with its machine."""
-    os.kill(int((Path(os.environ["SLURM_CONF"]).parent / "slurmctld.pid").read_text()), signal.SIGKILL)
+def pid_of_the_controller():
+    """The file that it writes, last of all when it starts."""
+    return Path(os.environ["SLURM_CONF"]).parent / "slurmctld.pid"
+
+
+def kill_controller(number=signal.SIGKILL):
+    """Slurm's controller is gone at once, as with its machine, and forgets the last seconds."""
+    pid = int(pid_of_the_controller().read_text())
+    os.kill(pid, number)
+    chaos.wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the controller to be gone", patience=60)
+    pid_of_the_controller().unlink(missing_ok=True)
 
 
 def start_controller():
     subprocess.run(["slurmctld", "-f", os.environ["SLURM_CONF"]], check=True, timeout=60)
     ping = ("scontrol", "ping")
     chaos.wait_until(lambda: subprocess.run(ping, capture_output=True).returncode == 0, "the controller", patience=60)
+    chaos.wait_until(lambda: pid_of_the_controller().exists(), "its number", patience=60)
 
 
 @pytest.fixture
@@ -110,7 +119,7 @@ def small_arrays():
     before = conf.read_text()
     for text in (f"{before}MaxArraySize=3\n", before):
         conf.write_text(text)
-        kill_controller()
+        kill_controller(signal.SIGTERM)  # it saves what it knows of the jobs
         start_controller()
         if text != before:
             yield
