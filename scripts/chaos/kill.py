@@ -45,6 +45,11 @@ class Outcome:
     survivors: list[Kin] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def may_have_failed_a_run(self) -> bool:
+        """Whether something was done that ends a run and not the command."""
+        return any(kind == DISK_FULL or "worker" in kind for kind, _ in self.kills)
+
     def all_faults(self) -> list[str]:
         """Everything that should not be, in words; what a comparison finds is not in it."""
         found = [*self.faults, *(f"{name}: written again after it was finished" for name in self.meddled)]

@@ -33,7 +33,11 @@ GRID = (
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to sweep. `bits` says whether two undisturbed sweeps are equal to the last bit."""
+    """One way to sweep.
+
+    `bits` says whether two undisturbed sweeps are equal to the last bit, `in_order` that a run which fails changes
+    what the others come to: a search leaves it for the next command, and goes on with trials that see less.
+    """
 
     name: str
     options: Sequence[str]
@@ -41,6 +45,7 @@ class Mode:
     workers: Sequence[int] = (0, 2)
     share_of_pool: int = 4
     bits: bool = True
+    in_order: bool = False
     epochs: int = 16
     limit: int = 200
 
@@ -60,7 +65,7 @@ MODES = {
     for mode in (
         Mode("grid", AXES, 20, share_of_pool=8),
         Mode("halving", (*AXES, "pruner=halving"), 18),
-        Mode("search", (*SEARCH, "pruner=asha"), 18, workers=(0, 1)),
+        Mode("search", (*SEARCH, "pruner=asha"), 18, workers=(0, 1), in_order=True),
         Mode("search, 2 at a time", (*SEARCH, "pruner=asha"), 0, workers=(2,), share_of_pool=8, bits=False),
         Mode("subdir", (*AXES, "hydra.sweep.subdir=${hydra.job.num}"), 8),
         Mode("chdir", (*AXES, "hydra.job.chdir=true"), 8),
