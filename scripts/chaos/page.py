@@ -17,7 +17,8 @@ PROMISED = """
   interrupted run goes on from its last checkpoint: at most the epoch under way is lost.
 * A file is the old one or the new one, never a part. No temporary file stays, no lock, and no process.
 * A full disk fails the run that was writing. With room again, the same command goes on.
-* A search ends with as many trials as it was to have. One trial at a time, and as long as none fails, it chooses the same ones.
+* A search ends with as many trials as it was to have. One at a time, and while none fails,
+  it chooses the same ones.
 """
 COMPARED = """
 A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops) and disturbs each a few dozen times: most
