@@ -38,7 +38,7 @@ FLOORS = (
 ONLY = {
     "analysis": {"config", "errors", "files", "identity", "records", "terminal", "typed"},
     "models": {"config", "errors"},
-    "pruning": {"files", "identity", "records", "typed"},
+    "pruning": {"errors", "files", "identity", "records", "typed"},
     "data": {"errors"},
     "tracking": {"confusion", "files", "lifecycle", "records"},
     "frames": {"analysis", "errors", "records"},

@@ -2,9 +2,11 @@
 
 import json
 import multiprocessing
+import os
 
 import pytest
 
+from sweeps.errors import RecordError
 from sweeps.pruning import BOARD_NAME, Board, Report
 
 
@@ -81,3 +83,9 @@ def test_several_processes_write_at_once(tmp_path):
         writer.join()
     found = Board(tmp_path).read("train_loss")
     assert {run: len(runs[run]) for run, runs in found.items()} == {str(run): 100 for run in range(4)}
+
+
+def test_a_board_that_is_no_ordinary_file_is_an_error_with_the_way_out(tmp_path):
+    os.mkfifo(tmp_path / BOARD_NAME)
+    with pytest.raises(RecordError, match=f"cannot read .*{BOARD_NAME}: .*; move it away"):
+        Board(tmp_path).read("train_loss")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sweeps.errors import RecordError
 from sweeps.files import LINES_LIMIT, open_file, open_to_append, parse_json
 from sweeps.typed import typed
 
@@ -57,11 +58,20 @@ class Board:
         """The reports of `metric`, of repeated ones the last; not to be changed, for the next call adds to it.
 
         Only what was appended since is read: with a thousand runs the whole file takes a second.
+
+        Raises:
+            RecordError: it cannot be read, or is too large.
         """
         if not self.path.exists():
             self._known, self._offset = {}, 0
             return {}
-        with open_file(self.path, LINES_LIMIT) as file:
+        try:
+            file = open_file(self.path, LINES_LIMIT)
+        except OSError as error:
+            raise RecordError(
+                f"cannot read {self.path}: {error}; move it away, and the pruner starts without it"
+            ) from error
+        with file:
             found = os.fstat(file.fileno())
             if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
                 self._file, self._known, self._offset = (found.st_dev, found.st_ino), {}, 0

@@ -95,11 +95,12 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
             f"of {search.finished} trials no other beats these in all of {', '.join(names)} (less is better in all but "
             "the first):",
             highlight=False,
+            markup=False,
         )
     for drawn, values in best:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
         what = f"best of {search.finished} trials:" if len(names) == 1 else " "
-        console.print(f"{what} {', '.join(drawn)}: {figures}", highlight=False)
+        console.print(f"{what} {', '.join(drawn)}: {figures}", highlight=False, markup=False)
     if search.finished < search.total:
         left = search.total - search.finished - feed.failed
         counts = [f"{feed.failed} failed"] * bool(feed.failed) + [f"{left} were not done"] * bool(left)
