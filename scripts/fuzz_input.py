@@ -1,7 +1,6 @@
 """What scripts/fuzz.py makes: a folder and the words of a command line, valid but for a few places."""
 
 import base64
-import copy
 import json
 import os
 from collections.abc import Callable
@@ -94,6 +93,10 @@ NASTY_VALUES = (
     [["a", 1]] * 100,
     {str(number): number for number in range(300)},
 )
+
+
+def _copied(value: Any) -> Any:
+    return json.loads(json.dumps(value))  # `deepcopy` takes three frames a level, and how many are left is chance
 
 
 def _nested(depth: int) -> Any:
@@ -256,7 +259,7 @@ def _other_json(draw: Callable[[Any], Any], content: bytes) -> Content:
 
 @st.composite
 def _other_value(draw: Callable[[Any], Any], value: Any) -> Any:
-    value = copy.deepcopy(value)
+    value = _copied(value)
     for _ in range(draw(st.integers(1, 3))):
         places = list(_places(value))
         if not places:
@@ -268,7 +271,7 @@ def _other_value(draw: Callable[[Any], Any], value: Any) -> Any:
         elif way == 1 and isinstance(node, dict):
             node[draw(st.sampled_from(NASTY_TEXTS))] = node[key]
         elif way == 2:
-            node[key] = copy.deepcopy(draw(st.sampled_from(places))[0])
+            node[key] = _copied(draw(st.sampled_from(places))[0])
         else:
             node[key] = draw(values())
     return value
@@ -284,13 +287,13 @@ def _places(node: Any) -> Any:
 def values() -> st.SearchStrategy[Any]:
     """A value that nobody expects there."""
     return st.one_of(
-        st.sampled_from(NASTY_VALUES).map(copy.deepcopy),
+        st.sampled_from(NASTY_VALUES).map(_copied),
         st.sampled_from(NASTY_NUMBERS),
         st.sampled_from(NASTY_TEXTS),
         st.text(max_size=8),
         st.integers(-3, 70),
         st.floats(allow_subnormal=False),  # torch switches them off
-        st.sampled_from([10, 40, 62, 70, 300, 900]).map(_nested),
+        st.sampled_from([10, 40, 62, 70, 120]).map(_nested),
     )
 
 
