@@ -88,6 +88,8 @@ class Board:
 
 
 def _parsed(line: bytes) -> Report | None:
+    if not line.startswith(b'{"cell": '):  # as `add` begins them: a file of millions of others is soon read
+        return None
     try:
         return typed(Report, parse_json(line))
     except ValueError:  # blank, torn, or from elsewhere
