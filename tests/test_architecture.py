@@ -40,7 +40,7 @@ ONLY = {
     "models": {"config", "errors"},
     "pruning": {"errors", "files", "identity", "records", "typed"},
     "data": {"errors"},
-    "tracking": {"confusion", "files", "lifecycle", "records"},
+    "tracking": {"confusion", "errors", "files", "lifecycle", "records"},
     "frames": {"analysis", "errors", "records"},
     "report": {"analysis", "config", "confusion", "errors", "files", "identity", "launching", "provenance", "records"},
     "summarize": {"analysis", "records", "files", "errors"},

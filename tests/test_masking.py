@@ -58,6 +58,33 @@ def test_other_names_hide_nothing(name):
     assert shown_words([f"--{name}", "x1y2"]) == [f"--{name}", "x1y2"]
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+x={password:aaa x1y2}",
+        "+x={token:[aaa,x1y2]}",
+        "+x=[{auth:{user:aaa,pw:x1y2}}]",
+        "+model.token=${oc.env:X}x1y2",
+        "uri=postgresql://aaa:p@x1y2@host/db",
+        "uri=postgresql://aaa:p/x1y2@host/db",
+        "uri=https://x1y2@host/db",
+    ],
+)
+def test_no_part_of_a_secret_is_left(word):
+    (found,) = shown_words([word])
+    assert "x1y2" not in found
+    assert "aaa" not in found
+    assert found.startswith(word.partition("=")[0])
+
+
+def test_a_reference_to_the_environment_hides_nothing_and_stays():
+    assert shown_words(["+model.token=${oc.env:X}"]) == ["+model.token=${oc.env:X}"]
+    assert shown_words(["exclude=[{model:nin,optim.lr:1.0}]", "u=http://host:80/x"]) == [
+        "exclude=[{model:nin,optim.lr:1.0}]",
+        "u=http://host:80/x",
+    ]
+
+
 def test_a_url_is_shown_without_its_password():
     assert shown({"uri": "postgresql://me:x1y2@host/db"}) == {"uri": "postgresql://***@host/db"}
     assert shown_words(["tracker.mlflow.uri=http://me:x1y2@host:80"]) == ["tracker.mlflow.uri=http://***@host:80"]

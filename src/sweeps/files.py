@@ -96,7 +96,7 @@ def open_to_append(path: Path) -> FileIO:
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | _AS_IT_IS
     try:
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags, 0o640)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(error.errno, "a link, which is not written through", str(path)) from error
@@ -105,6 +105,15 @@ def open_to_append(path: Path) -> FileIO:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     return FileIO(descriptor, "r+b")
+
+
+def links_in(folder: Path) -> list[Path]:
+    """The folder itself, and what lies in it, so far as they are links, which may lead anywhere."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_symlink())
+    except OSError:  # there is none yet, or something is in its way, which the first write tells of
+        names = []
+    return [folder] * folder.is_symlink() + [folder / name for name in names]
 
 
 def make_folder(path: Path) -> None:

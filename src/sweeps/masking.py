@@ -27,7 +27,8 @@ _PAIRS = re.compile(
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-_OF_A_URL = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_OF_A_URL = re.compile(r"""(?<=://)[^/\s"'@:]*(?::[^\s"']*)?(?=@)""")
+_REFERENCE = re.compile(r"\$\{oc\.env:[^${}]*\}")  # shows nothing, as long as nothing else stands beside it
 _OF_ENVIRONMENT = re.compile(r"oc\.env:\s*(\w+)")
 
 
@@ -118,13 +119,15 @@ def _shown_at(key: object, value: Any) -> Any:
     """A secret stays hidden with all that is below it; a switch is none."""
     if not is_secret(key) or isinstance(value, (bool, FromEnvironment)) or value in (None, ""):
         return shown(value)
-    return value if isinstance(value, str) and value.startswith("${") else MASK
+    return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else MASK
 
 
 def _shown_word(word: str) -> str:
     name, equals, value = word.partition("=")
-    if equals and is_secret(name.lstrip("+~-")) and not value.startswith("${"):
-        return f"{name}={MASK}"
+    key = name.lstrip("+~-")
+    secret = is_secret(key) or is_secret(key.rpartition(".")[2])
+    if equals and not _REFERENCE.fullmatch(value) and (secret or (value[:1] in ("{", "[") and _PAIRS.search(value))):
+        return f"{name}={MASK}"  # the whole of a list or a dict: where a value in it ends is a matter of grammar
     return shown_text(word)
 
 

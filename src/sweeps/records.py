@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
-from sweeps.files import atomic_write, open_to_append, parse_json, read_bytes, to_json
+from sweeps.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
 from sweeps.processes import STALE_SECONDS, Process
 from sweeps.typed import is_number, typed
 
@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 
 RECORD_NAME = "run.json"
 MOST_LINES = 250_000  # of a run's metrics: each is over 64 bytes, so more do not fit into the size that is read
-_SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
+SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
 
 class Status(StrEnum):
@@ -206,11 +206,7 @@ class RunDir:
         Raises:
             RecordError: the folder is a link, or something in it is.
         """
-        try:
-            names = [entry.name for entry in os.scandir(self.path) if entry.is_symlink()]
-        except OSError:  # there is none yet, or something is in its way, which the first write tells of
-            names = []
-        for place in [self.path] * self.path.is_symlink() + [self.path / name for name in sorted(names)]:
+        for place in links_in(self.path):
             raise RecordError(
                 f"{place} is a link, and a run writes into its own folder alone; remove it, or move it away"
             )
@@ -296,4 +292,4 @@ def find_runs(folder: str | Path) -> Iterator[RunDir]:
             folders.clear()  # runs do not nest
             yield RunDir(path)
         else:
-            folders[:] = sorted(set(folders) - _SKIPPED_FOLDERS)
+            folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)

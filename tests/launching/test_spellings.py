@@ -222,12 +222,22 @@ def test_a_single_run_hides_no_sweep(place, sweeps, tmp_path):
     assert everything(tmp_path) == state
 
 
-@pytest.mark.parametrize("subdir", ["", ".", "..", "../x", "/tmp/x", ".hydra"])
+@pytest.mark.parametrize("subdir", ["", ".", "..", "../x", "/tmp/x", ".hydra", "tensorboard/x"])
 def test_a_run_lives_below_its_sweep(subdir, sweeps, tmp_path):
     done = sweeps("-m", "hydra.launcher.workers=0", *ONE, "sweep=study", f"hydra.sweep.subdir={subdir}")
     assert done.code == 1
     assert f"hydra.sweep.subdir={subdir} is invalid" in done.text
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_no_run_is_written_through_a_link_between_it_and_its_sweep(sweeps, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "multirun" / "study").mkdir(parents=True)
+    (tmp_path / "multirun" / "study" / "a").symlink_to(tmp_path / "elsewhere")
+    done = sweeps(*TWO, "sweep=study", "hydra.sweep.subdir=a/${hydra.job.num}")
+    assert done.code == 1
+    assert "multirun/study/a is a link, and a sweep writes into its own folder alone" in done.text
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize("words", [("output=", "sweep=k"), ("-m", "output=", "sweep=k"), ("-m", "hydra.sweep.dir=")])

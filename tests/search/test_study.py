@@ -1,6 +1,9 @@
 """The study without a run: what is asked, told, remembered and refused."""
 
 import contextlib
+import json
+import os
+import pickle
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -241,3 +244,38 @@ def test_another_space_in_the_same_folder_is_refused_with_the_difference(tmp_pat
     with pytest.raises(ConfigError, match=r"holds a search of another space \(model: choice\(a, b\) -> choice\(a\)\)"):
         opened(tmp_path, SPACE[0], "model=choice(a)")
     assert opened(tmp_path).finished == 2
+
+
+class Evil:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("what", ["command", "number", "no pickle"])
+def test_a_journal_runs_nothing_where_optuna_keeps_a_pickle_in_it(tmp_path, what):
+    pytest.importorskip("cmaes")
+    marker = tmp_path / "marker"
+    search = opened(tmp_path, "optim.lr=interval(0,1)", "optim.momentum=interval(0,1)", sampler="cmaes", n_trials=3)
+    asked = search.ask()
+    data = {"command": pickle.dumps(Evil(f"touch {marker}")), "number": pickle.dumps(1), "no pickle": b"x"}[what]
+    with (tmp_path / JOURNAL_NAME).open("a") as journal:
+        line = {"op_code": 9, "worker_id": "x", "trial_id": asked.number}
+        journal.write(json.dumps(line | {"system_attr": {"cma:optimizer:0": data.hex()}}) + "\n")
+    search.tell(asked.number, record(0.1))
+    search = opened(tmp_path, "optim.lr=interval(0,1)", "optim.momentum=interval(0,1)", sampler="cmaes", n_trials=3)
+    with pytest.raises(ConfigError, match=f"{JOURNAL_NAME} is damaged and cannot be read"):
+        search.ask()
+    assert not marker.exists()
+
+
+def test_a_journal_has_no_secret_and_is_not_for_the_world(tmp_path):
+    opened(tmp_path, *SPACE, "+dataset.source.token=x1y2", "tracker.mlflow.uri=http://me:x1y2@host")
+    journal = tmp_path / JOURNAL_NAME
+    assert "x1y2" not in journal.read_text()
+    assert journal.stat().st_mode & 0o007 == 0
+    opened(tmp_path, *SPACE, "+dataset.source.token=x1y2", "tracker.mlflow.uri=http://me:x1y2@host")

@@ -15,6 +15,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of pack
 QUICK = ("trainer.epochs=2", "trainer.save_weights=false")
 
 
+def test_an_mlflow_store_that_somebody_else_made_leads_nowhere(run_into, tmp_path):
+    pytest.importorskip("mlflow")
+    sqlite3 = pytest.importorskip("sqlite3")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("precious")
+    run_into(RunDir(tmp_path / "study" / "a"), "tracker=mlflow", *QUICK)
+    store = tmp_path / "study" / "mlflow"
+    with contextlib.closing(sqlite3.connect(store / "mlflow.db")) as connection, connection:
+        connection.execute("update experiments set artifact_location = ?", ((outside / "artifacts").as_uri(),))
+    run_into(RunDir(tmp_path / "study" / "b"), "tracker=mlflow", "seed=1", *QUICK)
+    (store / ".lock").unlink()
+    (store / ".lock").symlink_to(outside / "file")
+    run_into(RunDir(tmp_path / "study" / "c"), "tracker=mlflow", "seed=2", *QUICK)
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").read_text() == "precious"
+    assert {RunDir(tmp_path / "study" / name).read().status for name in "abc"} == {Status.COMPLETED}
+
+
 def test_an_mlflow_store_holds_the_sweep_its_runs_and_the_model(run_into, tmp_path):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import RUN_SUBDIR, SWEEP_NAME, SweepsConfig
 from sweeps.errors import ConfigError, RecordError
 from sweeps.identity import labels, run_name
-from sweeps.records import RunDir, find_runs
+from sweeps.records import SKIPPED_FOLDERS, RunDir, find_runs
 
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")
 
@@ -61,11 +61,18 @@ class Places:
         with hydra_config(compose(self._loader, self._config, overrides, number, pinned)) as job:
             subdir = str(job.hydra.sweep.subdir)
         name = os.path.normpath(subdir)
-        if "/." in f"/{name}" or Path(name).is_absolute():
+        parts = Path(name).parts
+        if name.startswith(".") or "/." in name or Path(name).is_absolute() or SKIPPED_FOLDERS & set(parts):
             raise ConfigError(
                 f"hydra.sweep.subdir={subdir} is invalid: each run needs a folder of its own below {self.folder}, such "
                 "as hydra.sweep.subdir='${hydra.job.num}'. No run was started"
             )
+        for above in Path(name).parents:
+            if (self.folder / above).is_symlink() and above.parts:
+                raise ConfigError(
+                    f"{self.folder / above} is a link, and a sweep writes into its own folder alone; remove it, or "
+                    "choose another hydra.sweep.subdir. No run was started"
+                )
         return name
 
     def names(self, jobs: Sequence[Sequence[str]], first: int = 0) -> list[str]:

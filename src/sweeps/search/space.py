@@ -20,6 +20,7 @@ from hydra.errors import OverrideParseException
 
 from sweeps.errors import ConfigError
 from sweeps.launching.expansion import MOST_VALUES, count_of, values_of
+from sweeps.masking import shown_words
 from sweeps.typed import is_number
 
 OURS = ("sweep", "output", "plan", "repeats", "zip", "exclude")  # no settings of a run
@@ -112,11 +113,11 @@ class Space:
         return [f"{key}={drawn[key]}" for key in names]
 
     def describe(self) -> dict[str, str]:
-        """The space as texts by name: what two searches of one folder must agree in."""
+        """The space as texts by name, without secrets: what two searches of one folder must agree in."""
         described = {key: str(axis) for key, axis in self.axes.items()}
         for key, choice, of, axis in self._under_conditions():
             described[_under(of, key, choice)] = str(axis)
-        return described | dict(override.partition("=")[::2] for override in self.fixed)
+        return described | dict(override.partition("=")[::2] for override in shown_words(self.fixed))
 
     @property
     def named(self) -> dict[str, Axis]:

@@ -9,6 +9,7 @@ nothing but what was measured.
 import contextlib
 import hashlib
 import math
+import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,11 +82,7 @@ class Search:
             study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True)
             check_content(study, space)
         except Exception as error:  # optuna reports damage with whatever its reader stumbles over
-            reason = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
-            raise ConfigError(
-                f"{path} is damaged and cannot be read ({reason}); move it away: the same command then begins the "
-                "study anew, and finds the runs that are finished"
-            ) from error
+            raise _damaged(path, error) from error
         if study.user_attrs.get("space", described) != described and not study.get_trials(deepcopy=False):
             optuna.delete_study(storage=storage, study_name=_STUDY)  # it was refused before its first trial
             study = optuna.create_study(storage=storage, study_name=_STUDY, directions=directions)
@@ -132,8 +129,11 @@ class Search:
             return None
         number = left[0].number if left else len(trials)
         self._study.sampler = self._make_sampler(number)
-        trial = optuna.trial.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
-        drawn = self._space.draw(lambda name, axis: _suggest(trial, name, axis))
+        try:
+            trial = optuna.trial.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
+            drawn = self._space.draw(lambda name, axis: _suggest(trial, name, axis))
+        except pickle.UnpicklingError as error:
+            raise _damaged(Path(JOURNAL_NAME), error) from error
         self._open[trial.number] = trial
         return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
 
@@ -206,7 +206,9 @@ class Search:
             elif self._sampler == "qmc":  # one sequence for all trials
                 sampler = samplers.QMCSampler(seed=self._seed, scramble=True, warn_asynchronous_seeding=False)
             elif self._sampler == "cmaes":
-                sampler = samplers.CmaEsSampler(seed=seed)
+                from sweeps.search.cmaes_sampler import JournalCmaEsSampler
+
+                sampler = JournalCmaEsSampler(seed=seed)
             elif self._sampler == "gp":
                 sampler = samplers.GPSampler(seed=seed)
             elif self._sampler == "random":
@@ -215,6 +217,14 @@ class Search:
                 # what is at work counts as bad until it is told: workers do not all draw the same promising place
                 sampler = samplers.TPESampler(seed=seed, constant_liar=True)
         return sampler
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    reason = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
+    return ConfigError(
+        f"{path} is damaged and cannot be read ({reason}); move it away: the same command then begins the study anew, "
+        "and finds the runs that are finished"
+    )
 
 
 def _suggest(trial: "Trial", key: str, axis: Axis) -> Any:

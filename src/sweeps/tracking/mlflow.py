@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from sweeps.confusion import Confusion
+from sweeps.errors import ConfigError
+from sweeps.files import links_in, make_folder, open_to_append
 from sweeps.records import RunDir, RunRecord, Status
 from sweeps.tracking.absent import is_installed
 from sweeps.tracking.settings import columns_of
@@ -42,6 +44,7 @@ class MlflowTracker(NullTracker):
 
         self._run = run
         self._place = run.path.absolute().parent / FOLDER
+        self._is_ours = not self._uri  # in the sweep's folder, which may be somebody else's
         self._uri = self._uri or f"sqlite:///{self._place / 'mlflow.db'}"
         if "://" not in self._uri:
             self._place = Path(self._uri).absolute()
@@ -116,11 +119,15 @@ class MlflowTracker(NullTracker):
             self._client.set_terminated(self._id, status=_STATES.get(outcome, "KILLED"))
 
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self._experiment)
-        if found is not None:
-            return str(found.experiment_id)
         is_local = str(self._uri).startswith("sqlite:")
         location = (self._place / "artifacts").as_uri() if is_local else None
+        found = self._client.get_experiment_by_name(self._experiment)
+        if found is not None:
+            if self._is_ours and found.artifact_location != location:
+                raise ConfigError(
+                    f"{self._uri} keeps artifacts in {found.artifact_location} instead of {location}; move it away"
+                )
+            return str(found.experiment_id)
         return str(self._client.create_experiment(self._experiment, artifact_location=location))
 
     def _parent(self, experiment: str, sweep: str) -> str:
@@ -144,7 +151,9 @@ class MlflowTracker(NullTracker):
             return
         import fcntl
 
-        self._place.mkdir(parents=True, exist_ok=True)
-        with (self._place / ".lock").open("w") as file:
+        make_folder(self._place)
+        for link in links_in(self._place) if self._is_ours else ():
+            raise ConfigError(f"{link} is a link, which is not written through; remove it")
+        with open_to_append(self._place / ".lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
