@@ -474,7 +474,7 @@ def restored(folder: Path, arguments: Sequence[str]) -> None:
 
     logging.disable()
     run = RunDir(folder)
-    for word in arguments:  # a whole file with another value
+    for word in arguments if run.checkpoint.is_file() else ():  # a whole file with another value
         key, _, value = word.partition("=")
         with contextlib.suppress(Exception):
             torch.save({**torch.load(run.checkpoint, weights_only=True), key: json.loads(value)}, run.checkpoint)
