@@ -72,7 +72,7 @@ def no_jobs_are_left(cluster):
     """A run has its result a moment before its job is over."""
     yield
     try:
-        chaos.wait_until(lambda: not alive(), "the jobs to end", patience=20)
+        chaos.wait_until(lambda: not alive(), "the jobs to end", patience=120)
     finally:
         Queue().cancel(alive())
 
@@ -130,7 +130,7 @@ def slurm(*command):
 
 
 def start_now(job):
-    """Whether a job is back in the queue; it need not wait there for the two minutes that Slurm makes it wait."""
+    """Whether a job goes back to the queue; it need not wait there for the two minutes that Slurm makes it wait."""
     entry = Queue().look()[job]
     if (entry.state, entry.reason) != ("PENDING", "BeginTime"):
         return False
@@ -223,7 +223,7 @@ def test_each_cell_ends_as_it_should_whatever_happens_to_its_job(shell, run_into
     record = timed_out.read()
     assert record.status is Status.COMPLETED
     assert (record.attempts, job_of(timed_out)) == (2, number), "requeued, and not submitted again"
-    assert "is back in the queue" in Ledger(folder).log(number).read_text()
+    assert "goes back to the queue" in Ledger(folder).log(number).read_text()
     undisturbed = RunDir(tmp_path / "undisturbed")
     run_into(undisturbed, *SMALL, *LONG, f"seed={record.config['seed']}")
     assert untimed(timed_out) == untimed(undisturbed)

@@ -93,9 +93,10 @@ class CellJob:
             self._fail(run)
             raise SystemExit(EXIT_FAILED)
         if notice.time_is_up or is_preempted(job):
+            # said before it happens: Slurm then ends this process at once
+            print(f"job {job} goes back to the queue; its run resumes after its last epoch", flush=True)
             try:
                 requeue(job)
-                print(f"job {job} is back in the queue, to go on after its last epoch", flush=True)
             except SlurmError as error:
                 print(f"job {job} cannot be requeued, its run needs a new one: {error}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED)
