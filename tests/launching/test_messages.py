@@ -26,7 +26,7 @@ NO_OPTION = "name an option of the group, such as resize=px96"
         (("-m", "model=alexnet", "--cfg", "job"), "Only one of"),
         (("--resolve", "model=alexnet"), "--resolve flag can only be used in conjunction with --cfg"),
         (("-sc", "foo"), "Expecting one subcommand from"),
-        ((*TWO, "hydra.sweeper.max_batch_size=0"), "hydra.sweeper.max_batch_size=0 is refused: at least 1"),
+        ((*TWO, "hydra.sweeper.max_batch_size=0"), "hydra.sweeper.max_batch_size=0 is invalid: at least 1"),
         ((*TWO, "hydra.job.env_copy=[NOPE]"), "hydra.job.env_copy names 'NOPE', which the environment does not have"),
         ((*TWO, "~device"), "device is missing: every run needs it, so ~device is invalid"),
         ((*TWO, "~init"), "init is missing: every run needs it"),

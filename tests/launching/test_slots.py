@@ -125,10 +125,10 @@ def test_no_workers_means_this_process(machine):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": -1}, r"hydra\.launcher\.workers=-1 is refused: at least 0"),
-        ({"gpus": -1}, r"hydra\.launcher\.gpus=-1 is refused: at least 0"),
-        ({"runs_per_gpu": 0}, r"hydra\.launcher\.runs_per_gpu=0 is refused: at least 1"),
-        ({"threads": 0}, r"hydra\.launcher\.threads=0 is refused: at least 1"),
+        ({"workers": -1}, r"hydra\.launcher\.workers=-1 is invalid: at least 0"),
+        ({"gpus": -1}, r"hydra\.launcher\.gpus=-1 is invalid: at least 0"),
+        ({"runs_per_gpu": 0}, r"hydra\.launcher\.runs_per_gpu=0 is invalid: at least 1"),
+        ({"threads": 0}, r"hydra\.launcher\.threads=0 is invalid: at least 1"),
         ({"threads": 9}, r"hydra\.launcher\.threads=9 is refused: there are 8 cores"),
         ({"gpus": 3}, r"hydra\.launcher\.gpus=3 is refused: 2 are visible"),
         ({"workers": 3}, r"hydra\.launcher\.workers=3 is refused: the GPUs have 2 slots; .*runs_per_gpu"),
