@@ -42,7 +42,10 @@ ONLY = {
     "data": {"errors"},
     "tracking": {"confusion", "errors", "files", "lifecycle", "records"},
     "frames": {"analysis", "errors", "records"},
-    "report": {"analysis", "config", "confusion", "errors", "files", "identity", "launching", "provenance", "records"},
+    "report": {
+        *("analysis", "config", "confusion", "errors", "files", "identity", "launching", "provenance", "records"),
+        "terminal",
+    },
     "summarize": {"analysis", "records", "files", "errors"},
     "help": {"config"},
 }

@@ -12,7 +12,7 @@ import pytest
 
 from sweeps import confusion, summarize, watch
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import DEPTH_LIMIT, SIZE_LIMIT, make_folder, open_to_append, parse_json, read_bytes
+from sweeps.files import DEPTH_LIMIT, SIZE_LIMIT, atomic_write, make_folder, open_to_append, parse_json, read_bytes
 from sweeps.launching.lock import LOCK_NAME, owned, owner_of
 from sweeps.launching.slurm.ledger import Ledger
 from sweeps.lifecycle import previous_record
@@ -361,3 +361,22 @@ def test_the_fuzzer_finds_what_must_not_happen(fuzz, monkeypatch):
         assert signature in found.value.signature
     monkeypatch.setattr(fuzz, "TARGETS", calls(SweepsError("a sentence")))
     fuzz.check("record", fuzz.Input())
+
+
+def test_a_lock_with_a_folder_in_it_is_named(tmp_path):
+    (tmp_path / LOCK_NAME / "x").mkdir(parents=True)
+    with pytest.raises(SweepsError, match=r"x is a folder and no lock; move it away"), owned(tmp_path):
+        pass
+
+
+def test_what_cannot_be_replaced_is_named_and_not_its_temporary_file(tmp_path):
+    (tmp_path / "multirun.yaml").mkdir()
+    with pytest.raises(OSError, match=r"/multirun\.yaml'$"):
+        atomic_write(tmp_path / "multirun.yaml", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["multirun.yaml"]
+
+
+def test_nothing_that_a_run_leaves_as_text_is_for_the_world(do_run, folder):
+    do_run()
+    modes = {path.name: path.stat().st_mode & 0o007 for path in (folder.record, folder.metrics)}
+    assert modes == {"run.json": 0, "metrics.jsonl": 0}

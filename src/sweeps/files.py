@@ -142,6 +142,9 @@ def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True, 
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # the name for the time being says nothing to anybody
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -258,7 +258,7 @@ class RunDir:
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace all of `metrics.jsonl`."""
         lines = (to_json(dict(row)) + "\n" for row in rows)
-        atomic_write(self.metrics, "".join(lines).encode())
+        atomic_write(self.metrics, "".join(lines).encode(), private=True)
 
 
 def _row(line: bytes) -> dict[str, Any]:

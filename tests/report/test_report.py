@@ -493,3 +493,21 @@ def test_the_commands_work_from_any_folder_without_torch(sweep, tmp_path, comman
     )
     assert done.returncode == 0, done.stderr
     assert (sweep / "report.html").is_file()
+
+
+def test_no_character_of_a_label_ends_the_process_that_draws(run_in, study):
+    """In a process of its own: what draws would not raise, it would abort."""
+    for lr in (0.1, 0.2):
+        write(run_in(lr=lr), Confusion("test", 2, ["cat\x1b]0;x\x07\x1b[31m", "\x00\ufffe"], [[5, 1], [3, 7]], []))
+    done = subprocess.run([sys.executable, SCRIPT, study], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "cat]0;x[31m" in (study / "report.html").read_text()
+
+
+def test_a_chart_that_cannot_be_drawn_is_left_out(report, run_in, study, caplog):
+    for lr in (5e-324, 1e-323):
+        run_in(lr=lr)
+    done = report(study)
+    assert done.code == 0
+    assert "is left out, it cannot be drawn" in caplog.text
+    assert "curves_test_acc" in done.data["charts"]

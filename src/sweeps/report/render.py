@@ -1,15 +1,20 @@
 """Charts as pictures: SVG for the page, and SVG, PDF and PNG files for papers and slides. Never imports torch."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import vl_convert
 
 from sweeps.files import atomic_write, make_folder
 from sweeps.report.figures import Figure
 from sweeps.report.text_width import with_fixed_widths
+from sweeps.terminal import clean, printable
+
+log = logging.getLogger(__name__)
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
 _POINTS = 72 / 25.4  # in a millimetre
@@ -40,11 +45,19 @@ class Picture:
 
 
 def draw(figures: Sequence[Figure]) -> list[Picture]:
-    """Every figure as SVG, its ids its own so that all of them can stand in one page."""
+    """Every figure as SVG, its ids its own so that all of them can stand in one page.
+
+    One that cannot be drawn, of figures that no axis has room for, is left out with a warning.
+    """
     pictures = []
     for figure in figures:
-        spec = {**figure.chart.to_dict(), "config": _CONFIG}
-        svg = _own_ids(with_fixed_widths(vl_convert.vegalite_to_svg(spec)), figure.name)
+        spec = _printable({**figure.chart.to_dict(), "config": _CONFIG})
+        try:
+            drawn = vl_convert.vegalite_to_svg(spec)
+        except ValueError as error:
+            log.warning("the chart %s is left out, it cannot be drawn: %s", figure.name, clean(error)[:200])
+            continue
+        svg = _own_ids(with_fixed_widths(drawn), figure.name)
         # vl-convert takes a link within the page for one to the site of Vega's examples.
         pictures.append(Picture(figure, re.sub(r'href="[^"#]*#', 'href="#', svg)))
     return pictures
@@ -64,6 +77,15 @@ def save(pictures: Sequence[Picture], folder: Path, page: str) -> None:
         }
         for kind, content in contents.items():
             atomic_write(folder / f"{name}.{kind}", content, durable=False)
+
+
+def _printable(node: Any) -> Any:
+    """A chart without characters that XML does not have: vl-convert ends the whole process where it meets one."""
+    if isinstance(node, str):
+        return printable(node)
+    if isinstance(node, dict):
+        return {printable(key): _printable(value) for key, value in node.items()}
+    return [_printable(item) for item in node] if isinstance(node, list) else node
 
 
 def _sized(svg: str, width: float, unit: str) -> str:
