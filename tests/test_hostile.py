@@ -380,3 +380,12 @@ def test_nothing_that_a_run_leaves_as_text_is_for_the_world(do_run, folder):
     do_run()
     modes = {path.name: path.stat().st_mode & 0o007 for path in (folder.record, folder.metrics)}
     assert modes == {"run.json": 0, "metrics.jsonl": 0}
+
+
+def test_what_a_killed_run_was_writing_is_taken_away(do_run, folder):
+    left = [folder.path / ".run.json.7-ab.tmp", folder.path / ".hydra" / ".overrides.yaml.7-ab.tmp"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    do_run()
+    assert not any(path.exists() for path in left)

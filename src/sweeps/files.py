@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -152,12 +153,13 @@ def atomic_write(path: Path, data: bytes | memoryview, *, durable: bool = True, 
         _fsync_folder(path.parent)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed `atomic_write` has left in `folder`; nobody else may be writing there."""
+def remove_leftovers(folder: Path, names: Sequence[str] = ("*",)) -> None:
+    """Delete what a killed `atomic_write` of `names` has left in `folder`; nobody else may be writing them."""
     if folder.is_symlink():
         return  # it may lead anywhere
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for name in names:
+        for path in folder.glob(f".{name}.*.tmp"):
+            path.unlink(missing_ok=True)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -94,7 +94,8 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress, config: Map
     record.started, record.ended = now(), ""
     record.attempts += 1
     folder.path.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder.path)
+    for place in (folder.path, folder.path / ".hydra"):
+        remove_leftovers(place)
     folder.write(record)
     try:
         with Heartbeat(folder.record):

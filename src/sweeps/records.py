@@ -22,6 +22,7 @@ from sweeps.typed import is_number, typed
 SCHEMA_VERSION = 1
 
 RECORD_NAME = "run.json"
+SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")  # beside the folders of its runs
 MOST_LINES = 250_000  # of a run's metrics: each is over 64 bytes, so more do not fit into the size that is read
 SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 

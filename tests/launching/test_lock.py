@@ -206,3 +206,13 @@ def test_a_killed_owner_leaves_a_lock_that_is_no_obstacle(tmp_path):
         process.send_signal(signal.SIGKILL)
     with owned(tmp_path):
         assert owner_of(tmp_path) == this_process()
+
+
+def test_what_a_killed_sweep_was_writing_is_taken_away_and_nothing_else(tmp_path):
+    (tmp_path / ".slurm").mkdir()
+    left = [tmp_path / name for name in (".multirun.yaml.7-ab.tmp", ".sweep.json.7-ab.tmp", ".slurm/.x.json.7-ab.tmp")]
+    others = [tmp_path / ".report.html.7-ab.tmp", tmp_path / "multirun.yaml"]  # a report may be written meanwhile
+    for path in (*left, *others):
+        path.touch()
+    with owned(tmp_path):
+        assert [path for path in (*left, *others) if path.exists()] == others

@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sweeps.errors import ConfigError
-from sweeps.files import read_json
+from sweeps.files import read_json, remove_leftovers
 from sweeps.processes import STALE_SECONDS, Heartbeat, Process, this_process
+from sweeps.records import SWEEP_FILES
 from sweeps.typed import typed
 
 LOCK_NAME = ".lock"
@@ -42,6 +43,8 @@ def owned(folder: Path) -> Iterator[None]:
     ours = _acquire(path)
     try:
         with Heartbeat(ours):
+            remove_leftovers(folder, SWEEP_FILES)
+            remove_leftovers(folder / ".slurm")
             yield
     finally:
         ours.unlink(missing_ok=True)

@@ -20,9 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import RUN_SUBDIR, SWEEP_NAME, SweepsConfig
 from sweeps.errors import ConfigError, RecordError
 from sweeps.identity import labels, run_name
-from sweeps.records import SKIPPED_FOLDERS, RunDir, find_runs
-
-SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")
+from sweeps.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, find_runs
 
 
 class Places:
