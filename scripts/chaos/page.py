@@ -75,6 +75,8 @@ def _kills(found: Mapping[str, Any]) -> Iterator[str]:
     if faults:
         yield "What was found:"
         yield "\n".join(f"* {text}" for text in faults)
+    if note := found.get("note"):  # by hand: what has become of it
+        yield str(note)
 
 
 def summary(modes: Mapping[str, Any]) -> str:
