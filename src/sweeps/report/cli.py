@@ -53,7 +53,11 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
     from sweeps.report.page import page
 
     with unchecked():
-        pictures = render.draw(list(figures_of(content)))
+        wanted = list(figures_of(content))
+        pictures = render.draw(wanted)
+    drawn = {picture.figure.name for picture in pictures}
+    for left_out in (figure.name for figure in wanted if figure.name not in drawn):
+        print(f"report: the chart {left_out} cannot be drawn and is left out", file=sys.stderr)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     try:
         if figures:

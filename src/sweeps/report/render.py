@@ -1,6 +1,5 @@
 """Charts as pictures: SVG for the page, and SVG, PDF and PNG files for papers and slides. Never imports torch."""
 
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,7 @@ import vl_convert
 from sweeps.files import atomic_write, make_folder
 from sweeps.report.figures import Figure
 from sweeps.report.text_width import with_fixed_widths
-from sweeps.terminal import clean, printable
-
-log = logging.getLogger(__name__)
+from sweeps.terminal import printable
 
 COLUMN, BOTH = 84.0, 174.0  # millimetres: one column of a journal's page, and both
 _POINTS = 72 / 25.4  # in a millimetre
@@ -47,15 +44,14 @@ class Picture:
 def draw(figures: Sequence[Figure]) -> list[Picture]:
     """Every figure as SVG, its ids its own so that all of them can stand in one page.
 
-    One that cannot be drawn, of figures that no axis has room for, is left out with a warning.
+    One that cannot be drawn, of numbers that no axis has room for, is left out.
     """
     pictures = []
     for figure in figures:
         spec = _printable({**figure.chart.to_dict(), "config": _CONFIG})
         try:
             drawn = vl_convert.vegalite_to_svg(spec)
-        except ValueError as error:
-            log.warning("the chart %s is left out, it cannot be drawn: %s", figure.name, clean(error)[:200])
+        except ValueError:
             continue
         svg = _own_ids(with_fixed_widths(drawn), figure.name)
         # vl-convert takes a link within the page for one to the site of Vega's examples.
