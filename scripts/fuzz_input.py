@@ -46,7 +46,7 @@ NASTY_TEXTS = (
     "model=nin,optim.lr=0.1",
     "<script>",
     "%n%s",
-    "sweeps.models.nin",
+    "sweeps.vision.models.nin",
     "os.system",
     "test_acc",
     "completed",

@@ -20,22 +20,23 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps import confusion, summarize, watch
-from sweeps.analysis.predictions import right_answers
-from sweeps.config import SweepsConfig, conf_dir, register_schema, resolve
+from sweeps import summarize, watch
 from sweeps.errors import ConfigError
-from sweeps.files import to_json
-from sweeps.identity import labels, run_id, run_name, sweep_folder
-from sweeps.launching.expansion import expand
-from sweeps.launching.lock import LOCK_NAME, owned, owner_of
-from sweeps.launching.slurm.ledger import Ledger, Submission
-from sweeps.launching.slurm.queue import Entry
-from sweeps.lifecycle import new_record, previous_record
-from sweeps.processes import Process, this_process
-from sweeps.provenance import invocations_of
-from sweeps.pruning.board import BOARD_NAME, Board, Report
-from sweeps.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
-from sweeps.search.space import space_of
+from sweeps.launchers.slurm.ledger import Ledger, Submission
+from sweeps.launchers.slurm.queue import Entry
+from sweeps.pruners.report_log import BOARD_NAME, Board, Report
+from sweeps.record.files import to_json
+from sweeps.record.identity import labels, run_id, run_name, sweep_folder
+from sweeps.record.lock import LOCK_NAME, owned, owner_of
+from sweeps.record.processes import Process, this_process
+from sweeps.record.provenance import invocations_of
+from sweeps.record.recording import new_record, previous_record
+from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
+from sweeps.results.predictions import right_answers
+from sweeps.sweepers.expansion import expand
+from sweeps.sweepers.search.space import space_of
+from sweeps.vision import confusion
+from sweeps.vision.config import SweepsConfig, conf_dir, register_schema, resolve
 
 GRAMMAR = (HydraException, OmegaConfBaseException)  # Hydra's own errors, which have a sentence
 
@@ -350,7 +351,7 @@ SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b", "trainer.batch_size=
 
 
 def search_on(folder: Path, arguments: Sequence[str], *, sampler: str = "random", asked: int = 2) -> None:
-    from sweeps.search import Search
+    from sweeps.sweepers.search import Search
 
     space = space_of(OverridesParser.create().parse_overrides(list(SPACE)))
     search = Search.open(folder, space, sampler=sampler, seed=0, n_trials=8, objectives=["objective"], direction="max")
@@ -401,7 +402,7 @@ def reported(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def loaded(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.frames import load
+    from sweeps.results.dataframes import load
 
     load(folder)
 
@@ -410,7 +411,7 @@ def model_example() -> Example:
     """A run that can be loaded."""
     from safetensors.torch import save
 
-    from sweeps.models import lenet_bn
+    from sweeps.vision.models import lenet_bn
 
     size, channels = config()["resize"]["size"], config()["resize"]["channels"]
     network = lenet_bn(in_channels=channels, num_classes=10, image_size=size)
@@ -422,7 +423,7 @@ def model_example() -> Example:
 def model(folder: Path, arguments: Sequence[str]) -> None:
     import torch
 
-    from sweeps.predict import load_model
+    from sweeps.vision.predict import load_model
 
     trained = load_model(folder)
     trained.predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
@@ -430,7 +431,7 @@ def model(folder: Path, arguments: Sequence[str]) -> None:
 
 def checkpoint_example() -> Example:
     """A checkpoint, whole."""
-    from sweeps.training import checkpoint
+    from sweeps.vision.training import checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(RunDir(folder), "0" * 12, 1, _step())
@@ -459,7 +460,7 @@ _STATES = tuple(
 def _step() -> Any:
     import torch
 
-    from sweeps.parts import build
+    from sweeps.vision.build import build
 
     torch.set_num_threads(1)
     return build(config(), torch.device("cpu"))[0]
@@ -470,7 +471,7 @@ def restored(folder: Path, arguments: Sequence[str]) -> None:
 
     import torch
 
-    from sweeps.training import checkpoint
+    from sweeps.vision.training import checkpoint
 
     logging.disable()
     run = RunDir(folder)
@@ -483,7 +484,7 @@ def restored(folder: Path, arguments: Sequence[str]) -> None:
 
 def resume_example() -> Example:
     """A run that was cut off after its first epoch."""
-    from sweeps.training import checkpoint
+    from sweeps.vision.training import checkpoint
 
     of = record(Status.INTERRUPTED)
     with tempfile.TemporaryDirectory() as folder:
@@ -504,7 +505,7 @@ def resumed(folder: Path, arguments: Sequence[str]) -> None:
     import logging
 
     from sweeps.progress import Progress
-    from sweeps.run import run
+    from sweeps.vision.task import run
 
     logging.disable()
     place = RunDir(folder / "run")
@@ -537,8 +538,8 @@ def images_example() -> Example:
 
 
 def images(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.data.idx import read_idx
     from sweeps.errors import DataError
+    from sweeps.vision.data.idx import read_idx
 
     for path in sorted(folder.iterdir()):
         with contextlib.suppress(DataError):

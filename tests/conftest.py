@@ -11,9 +11,9 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.progress import Progress
-from sweeps.records import RunDir, RunRecord
+from sweeps.record.records import RunDir, RunRecord
+from sweeps.vision.config import conf_dir, register_schema, resolve
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a timing decides nothing
 hypothesis.settings.load_profile("untimed")
@@ -66,7 +66,7 @@ def compose(compose_all: Callable[..., DictConfig]) -> Callable[..., dict[str, A
 @pytest.fixture(scope="session")
 def run_into(compose):
     """Do a small run with these overrides into a folder, in this process; returns its record."""
-    from sweeps.run import run
+    from sweeps.vision.task import run
 
     def do(folder: RunDir, *overrides: str, progress: Progress | None = None) -> RunRecord:
         given = {override.partition("=")[0] for override in overrides}
@@ -92,7 +92,7 @@ def do_run(run_into, folder):
 @pytest.fixture(scope="session")
 def mini():
     """The images that come with the package, as `Splits`."""
-    from sweeps.data import IdxFiles, load_splits
+    from sweeps.vision.data import IdxFiles, load_splits
 
     file = OmegaConf.load(conf_dir() / "dataset" / "fashion_mnist_mini.yaml")
     source = {key: value for key, value in file.source.items() if key != "_target_"}

@@ -10,17 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import confusion, summarize, watch
+from sweeps import summarize, watch
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import DEPTH_LIMIT, SIZE_LIMIT, atomic_write, make_folder, open_to_append, parse_json, read_bytes
-from sweeps.launching.lock import LOCK_NAME, owned, owner_of
-from sweeps.launching.slurm.ledger import Ledger
-from sweeps.lifecycle import previous_record
-from sweeps.processes import Process
-from sweeps.provenance import invocations_of
-from sweeps.pruning import BOARD_NAME, Board, Report
-from sweeps.records import Objective, RunDir, RunRecord, Status
+from sweeps.launchers.slurm.ledger import Ledger
+from sweeps.pruners import BOARD_NAME, Board, Report
+from sweeps.record.files import (
+    DEPTH_LIMIT,
+    SIZE_LIMIT,
+    atomic_write,
+    make_folder,
+    open_to_append,
+    parse_json,
+    read_bytes,
+)
+from sweeps.record.lock import LOCK_NAME, owned, owner_of
+from sweeps.record.processes import Process
+from sweeps.record.provenance import invocations_of
+from sweeps.record.recording import previous_record
+from sweeps.record.records import Objective, RunDir, RunRecord, Status
 from sweeps.terminal import clean, printable, without_formula
+from sweeps.vision import confusion
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e[bold]x[/bold]"
 
@@ -34,7 +43,7 @@ def written(folder, **fields):
         Status.RUNNING,
         Objective("test_acc", "max", "last", "test", 0.5),
         ["model=nin"],
-        {"model": {"_target_": "sweeps.models.nin"}, "trainer": {"epochs": 3}},
+        {"model": {"_target_": "sweeps.vision.models.nin"}, "trainer": {"epochs": 3}},
         epochs=1,
         seconds=2.0,
         metrics={"last": {"epoch": 1, "test_acc": 0.5}},
@@ -211,7 +220,7 @@ def test_nothing_is_added_through_a_link(tmp_path, outside):
 
 def test_a_journal_that_is_a_link_is_refused_with_a_sentence(tmp_path, outside):
     pytest.importorskip("optuna")
-    from sweeps.search.journal import mend
+    from sweeps.sweepers.search.journal import mend
 
     (tmp_path / "study.journal").symlink_to(outside / "file")
     with pytest.raises(ConfigError, match=r"study\.journal cannot be used .*a link.*move it away"):

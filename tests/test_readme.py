@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.analysis import load
+from sweeps.results import load
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

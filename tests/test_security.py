@@ -19,11 +19,11 @@ from hydra import initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
 import sweeps
-from sweeps.checks import check
-from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.records import RunDir
+from sweeps.record.records import RunDir
 from sweeps.targets import make
+from sweeps.vision.checks import check
+from sweeps.vision.config import conf_dir, register_schema, resolve
 
 
 def tricks(marker: Path) -> dict[str, object]:
@@ -40,9 +40,9 @@ def tricks(marker: Path) -> dict[str, object]:
         "a partial node": {**touch, "_partial_": True},
         "a node in a list": [1, [touch]],
         "a node below a mapping": {"a": {"b": touch}},
-        "a node below a target": {"_target_": "sweeps.models.lenet_bn", "x": touch},
-        "a node in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": [touch]},
-        "a node that is left alone": {"_target_": "sweeps.models.lenet_bn", "_recursive_": False, "x": touch},
+        "a node below a target": {"_target_": "sweeps.vision.models.lenet_bn", "x": touch},
+        "a node in _args_": {"_target_": "sweeps.vision.models.lenet_bn", "_args_": [touch]},
+        "a node that is left alone": {"_target_": "sweeps.vision.models.lenet_bn", "_recursive_": False, "x": touch},
         "an interpolation": text,
         "an escaped interpolation": "\\" + text,
         "a twice escaped interpolation": "\\\\\\" + text,
@@ -50,12 +50,12 @@ def tricks(marker: Path) -> dict[str, object]:
         "escaped text around it": f"see \\{text}",
         "in a list": ["\\" + text],
         "below a mapping": {"a": [{"b": "\\" + text}]},
-        "below a target": {"_target_": "sweeps.models.lenet_bn", "x": "\\" + text},
-        "in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": ["\\" + text]},
+        "below a target": {"_target_": "sweeps.vision.models.lenet_bn", "x": "\\" + text},
+        "in _args_": {"_target_": "sweeps.vision.models.lenet_bn", "_args_": ["\\" + text]},
         "as the target": {"_target_": "\\" + text},
         "as a target in two parts": {"_target_": "pathlib.\\${oc.decode:Path.touch}", "_args_": [path]},
-        "as _partial_": {"_target_": "sweeps.models.lenet_bn", "_partial_": "\\" + text},
-        "as _convert_": {"_target_": "sweeps.models.lenet_bn", "_convert_": "\\" + text},
+        "as _partial_": {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": "\\" + text},
+        "as _convert_": {"_target_": "sweeps.vision.models.lenet_bn", "_convert_": "\\" + text},
     }
 
 
@@ -89,7 +89,7 @@ def nested(place: str, value: object) -> dict[str, object]:
 
 def do_as_a_plan_does(config):
     """Everything that `plan=true` makes of a resolved config, and a run before its first batch."""
-    from sweeps.parts import check_parts, inspect
+    from sweeps.vision.build import check_parts, inspect
 
     check(config)
     check_parts(config)
@@ -221,7 +221,11 @@ def test_text_that_looks_like_an_interpolation_is_text():
 
 
 def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
-    node = {"_target_": "torch.optim.SGD", "_partial_": True, "_args_": [1, {"_target_": "sweeps.training.constant"}]}
+    node = {
+        "_target_": "torch.optim.SGD",
+        "_partial_": True,
+        "_args_": [1, {"_target_": "sweeps.vision.training.constant"}],
+    }
     partial = make(copy.deepcopy(node))
     assert partial.func is torch.optim.SGD
     assert partial.args[0] == 1
@@ -229,19 +233,22 @@ def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
 
 
 CANNOT_BE_MADE = {
-    "text": ("sweeps.models.lenet_bn", "needs a _target_"),
+    "text": ("sweeps.vision.models.lenet_bn", "needs a _target_"),
     "a list": ([1], "needs a _target_"),
     "null": (None, "needs a _target_"),
     "nothing": ({}, "needs a _target_"),
-    "unknown": ({"_target_": "sweeps.models.lenet9"}, "no attribute 'lenet9'"),
-    "a module": ({"_target_": "sweeps.models.blocks"}, "a module, no function or class"),
+    "unknown": ({"_target_": "sweeps.vision.models.lenet9"}, "no attribute 'lenet9'"),
+    "a module": ({"_target_": "sweeps.vision.models.blocks"}, "a module, no function or class"),
     "unknown in torchvision": ({"_target_": "torchvision.models.nothing"}, "no attribute 'nothing'"),
-    "an unknown argument": ({"_target_": "sweeps.models.lenet_bn", "x": 1}, "unexpected keyword argument"),
-    "an argument without a name": ({"_target_": "sweeps.models.lenet_bn", 1: 1}, "cannot be made"),
-    "not recursive": ({"_target_": "sweeps.models.lenet_bn", "_recursive_": False}, "leave _recursive_"),
-    "converted another way": ({"_target_": "sweeps.models.lenet_bn", "_convert_": "none"}, "_convert_ out"),
-    "partial by half": ({"_target_": "sweeps.models.lenet_bn", "_partial_": "yes"}, "_partial_ is true or false"),
-    "one positional argument": ({"_target_": "sweeps.models.lenet_bn", "_args_": 1}, "_args_ a list"),
+    "an unknown argument": ({"_target_": "sweeps.vision.models.lenet_bn", "x": 1}, "unexpected keyword argument"),
+    "an argument without a name": ({"_target_": "sweeps.vision.models.lenet_bn", 1: 1}, "cannot be made"),
+    "not recursive": ({"_target_": "sweeps.vision.models.lenet_bn", "_recursive_": False}, "leave _recursive_"),
+    "converted another way": ({"_target_": "sweeps.vision.models.lenet_bn", "_convert_": "none"}, "_convert_ out"),
+    "partial by half": (
+        {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": "yes"},
+        "_partial_ is true or false",
+    ),
+    "one positional argument": ({"_target_": "sweeps.vision.models.lenet_bn", "_args_": 1}, "_args_ a list"),
     "unknown weights": ({"_target_": "torchvision.models.resnet18", "weights": "NONE"}, "KeyError"),
 }
 
@@ -255,11 +262,11 @@ def test_what_cannot_be_made_is_answered_with_a_sentence(node, says):
 
 
 def test_a_node_that_is_nested_without_end_is_answered_with_a_sentence():
-    node = {"_target_": "sweeps.models.lenet_bn"}
+    node = {"_target_": "sweeps.vision.models.lenet_bn"}
     for _ in range(100_000):
         node = [node]
     with pytest.raises(ConfigError, match="nested too deep"):
-        make({"_target_": "sweeps.models.lenet_bn", "x": node})
+        make({"_target_": "sweeps.vision.models.lenet_bn", "x": node})
 
 
 @pytest.fixture
@@ -312,17 +319,19 @@ ODD_RECORDS = {
     "labels as numbers": {"dataset": {"labels": [1, 2]}},
     "no data set": {"dataset": "x"},
     "model as text": {"model": "lenet"},
-    "model as a list": {"model": [{"_target_": "sweeps.models.lenet_bn"}]},
+    "model as a list": {"model": [{"_target_": "sweeps.vision.models.lenet_bn"}]},
     "no model": {"model": None},
     "an empty model": {"model": {}},
-    "an unknown network": {"model": {"_target_": "sweeps.models.lenet9"}},
-    "a module": {"model": {"_target_": "sweeps.models.inspect"}},
+    "an unknown network": {"model": {"_target_": "sweeps.vision.models.lenet9"}},
+    "a module": {"model": {"_target_": "sweeps.vision.models.inspect"}},
     "a list of networks": {"model": {"_target_": "torchvision.models.list_models"}},
-    "a partial": {"model": {"_target_": "sweeps.models.lenet_bn", "_partial_": True}},
-    "a bad interpolation": {"model": {"_target_": "sweeps.models.lenet_bn", "num_classes": "${"}},
+    "a partial": {"model": {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": True}},
+    "a bad interpolation": {"model": {"_target_": "sweeps.vision.models.lenet_bn", "num_classes": "${"}},
     "an impossible size": {"model": {"_target_": "torchvision.models.resnet18", "num_classes": -5}},
     "a giant": {"model": {"_target_": "torchvision.models.vgg11", "num_classes": 10**12}},
-    "a nest": {"model": {"_target_": "sweeps.models.lenet_bn", "x": {"_target_": "torch.optim.SGD", "params": 1}}},
+    "a nest": {
+        "model": {"_target_": "sweeps.vision.models.lenet_bn", "x": {"_target_": "torch.optim.SGD", "params": 1}}
+    },
 }
 
 

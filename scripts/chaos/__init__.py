@@ -42,7 +42,7 @@ def lenet_with_dropout(**options: Any) -> Any:
     """LeNet with running statistics and, in front of its last layer, dropout: more has to come back than weights."""
     from torch import nn
 
-    from sweeps.models import lenet_bn
+    from sweeps.vision.models import lenet_bn
 
     network = lenet_bn(**options)
     assert isinstance(network, nn.Sequential)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sweeps.records import RunDir, find_runs
+from sweeps.record.records import RunDir, find_runs
 
 # What two equal runs may differ in: the clock, the process, and how often they were begun.
 UNEQUAL = ("started", "ended", "seconds", "examples_per_second", "process", "attempts", "peak_memory", "environment")

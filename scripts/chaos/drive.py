@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps.records import find_runs
+from sweeps.record.records import find_runs
 
 from .compare import compare
 from .disk import Disk

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.files import atomic_write
+from sweeps.record.files import atomic_write
 
 from . import tally
 from .witness import PHASES

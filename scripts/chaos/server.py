@@ -15,12 +15,12 @@ PRELOADED = (
     "torch._dynamo",
     "scipy.stats",
     "optuna",
-    "sweeps.app",
-    "sweeps.run",
-    "sweeps.search",
-    "sweeps.search.searching",
-    "sweeps.launching.inspection",
-    "sweeps.launching.local",
+    "sweeps.vision.app",
+    "sweeps.vision.task",
+    "sweeps.sweepers.search",
+    "sweeps.sweepers.search.sweep",
+    "sweeps.launchers.inspection",
+    "sweeps.launchers.local.launch",
 )
 
 

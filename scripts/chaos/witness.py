@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweeps.records import RunDir, RunRecord, Status, find_runs
+from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 
 from .modes import CELLS
 from .processes import session_members

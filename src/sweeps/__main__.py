@@ -2,7 +2,7 @@
 
 import sys
 
-from sweeps.app import main
+from sweeps.vision.app import main
 
 if __name__ == "__main__":
     sys.argv[0] = "python -m sweeps"  # what usage messages and records call this program, instead of __main__.py

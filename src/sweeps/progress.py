@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.records import RunRecord
+from sweeps.record.records import RunRecord
 
 
 class Progress:

@@ -10,17 +10,17 @@ from typing import NoReturn, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.analysis import export, tables
-from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
-from sweeps.analysis.compare import compare
-from sweeps.analysis.curves import curve_column
-from sweeps.analysis.groups import Group, group_by
-from sweeps.analysis.ranking import rank, sentences
-from sweeps.analysis.rows import RunRow, load
-from sweeps.analysis.sheet import Sheet
-from sweeps.analysis.text import clean
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import atomic_write
+from sweeps.record.files import atomic_write
+from sweeps.results import export, tables
+from sweeps.results.columns import Column, columns_of, find_column, sort_rows
+from sweeps.results.compare import compare
+from sweeps.results.curves import curve_column
+from sweeps.results.format import clean
+from sweeps.results.groups import Group, group_by
+from sweeps.results.ranking import rank, sentences
+from sweeps.results.runs import RunRow, load
+from sweeps.results.table import Sheet
 
 FORMATS = ("table", "csv", "json", "md", "latex")
 _ALIASES = {"markdown": "md", "tex": "latex"}

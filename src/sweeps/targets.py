@@ -16,7 +16,7 @@ from typing import Any, cast
 from sweeps.errors import ConfigError
 
 # A list of what is allowed: a list of what is not would never be whole.
-# A network of the package is `sweeps.models.NAME`, or `sweeps.models.NAME.NAME` where it is not exported.
+# A network of the package is `sweeps.vision.models.NAME`, or `sweeps.vision.models.NAME.NAME` where it is not exported.
 _ALLOWED = re.compile(
     r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
       | sweeps\.data\.(IdxFiles|TorchvisionSet)
@@ -99,7 +99,7 @@ def _check(target: Any) -> str:
         raise ConfigError(f"_target_={short(target)} is refused: it must be the dotted name of a function or class")
     if _ALLOWED.fullmatch(target) is None and not any(_is_within(target, prefix) for prefix in _extra()):
         raise ConfigError(
-            f"_target_={target} is refused: a config may build sweeps.models.*, torchvision.models.*, the "
+            f"_target_={target} is refused: a config may build sweeps.vision.models.*, torchvision.models.*, the "
             "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
             f"For your own code name its package in the environment: {_EXTRA}={target.partition('.')[0]}"
         )

@@ -15,17 +15,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.analysis.rows import UNREADABLE
-from sweeps.analysis.text import number, whole
-from sweeps.config import lookup
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.identity import labels
-from sweeps.launching.lock import owner_of
-from sweeps.launching.slurm.ledger import Ledger, is_live
-from sweeps.launching.slurm.queue import Queue
-from sweeps.launching.view import Activity, Overview
-from sweeps.records import RunRecord, Status, find_runs
+from sweeps.launchers.slurm.ledger import Ledger, is_live
+from sweeps.launchers.slurm.queue import Queue
+from sweeps.launchers.view import Activity, Overview
+from sweeps.record.identity import labels
+from sweeps.record.lock import owner_of
+from sweeps.record.records import RunRecord, Status, find_runs
+from sweeps.results.format import number, whole
+from sweeps.results.runs import UNREADABLE
 from sweeps.terminal import clean
+from sweeps.vision.config import lookup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from sweeps.confusion import PNG, Confusion, Pair, write
-from sweeps.records import Failure, RunDir, Status
+from sweeps.record.records import Failure, RunDir, Status
+from sweeps.vision.confusion import PNG, Confusion, Pair, write
 
 from ..analysis.conftest import _write_run, _write_sweep
 from .conftest import FULL_NAME

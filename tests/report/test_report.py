@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.confusion import PNG, Confusion, Pair, write
-from sweeps.identity import run_id
-from sweeps.launching.lock import owned
-from sweeps.records import Failure, RunDir, Status
+from sweeps.record.identity import run_id
+from sweeps.record.lock import owned
+from sweeps.record.records import Failure, RunDir, Status
+from sweeps.vision.confusion import PNG, Confusion, Pair, write
 
 from .conftest import FULL_NAME
 

@@ -1,4 +1,4 @@
-"""What Hydra needs to see of the launchers and the sweepers; the work is in `sweeps.launching` and `sweeps.search`.
+"""What Hydra needs to see of the launchers and the sweepers; the work is in `sweeps.launchers` and `sweeps.sweepers.search`.
 
 Hydra executes this module on every start, so nothing heavy is imported here.
 """
@@ -54,13 +54,13 @@ class LocalLauncher(_SweepLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
-        from sweeps.launching.local import launch
+        from sweeps.launchers.local.launch import launch
 
         return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
         """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
-        from sweeps.launching.local import launch_feed
+        from sweeps.launchers.local.launch import launch_feed
 
         launch_feed(*self.told, feed, samples, self.options)
 
@@ -102,13 +102,13 @@ class SlurmLauncher(_SweepLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
-        from sweeps.launching.slurm.launch import launch
+        from sweeps.launchers.slurm.launch import launch
 
         return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
 
     def check(self, samples: Sequence[Sequence[str]]) -> None:
         """Refuse a search in which one of `samples` cannot work."""
-        from sweeps.launching.slurm.launch import check
+        from sweeps.launchers.slurm.launch import check
 
         check(*self.told, samples)
 
@@ -133,7 +133,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
-        from sweeps.launching.grid import sweep
+        from sweeps.sweepers.grid import sweep
 
         return sweep(self, arguments)
 
@@ -180,6 +180,6 @@ class SearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Do the trials that are left."""
-        from sweeps.search import sweep
+        from sweeps.sweepers.search import sweep
 
         return sweep(self, arguments)

@@ -8,9 +8,9 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from sweeps.analysis.palette import look_of
 from sweeps.report.content import Content
 from sweeps.report.data import Row
+from sweeps.results.palette import look_of
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 PANEL = 170

@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from sweeps.analysis.text import clean
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import atomic_write
-from sweeps.launching.lock import owner_of
-from sweeps.records import Status
+from sweeps.record.files import atomic_write
+from sweeps.record.lock import owner_of
+from sweeps.record.records import Status
 from sweeps.report.content import Content, read
+from sweeps.results.format import clean
 
 NAME = "report.html"
 NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python"}

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps import confusion
-from sweeps.analysis import RunRow, load, rank
-from sweeps.analysis.cells import Cell, cell_columns, cells_of, has_repeats, judged, setting_keys
-from sweeps.analysis.columns import Column, columns_of
-from sweeps.analysis.ranking import criteria
-from sweeps.analysis.rows import Criterion
-from sweeps.analysis.text import number
-from sweeps.confusion import Confusion
 from sweeps.errors import RecordError
-from sweeps.identity import labels
-from sweeps.provenance import invocations_of
-from sweeps.records import RunDir, RunRecord, Status
+from sweeps.record.identity import labels
+from sweeps.record.provenance import invocations_of
+from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.results import RunRow, load, rank
+from sweeps.results.columns import Column, columns_of
+from sweeps.results.format import number
+from sweeps.results.ranking import criteria
+from sweeps.results.runs import Criterion
+from sweeps.results.settings import Cell, cell_columns, cells_of, has_repeats, judged, setting_keys
+from sweeps.vision import confusion
+from sweeps.vision.confusion import Confusion
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 MOST_CLASSES = 100  # of a confusion that is drawn: it has a square for each pair of them

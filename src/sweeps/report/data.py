@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from sweeps.analysis import text
-from sweeps.analysis.groups import Place, matrix_of
-from sweeps.confusion import Confusion
 from sweeps.report.content import Configuration, Content, Entry, mean_of
+from sweeps.results import text
+from sweeps.results.groups import Place, matrix_of
+from sweeps.vision.confusion import Confusion
 
 Row = dict[str, Any]
 

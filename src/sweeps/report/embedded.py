@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweeps.analysis import text
-from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import is_best, sentences
-from sweeps.files import to_json
-from sweeps.records import RunRecord
+from sweeps.record.files import to_json
+from sweeps.record.records import RunRecord
 from sweeps.report.content import Content, Entry, command_line, repeat_line
 from sweeps.report.figures import Figure
+from sweeps.results import text
+from sweeps.results.palette import look_of
+from sweeps.results.ranking import is_best, sentences
 
 SCHEMA = 1
 

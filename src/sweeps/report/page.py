@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweeps.analysis import text
-from sweeps.analysis.advice import advice
-from sweeps.analysis.palette import look_of
-from sweeps.analysis.ranking import criteria, is_best, saved_by_pruning, sentences, tally
-from sweeps.analysis.sheet import Sheet
-from sweeps.analysis.tables import cells_table
-from sweeps.confusion import Confusion
-from sweeps.files import to_json
-from sweeps.records import Status
+from sweeps.record.files import to_json
+from sweeps.record.records import Status
 from sweeps.report.content import Content, Entry
 from sweeps.report.embedded import embedded
 from sweeps.report.provenance import provenance
 from sweeps.report.render import Picture
+from sweeps.results import text
+from sweeps.results.advice import advice
+from sweeps.results.palette import look_of
+from sweeps.results.ranking import criteria, is_best, saved_by_pruning, sentences, tally
+from sweeps.results.table import Sheet
+from sweeps.results.tables import cells_table
+from sweeps.vision.confusion import Confusion
 
 _RIGHT = ' class="right"'
 _TABLE_LIMIT = 400  # rows of a chart that are also printed as a table

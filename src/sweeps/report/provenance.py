@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from sweeps.analysis import text
 from sweeps.report.content import Content, command_line
+from sweeps.results import text
 
 _DIFFS = 500_000  # characters of all diffs together
 _ORDERS = 20

@@ -8,7 +8,7 @@ from typing import Any
 
 import vl_convert
 
-from sweeps.files import atomic_write, make_folder
+from sweeps.record.files import atomic_write, make_folder
 from sweeps.report.figures import Figure
 from sweeps.report.text_width import with_fixed_widths
 from sweeps.terminal import printable

@@ -1,0 +1,492 @@
+"""What follows from what Slurm says of jobs, told by a queue that says what a test wants."""
+
+import io
+import shutil
+from datetime import datetime, timedelta
+
+import pytest
+from hydra.core.utils import JobStatus
+from rich.console import Console
+
+from sweeps.errors import ConfigError
+from sweeps.launchers.runs import NotDone, make_cells
+from sweeps.launchers.scheduler import Policy
+from sweeps.launchers.signals import StopRequest
+from sweeps.launchers.slurm import backlog, follow
+from sweeps.launchers.slurm.follow import Follower
+from sweeps.launchers.slurm.job import release
+from sweeps.launchers.slurm.ledger import Ledger, Submission
+from sweeps.launchers.slurm.queue import Contact, Entry, Full, NoAnswer, Rejected
+from sweeps.launchers.view import View
+from sweeps.record.processes import Process, this_process
+from sweeps.record.recording import new_record
+from sweeps.record.records import Failure, RunDir, Status
+
+ELSEWHERE = Process("node7/1234", 99)
+
+
+class Slurm:
+    """A queue and its submission: each look takes the next step, which may change any job; the last one stays."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+        self.submitted = []
+        self.pieces = []
+        self.largest = 1000
+        self.deaf = 0  # calls of scancel that Slurm does not hear
+        self.cancelled = []
+        self.asked = []
+        self.entries = {}
+
+    def look(self):
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        step(self)
+        return dict(self.entries)
+
+    def say(self, job, state, reason="None", seconds=0, name=""):
+        self.entries[job] = Entry(job, state, reason, seconds, "node7", name)
+
+    def largest_array(self):
+        return self.largest
+
+    def cancel(self, jobs):
+        self.cancelled += jobs
+        if self.deaf:
+            self.deaf -= 1
+            return False
+        for job in jobs:
+            self.say(job, "CANCELLED")
+        return True
+
+    def ask_to_stop(self, jobs):
+        self.asked += jobs
+        return True
+
+    def submit(self, submission, cells):
+        job = str(len(self.pieces) + 1)
+        self.pieces.append(len(cells))
+        self.submitted += [cell.name for cell in cells]
+        for number in Submission(submission.token, submission.cells, job).numbers():
+            self.say(number, "PENDING", name=f"study.{submission.token}")
+        return job
+
+
+@pytest.fixture
+def study(tmp_path, compose, monkeypatch):
+    """A sweep of so many cells that are submitted and followed; returns the cells and what was said."""
+    for module in (follow, backlog):
+        monkeypatch.setattr(module, "SETTLING", 0.0)
+    monkeypatch.setattr(follow, "LAG", 0.05)
+
+    def follow_it(slurm, cells=1, stop=None, cancel=False, under_way=(), **policy):
+        made = make_cells([[f"seed={number}"] for number in range(cells)], 0, tmp_path)
+        for cell in made:
+            config = compose("sweep=study", *cell.overrides)
+            cell.folder.path.mkdir()
+            cell.folder.write(new_record(config, name=cell.name, overrides=cell.overrides))
+        said = io.StringIO()
+        view = View("study", Console(file=said, width=300), total=cells)
+        attached = dict(zip(under_way, made, strict=False))
+        follower = Follower(
+            made[len(attached) :],
+            attached,
+            queue=slurm,
+            ledger=Ledger(tmp_path),
+            submit=lambda *piece: slurm.submit(*piece),
+            policy=Policy(**policy),
+            view=view,
+            contact=Contact(view.note, 0.01),
+            poll=0.01,
+            cancel=cancel,
+        )
+        follower.run(stop if stop is not None else StopRequest())
+        return made, said.getvalue()
+
+    follow_it.folder = tmp_path
+    return follow_it
+
+
+def recorded(study, status, seed=0, **changes):
+    """A step's part: the run's record says this from now on."""
+    run = RunDir(study.folder / f"seed={seed}")
+    record = run.read()
+    record.status = status
+    for key, value in changes.items():
+        setattr(record, key, value)
+    run.write(record)
+
+
+def error_of(cell):
+    return str(cell.result._return_value)
+
+
+def test_a_job_that_is_gone_without_a_trace_is_not_waited_for(study):
+    slurm = Slurm(lambda slurm: slurm.entries.clear())
+    (cell,), _ = study(slurm)
+    record = cell.folder.read()
+    assert (record.status, record.error.kind) == (Status.FAILED, "config")
+    assert "does the node see this folder?" in record.error.text
+    assert "output=FOLDER" in record.error.advice
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "advice"),
+    [
+        ("NODE_FAIL", "killed", ""),
+        ("TIMEOUT", "timeout", "hydra.launcher.time"),
+        ("OUT_OF_MEMORY", "oom", "trainer.batch_size"),
+    ],
+)
+def test_a_job_that_was_ended_is_seen_and_its_log_named(study, state, kind, advice):
+    def run(slurm):
+        recorded(study, Status.RUNNING, process=ELSEWHERE)
+        slurm.say("1", "RUNNING")
+
+    def end(slurm):
+        recorded(study, Status.RUNNING, process=ELSEWHERE)
+        for job in list(slurm.entries):
+            slurm.say(job, state)
+
+    slurm = Slurm(run, end)
+    (cell,), said = study(slurm)
+    record = cell.folder.read()
+    assert (record.status, record.error.kind) == (Status.FAILED, kind)
+    assert advice in record.error.advice
+    last = str(len(slurm.pieces))
+    assert str(Ledger(study.folder).log(last)) in error_of(cell)
+    assert f"job {last} ended on node7 as {state}" in said
+    assert last == ("2" if state == "TIMEOUT" else "1"), "time that is up is no failure the first time"
+
+
+def test_a_job_that_the_user_cancelled_is_neither_failed_nor_tried_again(study):
+    slurm = Slurm(
+        lambda slurm: slurm.say("1", "RUNNING"),
+        lambda slurm: (
+            recorded(study, Status.RUNNING, process=ELSEWHERE, environment={"slurm_job": "1"}),
+            slurm.say("1", "CANCELLED"),
+        ),
+    )
+    (cell,), said = study(slurm, retries=3)
+    assert cell.folder.read().status is Status.INTERRUPTED
+    assert isinstance(cell.result._return_value, NotDone)
+    assert "job 1 was cancelled by the user; the same command resumes its run" in error_of(cell)
+    assert slurm.submitted == ["seed=0"]
+    assert "after 0 epochs" not in said
+
+
+def test_a_job_that_could_not_be_requeued_is_submitted_again_and_that_is_no_failed_try(study):
+    """A site may forbid `scontrol requeue`, and a container may lack it; the run has its checkpoint."""
+
+    def time_is_up(slurm):
+        job = str(len(slurm.pieces))
+        recorded(study, Status.INTERRUPTED, epochs=len(slurm.pieces))
+        slurm.say(job, "FAILED")
+
+    def end(slurm):
+        if len(slurm.pieces) == 4:
+            recorded(study, Status.COMPLETED)
+        else:
+            time_is_up(slurm)
+
+    slurm = Slurm(end)
+    (cell,), said = study(slurm)
+    assert cell.folder.read().status is Status.COMPLETED
+    assert len(slurm.submitted) == 4
+    assert cell.tries == 1
+    assert "job 3 ended as FAILED after epoch 3, submitted again" in said
+
+
+def test_a_run_that_gets_no_further_in_two_jobs_has_failed(study):
+    def interrupt(slurm):
+        recorded(study, Status.INTERRUPTED, epochs=1)
+        slurm.say(str(len(slurm.pieces)), "FAILED")
+
+    slurm = Slurm(interrupt)
+    (cell,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"] * 3, "epoch 1 in the first one, none in two more"
+    assert cell.result.status is JobStatus.FAILED
+
+
+def test_a_killed_job_is_tried_again_as_often_as_retries_says(study, monkeypatch):
+    monkeypatch.setattr(Policy, "pause", lambda self, cell, kind: 0.0 if cell.tries <= self.retries else None)
+    slurm = Slurm(lambda slurm: [slurm.say(job, "NODE_FAIL") for job in list(slurm.entries)])
+    Ledger(study.folder).folder.mkdir()
+    for job in "123":
+        Ledger(study.folder).log(job).touch()
+    (cell,), said = study(slurm, retries=2)
+    assert slurm.submitted == ["seed=0"] * 3
+    assert "try 3 of 3" in said
+    assert "job 3 ended" in error_of(cell)
+
+
+def test_a_job_that_is_requeued_is_neither_failed_nor_submitted_again(study):
+    steps = (
+        lambda slurm: slurm.say("1", "RUNNING"),
+        lambda slurm: (recorded(study, Status.INTERRUPTED), slurm.say("1", "COMPLETING")),
+        lambda slurm: slurm.say("1", "PENDING", "BeginTime"),
+        lambda slurm: slurm.say("1", "RUNNING"),
+        lambda slurm: (recorded(study, Status.COMPLETED), slurm.say("1", "COMPLETED")),
+    )
+    slurm = Slurm(*steps)
+    (cell,), said = study(slurm)
+    assert cell.folder.read().status is Status.COMPLETED
+    assert slurm.submitted == ["seed=0"]
+    assert "seed=0: requeued before its first epoch (job 1)" in said
+    assert "jobs wait: BeginTime" in said
+    assert "seed=0: completed" in said
+
+
+def test_a_job_whose_place_was_taken_for_good_is_submitted_again(study):
+    steps = (
+        lambda slurm: slurm.say("1", "PREEMPTED"),
+        lambda slurm: recorded(study, Status.COMPLETED) if "2" in slurm.entries else None,
+    )
+    slurm = Slurm(*steps)
+    (cell,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"] * 2
+    assert cell.tries == 1
+
+
+def test_a_job_that_slurm_will_never_start_is_cancelled(study):
+    slurm = Slurm(lambda slurm: slurm.cancelled or slurm.say("1", "PENDING", "BadConstraints"))
+    (cell,), _ = study(slurm, retries=5)
+    assert slurm.cancelled == ["1"]
+    assert slurm.submitted == ["seed=0"]
+    assert "Slurm will never start job 1: BadConstraints" in error_of(cell)
+
+
+def began(seconds):
+    """When a run began that has been at work for so long."""
+    return (datetime.now().astimezone() - timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def test_a_run_past_its_timeout_has_failed_once_its_job_is_over(study):
+    slurm = Slurm(
+        lambda slurm: recorded(study, Status.RUNNING, process=ELSEWHERE, started=began(100)),
+        lambda slurm: "1" in slurm.cancelled or slurm.say("1", "RUNNING", seconds=150),
+    )
+    (cell,), _ = study(slurm, timeout=99)
+    record = cell.folder.read()
+    assert slurm.cancelled == ["1"]
+    assert record.error.kind == "timeout"
+    assert "still running after 99 s" in record.error.text
+
+
+def test_a_timeout_counts_what_a_run_has_trained_in_all_starts_and_not_what_a_job_took_to_start(study):
+    def start(started, seconds):
+        def step(slurm):
+            recorded(study, Status.RUNNING, process=ELSEWHERE, started=began(started))
+            slurm.say("1", "RUNNING", seconds=seconds)
+
+        return step
+
+    def requeued(slurm):
+        recorded(study, Status.INTERRUPTED, epochs=1)
+        slurm.say("1", "PENDING", "BeginTime")
+
+    late = start(60, 120)  # a minute of 120 s
+    (cell,), _ = study(Slurm(late, lambda slurm: recorded(study, Status.COMPLETED)), timeout=100)
+    assert cell.folder.read().status is Status.COMPLETED
+    shutil.rmtree(cell.folder.path)
+
+    slurm = Slurm(late, requeued, lambda slurm: "1" in slurm.cancelled or late(slurm))
+    (cell,), _ = study(slurm, timeout=100)
+    assert cell.folder.read().error.kind == "timeout"
+
+
+def test_a_cancellation_that_slurm_did_not_hear_is_repeated_until_the_job_is_gone(study):
+    def running(slurm):
+        if slurm.entries["1"].state != "CANCELLED":
+            recorded(study, Status.RUNNING, process=ELSEWHERE, started=began(100))
+            slurm.say("1", "RUNNING", seconds=100)
+
+    slurm = Slurm(running)
+    slurm.deaf = 3
+    (cell,), _ = study(slurm, timeout=9)
+    assert slurm.cancelled == ["1"] * 4
+    assert cell.folder.read().error.kind == "timeout"
+
+
+def test_ctrl_c_cancels_until_the_jobs_are_gone(study):
+    stop = StopRequest()
+    stop.count = 1
+    slurm = Slurm(lambda slurm: "1" in slurm.entries and slurm.entries["1"])
+    slurm.deaf = 2
+    slurm.say("7", "PENDING")
+    (cell,), _ = study(slurm, cells=1, stop=stop, cancel=True, under_way=["7"])
+    assert slurm.cancelled == ["7"] * 3
+    assert slurm.submitted == []
+    assert cell.result is None
+    assert cell.folder.read().status is Status.PENDING
+
+
+def away(slurm):
+    raise NoAnswer("Socket timed out on send/recv operation")
+
+
+def test_a_controller_that_is_away_for_a_while_loses_nothing(study):
+    finished = lambda slurm: recorded(study, Status.COMPLETED)  # noqa: E731
+    (cell,), said = study(Slurm(away, away, away, finished))
+    assert cell.folder.read().status is Status.COMPLETED
+    assert said.count("Slurm does not answer (Socket timed out") == 1
+    assert said.count("Slurm answers again after") == 1
+
+
+def test_a_submission_without_an_answer_is_found_in_the_queue_and_not_repeated(study):
+    """The controller may have taken it before it went away."""
+    slurm = Slurm(away, lambda slurm: recorded(study, Status.COMPLETED) if "1" in slurm.entries else None)
+    taken = slurm.submit
+
+    def submit(submission, cells):
+        taken(submission, cells)
+        raise NoAnswer("Socket timed out on send/recv operation")
+
+    slurm.submit = submit
+    (cell,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"]
+    assert cell.folder.read().status is Status.COMPLETED
+    assert [submission.job for submission in Ledger(study.folder).read()] == ["1"]
+
+
+def test_a_run_that_finished_while_slurm_was_away_is_not_done_again(study):
+    """Its submission had no answer, and by now Slurm has forgotten the job."""
+    slurm = Slurm(away, lambda slurm: recorded(study, Status.COMPLETED))
+
+    def submit(submission, cells):
+        slurm.submitted += [cell.name for cell in cells]
+        raise NoAnswer("Socket timed out on send/recv operation")
+
+    slurm.submit = submit
+    (cell,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"]
+    assert cell.result.status is JobStatus.COMPLETED
+
+
+def test_a_submission_that_never_came_about_is_repeated_and_one_that_comes_late_is_cancelled(study):
+    slurm = Slurm(
+        *[lambda slurm: None] * 4,
+        lambda slurm: slurm.say("99", "PENDING", name=f"study.{slurm.silent}"),
+        lambda slurm: None,
+        lambda slurm: recorded(study, Status.COMPLETED),
+    )
+    taken = slurm.submit
+
+    def submit(submission, cells):
+        slurm.silent, slurm.submit = submission.token, taken
+        raise NoAnswer("Unable to contact slurm controller (connect failure)")
+
+    slurm.submit = submit
+    (cell,), said = study(slurm)
+    assert slurm.submitted == ["seed=0"]
+    assert slurm.cancelled == ["99"]
+    assert cell.tries == 1
+    assert [submission.job for submission in Ledger(study.folder).read()] == ["1"], "and nothing else is left"
+    assert "Slurm does not answer (Unable to contact" in said
+
+
+@pytest.mark.parametrize("largest", [1000, 4])
+def test_a_sweep_above_the_limits_goes_in_in_pieces_without_a_barrier(study, largest):
+    """No array above 4 tasks, whether or not Slurm says so, and no more than 5 jobs in the queue."""
+    most = 0
+
+    def end_one(slurm):
+        nonlocal most
+        alive = sorted(job for job, entry in slurm.entries.items() if not entry.is_over)
+        most = max(most, len(alive))
+        if alive:
+            slurm.say(alive[0], "COMPLETED")
+            recorded(study, Status.COMPLETED, seed=slurm.cells[alive[0]].partition("=")[2])
+
+    slurm = Slurm(end_one)
+    slurm.largest, slurm.cells, taken = largest, {}, slurm.submit
+
+    def submit(submission, cells):
+        alive = sum(not entry.is_over for entry in slurm.entries.values())
+        if len(cells) > 4:
+            raise Full("Batch job submission failed: Invalid job array specification")
+        if alive + len(cells) > 5:
+            raise Full("AssocMaxSubmitJobLimit")
+        job = taken(submission, cells)
+        made = Submission(submission.token, submission.cells, job)
+        slurm.cells.update(zip(made.numbers(), made.cells, strict=True))
+        return job
+
+    slurm.submit = submit
+    cells, said = study(slurm, cells=12)
+    assert {cell.folder.read().status for cell in cells} == {Status.COMPLETED}
+    assert sorted(slurm.submitted) == sorted(cell.name for cell in cells)
+    assert most == 5
+    assert max(slurm.pieces) <= 4
+    assert said.count("Slurm takes no more jobs now (AssocMaxSubmitJobLimit)") == 1
+
+
+def test_what_slurm_rejects_in_mid_sweep_leaves_no_job_alone(study):
+    slurm = Slurm(lambda slurm: None, lambda slurm: recorded(study, Status.COMPLETED))
+    slurm.largest, taken = 1, slurm.submit
+
+    def submit(submission, cells):
+        if slurm.pieces:
+            raise Rejected("Invalid account or account/partition combination specified")
+        return taken(submission, cells)
+
+    slurm.submit = submit
+    with pytest.raises(ConfigError, match="Slurm rejects the jobs of this sweep: Invalid account"):
+        study(slurm, cells=2)
+    assert RunDir(study.folder / "seed=0").read().status is Status.COMPLETED
+    assert len(Ledger(study.folder).read()) == 1
+
+
+def test_a_limit_that_no_end_of_a_job_helps_with_is_said(study):
+    def submit(submission, cells):
+        raise Full("AssocMaxSubmitJobLimit")
+
+    slurm = Slurm(lambda slurm: None)
+    slurm.submit = submit
+    with pytest.raises(ConfigError, match="Slurm rejects the jobs of this sweep: AssocMaxSubmitJobLimit"):
+        study(slurm, cells=3)
+
+
+def test_enough_failures_take_the_waiting_jobs_out_of_the_queue_and_stop_the_others(study):
+    def begin(slurm):
+        slurm.say("1_1", "RUNNING")
+        failure = Failure("error", "the network has had enough")
+        recorded(study, Status.FAILED, error=failure)
+        slurm.say("1_0", "FAILED")
+
+    def stop(slurm):
+        if "1_1" in slurm.asked:
+            recorded(study, Status.INTERRUPTED, seed=1)
+            slurm.say("1_1", "FAILED")
+
+    slurm = Slurm(begin, stop)
+    cells, _ = study(slurm, cells=3, on_failure="stop")
+    assert "the network has had enough" in error_of(cells[0])
+    assert (slurm.asked, slurm.cancelled) == (["1_1"], ["1_2"])
+    assert [cell.folder.read().status for cell in cells] == [Status.FAILED, Status.INTERRUPTED, Status.PENDING]
+
+
+def test_a_queued_cell_says_so_and_not_how_its_last_try_ended(study):
+    seen = []
+
+    def look(slurm):
+        seen.append(RunDir(study.folder / "seed=0").read().status)
+        recorded(study, Status.COMPLETED)
+
+    study(Slurm(look))
+    assert seen == [Status.PENDING]
+
+
+def test_a_run_of_a_job_that_is_over_is_interrupted_but_never_somebody_elses(study):
+    study(Slurm(lambda slurm: recorded(study, Status.COMPLETED)))
+    run = RunDir(study.folder / "seed=0")
+    cases = (
+        (ELSEWHERE, {"slurm_job": "7_1"}, Status.INTERRUPTED),
+        (ELSEWHERE, {}, Status.INTERRUPTED),  # killed before it could say more
+        (ELSEWHERE, {"slurm_job": "8"}, Status.RUNNING),
+        (ELSEWHERE, {"slurm_job": ""}, Status.RUNNING),
+        (this_process(), {}, Status.RUNNING),
+    )
+    for process, environment, expected in cases:
+        recorded(study, Status.RUNNING, process=process, environment=environment)
+        release(run, "7_1")
+        assert run.read().status is expected
