@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from sweeps.launchers import local
+from sweeps.launchers.local import launch as local
 from sweeps.launchers.inspection import Inspector
 from sweeps.launchers.job import Setup
 from sweeps.record.processes import Process, start_of

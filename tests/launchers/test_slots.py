@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from sweeps.errors import ConfigError
-from sweeps.launchers import slots
+from sweeps.launchers.local import slots
 from sweeps.launchers.local.slots import make_slots, visible_gpus
 
 

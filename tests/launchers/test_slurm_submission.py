@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.errors import ConfigError
-from sweeps.launchers import slots
+from sweeps.launchers.local import slots
 from sweeps.launchers.job import Setup
 from sweeps.launchers.local.slots import visible_gpus
 from sweeps.launchers.runs import make_cells

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.utils import JobStatus
 
 from sweeps.errors import ConfigError
-from sweeps.launchers import local
+from sweeps.launchers.local import launch as local
 
 pytestmark = [
     pytest.mark.usefixtures("hydra_restore_singletons"),

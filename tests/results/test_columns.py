@@ -5,7 +5,7 @@ import pytest
 from sweeps import results as analysis
 from sweeps.errors import ConfigError
 from sweeps.record.records import Status
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.columns import columns_of, find_column, sort_rows, varying
 
 

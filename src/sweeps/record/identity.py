@@ -10,55 +10,46 @@ from sweeps.errors import ConfigError
 
 NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading earlier
 
-# Part of every run's identity: raised when the code changes so that equal settings give other results.
-RESULT_VERSION = 1
+# Part of every identity: raised when the engine changes so that equal settings give other results.
+RESULT_VERSION = 2
 
-# Settings that cannot change what a run computes: where things lie, what is shown, what is kept.
-_WITHOUT_EFFECT = (
-    "sweep",
-    "output",
-    "device",
-    "tracker",
-    "plan",
-    "repeats",
-    "zip",
-    "exclude",
-    "pruner",
-    "on_failure",
-    "stop_after",
-    "retries",
-    "timeout",
-    "on_mismatch",
-    "dataset.root",
-    "dataset.source.folders",
-    "dataset.source.remedies",
-    "dataset.source.torchvision",
-    "trainer.capture",
-    "trainer.threads",
-    "trainer.checkpoint_every",
-    "trainer.save_weights",
-    "trainer.save_predictions",
+# What release 0.1 left out of an identity.
+IGNORED_BEFORE = (
+    *("sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure"),
+    *("stop_after", "retries", "timeout", "on_mismatch", "dataset.root", "dataset.source.folders"),
+    *("dataset.source.remedies", "dataset.source.torchvision", "trainer.capture", "trainer.threads"),
+    *("trainer.checkpoint_every", "trainer.save_weights", "trainer.save_predictions", "objective"),
 )
-_BELOW = tuple(f"{key}." for key in _WITHOUT_EFFECT)
 
 
-def has_effect(key: str) -> bool:
-    """Whether a setting, by its dotted key, can change what a run computes."""
-    return key not in _WITHOUT_EFFECT and not key.startswith(_BELOW)
+def settings_of(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
+    """The settings that can change a result, by their dotted keys: the resolved `config` without `ignore`."""
+    return {key: value for key, value in _flatten(config) if not is_ignored(key, ignore)}
 
 
-def run_id(config: Mapping[str, Any]) -> str:
+def is_ignored(key: str, ignore: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `ignore`, or lies below one."""
+    return any(key == one or key.startswith(f"{one}.") for one in (*ignore, "hydra"))
+
+
+def run_id(config: Mapping[str, Any], ignore: Iterable[str]) -> str:
     """The identity of a run: 12 hex digits of the SHA-256 of all settings that can change its result."""
-    kept = {key: value for key, value in _flatten(config) if has_effect(key)}
-    return hashlib.sha256(json.dumps([RESULT_VERSION, kept], sort_keys=True).encode()).hexdigest()[:12]
+    return _digest(settings_of(config, ignore))
 
 
-def cell_id(config: Mapping[str, Any]) -> str:
-    """The identity of a setting: what runs that differ in their seed alone have in common."""
-    return run_id({key: value for key, value in config.items() if key != "seed"})
+def setting_id(config: Mapping[str, Any], ignore: Iterable[str], seed_key: str) -> str:
+    """The identity of a setting: what runs that differ in their seed alone have in common.
+
+    `config` is resolved with some fixed value at `seed_key`, so that what refers to the seed does not tell runs apart.
+    """
+    return _digest(settings_of(config, (*ignore, seed_key)))
 
 
-def run_name(overrides: Iterable[str]) -> str:
+def _digest(settings: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([RESULT_VERSION, settings], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_name(overrides: Iterable[str], ignore: Iterable[str] = ()) -> str:
     """A readable folder name that depends on the overrides alone, so that a grid can grow without moving old runs.
 
     Overrides that cannot change the result are left out; a name that would be too long, or that holds characters
@@ -67,7 +58,7 @@ def run_name(overrides: Iterable[str]) -> str:
     parts: dict[str, str] = {}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
-        if has_effect(key) and key.partition(".")[0] != "hydra":
+        if not is_ignored(key.partition("@")[0].replace("/", "."), ignore):
             parts[key] = override
     whole = ",".join(parts[key] for key in sorted(parts))
     name = re.sub(r"[^A-Za-z0-9=.,+_@~-]+", "-", whole)
@@ -77,18 +68,17 @@ def run_name(overrides: Iterable[str]) -> str:
     return name or "default"
 
 
-def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+def labels(jobs: Sequence[Sequence[str]], ignore: Iterable[str] = ()) -> list[str]:
     """For each job's overrides a short name: without those that all jobs share."""
     common = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
-    return [run_name(override for override in job if override not in common) for job in jobs]
+    return [run_name((override for override in job if override not in common), ignore) for job in jobs]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The settings that differ and matter, as `key: old -> new`, for people."""
-    before, after = ({key: json.dumps(value) for key, value in _flatten(config)} for config in (old, new))
+    """How two sets of settings (see `settings_of`) differ, as `key: old -> new`, for people."""
+    before, after = ({key: json.dumps(value) for key, value in settings.items()} for settings in (old, new))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    matter = [key for key in changed if has_effect(key)]
-    texts = [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in matter]
+    texts = [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in changed]
     return ", ".join(texts) or "the settings are the same, but the release gives them another meaning"
 
 
@@ -99,15 +89,19 @@ def sweep_folder(output: str, sweep: str) -> str:
         ConfigError: the sweep's name would leave the output folder, or no file system would take it.
     """
     if not output:
-        raise ConfigError("output= is invalid: it names the folder that sweeps are written to, such as output=multirun")
+        raise ConfigError(
+            "sweep.output= is invalid: it names the folder that sweeps are written to, such as sweep.output=multirun"
+        )
     name = str(sweep)
     parts = name.split("/")
     if name.startswith("/") or not all(parts) or {".", ".."} & set(parts) or not name.isprintable():
         raise ConfigError(
-            f"sweep={name!r} is refused: a sweep's name is a folder below {output}, such as sweep=lr_study"
+            f"sweep.name={name!r} is invalid: a sweep's name is a folder below {output}, such as sweep.name=lr_study"
         )
     if any(len(part.encode()) > NAME_LIMIT for part in parts):
-        raise ConfigError(f"sweep={name[:40]}... is refused: it has {len(name)} characters, {NAME_LIMIT} are allowed")
+        raise ConfigError(
+            f"sweep.name={name[:40]}... is invalid: it has {len(name)} characters, {NAME_LIMIT} are allowed"
+        )
     return f"{output.rstrip('/')}/{name}"
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: one directory, one typed record, one line of metrics per epoch.
+"""What a run leaves behind: one directory, one typed record, one line of metrics per report.
 
 Everything that compares runs reads these files and nothing else, so a sweep can be summarised while it runs,
 after a crash, or on a machine without torch. This module never imports torch.
@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
 from sweeps.record.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
+from sweeps.record.identity import IGNORED_BEFORE, setting_id, settings_of
 from sweeps.record.processes import STALE_SECONDS, Process
 from sweeps.record.typed import is_number, typed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RECORD_NAME = "run.json"
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")  # beside the folders of its runs
@@ -53,8 +54,9 @@ class Status(StrEnum):
 class Failure:
     """Why a run failed: its kind, text, the end of its traceback, and advice: an override that may help.
 
-    Kinds: `config`, `data`, `oom`, `killed`, `timeout`, `error`; and of runs that did not fail, `diverged` for one
-    whose loss blew up, `pruned` for one that was told to stop and `paused` for one at the end of its budget.
+    Kinds: `config`, `data`, `oom`, `killed`, `timeout`, `exit`, `error`; and of runs that did not fail, `diverged` for
+    one whose objective became NaN or infinite, `pruned` for one that a pruner stopped and `paused` for one that reached
+    `sweep.pause_at`.
     """
 
     kind: str
@@ -65,46 +67,52 @@ class Failure:
 
 @dataclass
 class Objective:
-    """The figure that runs are ranked by.
+    """What runs are ranked by; see `sweeps.config.ObjectiveConfig`.
 
-    `value` is None while there is none (no epoch finished, or not a finite number). `split` names the images that
-    it was measured on, so that every table can say what a best run was chosen on.
+    `metric` is empty for the returned value of the training function, `direction` ("min", "max") and `split` are empty
+    where the application does not say. `value` is None while there is none, or where it is not finite.
     """
 
-    metric: str
-    direction: str  # "max" or "min"
-    epoch: str  # "last" or "best"
-    split: str  # "test", "val" or "train"
+    metric: str = ""
+    direction: str = ""
+    split: str = ""
+    report: str = "last"  # or "best"
     value: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in a table."""
+        return self.metric or "objective"
 
 
 @dataclass
 class RunRecord:
-    """The content of `run.json`. `metrics` holds the rows `last` and `best` of `metrics.jsonl`.
+    """The content of `run.json`.
 
-    `seconds` counts training and evaluation, not start-up; `examples_per_second` counts training examples against
-    training time alone; `forward_macs` counts the network's multiply-accumulate operations for one image;
-    `peak_memory` is in bytes, of the device where that is CUDA, else of the process; `started` and `ended` are
-    ISO 8601 with the offset to UTC. `data_order` is a hash of the order of the training images: equal ones prove that
-    two runs saw the same batches. `stopped_at` is how many epochs a pruned run had done, parts of one included.
-    `weights_epoch` is the epoch that `weights.safetensors` was written after: the last one, or the best one where
-    patience stopped the run. `composition` is a hash of what the config was composed from: with an equal one, it need
-    not be composed again to know that it is the same. `process` is who trains, or trained, the run.
+    `run_id` and `setting_id` identify the run and its setting (the run without its seed), see `sweeps.record.identity`.
+    `config` is the resolved config; `ignore` are the keys of it that are no part of the identity, first of them the
+    node of the engine. `facts` are what the application recorded: numbers and texts. `steps` is the last reported
+    step (None: none), `max_steps` that of a whole run (None: unknown), `metrics` holds the rows `last` and `best`
+    of metrics.jsonl. `seconds` is the time spent in the training function up to the last report, over all attempts.
+    `started` and `ended` are ISO 8601 with the offset to UTC; `peak_memory` is in bytes. `composition` hashes what
+    the config was composed from: with an equal one it need not be composed again. `process` does, or did, the run.
     """
 
     run_id: str
+    setting_id: str
     name: str
     sweep: str
     status: Status
     objective: Objective
+    seed: Any = None
     overrides: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
-    parameters: int | None = None
-    forward_macs: int | None = None
-    epochs: int = 0
+    ignore: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    steps: float | None = None
+    max_steps: float | None = None
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
-    examples_per_second: float | None = None
     started: str = ""
     ended: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
@@ -112,11 +120,12 @@ class RunRecord:
     process: Process | None = None
     attempts: int = 0
     peak_memory: int | None = None
-    data_order: str = ""
-    stopped_at: float | None = None
-    weights_epoch: int | None = None
     composition: str = ""
     schema_version: int = SCHEMA_VERSION
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that identify the run, the seed included, by their dotted keys."""
+        return settings_of(self.config, self.ignore)
 
     def to_json(self) -> str:
         """The record as JSON text; numbers that are not finite become null, which every JSON reader accepts."""
@@ -146,8 +155,8 @@ class RunRecord:
                 "upgrade it: pip install --upgrade hydra-sweeps"
             )
         try:
-            return typed(cls, data)
-        except ValueError as error:
+            return typed(cls, _upgraded(data) if version == 1 else data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{source} lacks or garbles a field of a run record: {error}; move its folder away or repeat the run"
             ) from error
@@ -161,9 +170,6 @@ class RunDir:
         self.record = self.path / RECORD_NAME
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoint = self.path / "checkpoint.pt"
-        self.weights = self.path / "weights.safetensors"
-        self.predictions = self.path / "predictions.safetensors"
-        self.confusion = self.path / "confusion.json"
         self.tensorboard = self.path / "tensorboard"
         self.log = self.path / "run.log"
 
@@ -218,19 +224,21 @@ class RunDir:
 
     def clear(self) -> None:
         """Delete what a run has left here."""
-        shutil.rmtree(self.tensorboard, ignore_errors=True)
-        for path in (self.record, self.metrics, self.checkpoint, self.weights, self.predictions, self.confusion):
-            path.unlink(missing_ok=True)
+        for path in self.path.iterdir() if self.path.is_dir() else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add one epoch's line to `metrics.jsonl` and see it on the disk."""
+        """Add one line to `metrics.jsonl` and see it on the disk."""
         line = to_json(dict(row)) + "\n"
         with open_to_append(self.metrics) as file:
             file.write(line.encode())
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """One row per finished epoch; a torn last line, the trace of a crash, is left out.
+        """One row per report; a torn last line, the trace of a crash, is left out.
 
         Raises:
             RecordError: a line before the last is damaged.
@@ -242,9 +250,7 @@ class RunDir:
         except OSError as error:
             raise RecordError(f"cannot read {self.metrics}: {error}") from error
         if content.count(b"\n") > MOST_LINES:
-            raise RecordError(
-                f"{self.metrics} has more than {MOST_LINES:,} lines, and no epochs make so many; move it away"
-            )
+            raise RecordError(f"{self.metrics} has more than {MOST_LINES:,} lines; report less often, or move it away")
         lines = content.splitlines()
         rows: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
@@ -263,7 +269,7 @@ class RunDir:
 
 
 def _row(line: bytes) -> dict[str, Any]:
-    """A line of `metrics.jsonl`: figures and texts by name, and `epoch` a whole number.
+    """A line of `metrics.jsonl`: figures and texts by name, and `step`, a number.
 
     Raises:
         ValueError: it is something else.
@@ -274,9 +280,32 @@ def _row(line: bytes) -> dict[str, Any]:
     for key, value in row.items():
         if not (value is None or isinstance(value, (bool, str)) or is_number(value)):
             raise ValueError(f"{key[:60]} is neither a finite number nor a text")
-    if "epoch" in row and not (is_number(row["epoch"]) and isinstance(row["epoch"], int)):
-        raise ValueError("epoch is not a whole number")
+    if "step" not in row and "epoch" in row:  # release 0.1
+        row = {"step": row["epoch"], "elapsed": None, **row}
+    if not is_number(row.get("step")):
+        raise ValueError("step is not a number")
     return row
+
+
+def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """A record of release 0.1, of the image classifiers that it knew alone."""
+    config = data["config"]
+    facts = {
+        key: data[key] for key in ("parameters", "forward_macs", "data_order", "examples_per_second") if data.get(key)
+    }
+    objective = data["objective"]
+    return {
+        **data,
+        "setting_id": setting_id(config, IGNORED_BEFORE, "seed"),
+        "seed": config.get("seed"),
+        "objective": {**objective, "report": objective["epoch"]},
+        "ignore": list(IGNORED_BEFORE),
+        "facts": facts,
+        "steps": (data.get("stopped_at") or data["epochs"]) or None,
+        "max_steps": config["trainer"]["epochs"],
+        "metrics": {name: {"step": row["epoch"], **row} for name, row in data["metrics"].items()},
+        "schema_version": SCHEMA_VERSION,
+    }
 
 
 def find_runs(folder: str | Path) -> Iterator[RunDir]:

@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from sweeps.report.content import Configuration, Content, Entry, mean_of
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.groups import Place, matrix_of
 from sweeps.vision.confusion import Confusion
 

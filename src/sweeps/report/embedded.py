@@ -10,7 +10,7 @@ from sweeps.record.files import to_json
 from sweeps.record.records import RunRecord
 from sweeps.report.content import Content, Entry, command_line, repeat_line
 from sweeps.report.figures import Figure
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.palette import look_of
 from sweeps.results.ranking import is_best, sentences
 

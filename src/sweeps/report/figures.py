@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sweeps.report import charts, data
 from sweeps.report.content import Configuration, Content
 from sweeps.report.data import Row
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.ranking import images
 
 FEW_RATES = 5  # as many cells of a heat map stand beside another chart

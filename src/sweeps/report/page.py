@@ -16,7 +16,7 @@ from sweeps.report.content import Content, Entry
 from sweeps.report.embedded import embedded
 from sweeps.report.provenance import provenance
 from sweeps.report.render import Picture
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.advice import advice
 from sweeps.results.palette import look_of
 from sweeps.results.ranking import criteria, is_best, saved_by_pruning, sentences, tally

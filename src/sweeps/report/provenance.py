@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from sweeps.report.content import Content, command_line
-from sweeps.results import text
+from sweeps.results import format as text
 
 _DIFFS = 500_000  # characters of all diffs together
 _ORDERS = 20

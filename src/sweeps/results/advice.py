@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from sweeps.record.records import Status
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.inference import ALPHA, holm, pairwise
 from sweeps.results.ranking import criteria
 from sweeps.results.runs import Criterion, RunRow

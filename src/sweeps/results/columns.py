@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeps.errors import ConfigError
 from sweeps.record import identity
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.ranking import criteria
 from sweeps.results.runs import UNREADABLE, RunRow
 

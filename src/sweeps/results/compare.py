@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.errors import ConfigError
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.inference import ALPHA, McNemar, Paired, holm, mcnemar, paired
 from sweeps.results.predictions import right_answers
 from sweeps.results.ranking import images

@@ -5,7 +5,7 @@ from typing import Any
 
 from sweeps.errors import RecordError
 from sweeps.record.records import RunDir
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.columns import Column
 from sweeps.results.runs import RunRow
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.runs import RunRow
 from sweeps.results.settings import BEST, Cell
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sweeps.record.records import Status
-from sweeps.results import text
+from sweeps.results import format as text
 from sweeps.results.advice import advice
 from sweeps.results.columns import Column, columns_of
 from sweeps.results.groups import Group, Place, best_group, group_by, matrix_of

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from hydra.core.utils import env_override
 
-from sweeps.launchers import worker as worker_process
+from sweeps.launchers.local import worker as worker_process
 from sweeps.launchers.local.slots import Slot
 from sweeps.launchers.signals import hold_back_signals
 
