@@ -21,8 +21,9 @@ _ALLOWED = re.compile(
     r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
       | sweeps\.data\.(IdxFiles|TorchvisionSet)
       | sweeps\.training\.(constant|cosine|step|one_cycle)
-      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
-      | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | sweeps\.trackers\.(Tracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
+      | sweeps\.trackers\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | sweeps\.vision\.trackers\.(TensorBoard|Mlflow|Wandb)Tracker
       | torchvision\.models\.[a-z][a-z0-9_]*
       | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
     """,
