@@ -21,6 +21,7 @@ _ALLOWED = re.compile(
     r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
       | sweeps\.data\.(IdxFiles|TorchvisionSet)
       | sweeps\.training\.(constant|cosine|step|one_cycle)
+      | sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner
       | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
       | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
       | torchvision\.models\.[a-z][a-z0-9_]*
