@@ -81,12 +81,14 @@ class Run(NullRun):
         seed: Any,
         checkpoint_every: int,
         on_mismatch: str,
+        keep_checkpoint: bool,
         was_stopped: bool,
     ) -> None:
         self.seed = seed
         self._folder, self._record = folder, record
         self._judge, self._trackers, self._progress = judge, trackers, progress
         self._every, self._on_mismatch, self._was_stopped = checkpoint_every, on_mismatch, was_stopped
+        self._keep_checkpoint = keep_checkpoint
         self._owner = os.getpid(), threading.get_ident()
         self._stateful: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
@@ -184,8 +186,7 @@ class Run(NullRun):
         summarize(self._record, self._rows)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
-        keeps = checkpoint and (failure is not None or (self._every and self._reports % self._every == 0))
-        if keeps and (failure is not None or not self._is_last(row["step"])):
+        if checkpoint and self._is_kept(row["step"], failure):
             self._save(row["step"])
         self._write_record()
         self._progress.report(row)
@@ -318,6 +319,12 @@ class Run(NullRun):
         if failure is None and not self._is_last(row["step"]) and self._progress.stop_requested():
             failure = Failure("interrupted", "the sweep was stopped")
         return failure
+
+    def _is_kept(self, step: float, failure: Failure | None) -> bool:
+        """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""
+        if failure is None:
+            return self._every > 0 and self._reports % self._every == 0 and not self._is_last(step)
+        return failure.kind != "diverged" and (failure.kind != "pruned" or self._keep_checkpoint)
 
     def _is_last(self, step: float) -> bool:
         return self._record.max_steps is not None and step >= self._record.max_steps

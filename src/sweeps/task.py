@@ -165,6 +165,7 @@ def _train(
         seed=resolved.seed,
         checkpoint_every=settings["checkpoint_every"],
         on_mismatch=settings["on_mismatch"],
+        keep_checkpoint=(settings["pruner"] or {}).get("keep_checkpoint", True),
         was_stopped=previous is not None and previous.status is Status.PRUNED,
     )
     with run.tracked(), running.making_current(run):
