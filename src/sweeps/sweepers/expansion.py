@@ -35,7 +35,9 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
     for key, values in lists.items():
         if len(values) > 1:
             check_sweepable(key, mount, f"several values ({', '.join(value.partition('=')[2] for value in values)})")
-    lists = {key: values for key, values in lists.items() if _target(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}}
+    lists = {
+        key: values for key, values in lists.items() if _target(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}
+    }
     settings = settings_of(config)
     if settings.repeats is not None:
         # the first seed of every setting before any second one, so that a sweep that is stopped early has seen them all
@@ -123,9 +125,7 @@ def _seeds(settings: SweepConfig, config: DictConfig, mount: str, given: Sequenc
     assert repeats is not None
     shown = f"{mount}.repeats={repeats}"
     if key in given:
-        raise ConfigError(
-            f"{shown} is invalid beside {key}=: {mount}.repeats=3 is {key}=0,1,2; give one of the two"
-        )
+        raise ConfigError(f"{shown} is invalid beside {key}=: {mount}.repeats=3 is {key}=0,1,2; give one of the two")
     if not 1 <= repeats <= MOST_VALUES:
         raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5")
     parent, _, last = key.rpartition(".")
@@ -209,8 +209,7 @@ def _rule(rule: Any) -> dict[str, list[str]]:
     parts = [part.partition("=") for part in str(rule).split(",")] if isinstance(rule, str) else []
     if not parts or not all(equals and key for key, equals, _ in parts):
         raise ConfigError(
-            f"exclude: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run's name such as "
-            '"model=small,lr=1.0"'
+            f'exclude: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run\'s name such as "model=small,lr=1.0"'
         )
     return {key.lstrip("+"): [value] for key, _, value in parts}
 

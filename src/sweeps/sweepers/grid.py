@@ -99,7 +99,7 @@ def _rounds(
         rounds = []
     if len(rounds) != 1 and OmegaConf.is_interpolation(settings, "max_steps"):
         mount = mount_of(config)
-        jobs = [loader.load_sweep_config(config, list(run)) for run in _samples(runs)]
+        jobs = [loader.load_sweep_config(config, list(run)) for run in _samples(runs, settings.seed_key)]
         found: set[float | None] = {OmegaConf.select(job, f"{mount}.max_steps") for job in jobs}
         known = sorted(steps for steps in found if steps is not None)
         if len(known) > 1:
@@ -112,12 +112,13 @@ def _rounds(
     return [*(step for step in rounds if step is not None and (limit is None or step < limit)), None]
 
 
-def _samples(runs: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """Runs in which every swept value occurs: enough to see what a key becomes, and far fewer than all."""
+def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:
+    """Runs in which every swept value but the seeds occurs: far fewer than all, and enough to compare what they set."""
     seen: set[str] = set()
     samples = []
     for run in runs:
-        if not samples or not seen.issuperset(run):
+        new = {override for override in run if override.lstrip("+").partition("=")[0] != seed_key} - seen
+        if new or not samples:
             samples.append(run)
-            seen.update(run)
+            seen |= new
     return samples
