@@ -104,7 +104,7 @@ def _rounds(
         known = sorted(steps for steps in found if steps is not None)
         if len(known) > 1:
             console.print(
-                f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs: the rounds follow the longest",
+                f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs; the largest sets the rounds",
                 highlight=False,
             )
         rounds = rounds_of(settings, known[-1] if known else None)
@@ -115,7 +115,7 @@ def _rounds(
 def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:
     """Runs in which every swept value but the seeds occurs: far fewer than all, and enough to compare what they set."""
     seen: set[str] = set()
-    samples = []
+    samples: list[Sequence[str]] = []
     for run in runs:
         new = {override for override in run if override.lstrip("+").partition("=")[0] != seed_key} - seen
         if new or not samples:

@@ -32,12 +32,14 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         ConfigError: the search cannot work, or the folder holds another one.
         RunFailed: some trial has no result; the same command tries it again.
     """
-    config, options = sweeper.config, sweeper.options
+    config, context, options = sweeper.config, sweeper.hydra_context, sweeper.options
+    assert config is not None
+    assert context is not None
     settings = settings_of(config)
     mount = mount_of(config) or ""
     check_honoured(config, config.hydra)
     _check(settings, mount, options["batch_size"])
-    loader = sweeper.hydra_context.config_loader
+    loader = context.config_loader
     swept = [f"{key}={value}" for key, value in (options.get("params") or {}).items()]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(swept + arguments)
     space = space_of(overrides, options.get("when"), mount)

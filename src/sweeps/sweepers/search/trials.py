@@ -6,7 +6,6 @@ command ends with the same number of trials, and samplers learn from nothing but
 """
 
 import contextlib
-import math
 import pickle
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweeps.errors import ConfigError
@@ -29,6 +28,7 @@ from sweeps.sweepers.search.space import Axis, Space, differences
 
 JOURNAL_NAME = "study.journal"
 OBJECTIVE = "objective"  # the sweep's own; other names mean something else of a run's record, of which less is better
+_WORDS = {"min": "MINIMIZE", "max": "MAXIMIZE"}
 _NAME = "search"  # of the study in the journal
 _STOPPED = "stopped"  # of a trial: its run was pruned or diverged, its values are those of the worst so far
 _MOST_REPORTS = 20  # of a run that was pruned: each is a durable write, and samplers use the last one
@@ -77,7 +77,7 @@ class Search:
         _check(n_trials, objectives, direction)
         path = folder / JOURNAL_NAME
         mend(path)
-        directions = ["maximize" if name == OBJECTIVE and direction == "max" else "minimize" for name in objectives]
+        directions = [StudyDirection[_WORDS[direction] if name == OBJECTIVE else "MINIMIZE"] for name in objectives]
         mine = space.describe() | {"objectives": ", ".join(objectives)}
         try:
             storage = JournalStorage(JournalFileBackend(str(path)))
@@ -250,7 +250,7 @@ def _check(n_trials: int, objectives: list[str], direction: str) -> None:
             f"hydra.sweeper.objectives={objectives} is invalid: one or more, each once, of {OBJECTIVE}, seconds, "
             "peak_memory and the numbers that runs record"
         )
-    if OBJECTIVE in objectives and direction not in ("min", "max"):
+    if OBJECTIVE in objectives and direction not in _WORDS:
         raise ConfigError(
             "a search needs to know which values are better: set sweep.objective.direction=min or max in the config, "
             "or name other objectives, such as hydra.sweeper.objectives=[seconds]"
