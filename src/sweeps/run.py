@@ -21,8 +21,8 @@ from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import Diverged, StopRun, outcome_of, summarize
-from sweeps.record.records import Failure, RunDir, RunRecord, Status
-from sweeps.trackers import Composite, Tracker
+from sweeps.record.records import Failure, RunDir, RunRecord
+from sweeps.trackers import Tracker, Trackers
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Run(NullRun):
         record: RunRecord,
         *,
         judge: Judge | None,
-        trackers: Composite,
+        trackers: Trackers,
         progress: Progress,
         seed: Any,
         checkpoint_every: int,
@@ -112,7 +112,7 @@ class Run(NullRun):
     def trackers(self) -> list[Tracker]:
         """Those of `sweep.tracker`, open."""
         self._open()
-        return self._trackers.members
+        return list(self._trackers)
 
     @property
     def stop_requested(self) -> bool:
@@ -256,10 +256,7 @@ class Run(NullRun):
 
     @contextmanager
     def tracked(self) -> Iterator[None]:
-        """Inside the block the trackers follow the run; whatever ends it, they are closed with its outcome.
-
-        A run that fails before it opens them is opened for it, so that a failure is seen everywhere.
-        """
+        """Inside the block the trackers follow the run; whatever ends it, they are closed with its outcome."""
         ending: BaseException | None = None
         try:
             yield
@@ -267,10 +264,7 @@ class Run(NullRun):
             ending = error
             raise
         finally:
-            outcome = outcome_of(ending)
-            if outcome is Status.FAILED and not self._is_open:
-                self._trackers.open(self._folder, self._record, [])
-            self._trackers.close(outcome)
+            self._trackers.close(outcome_of(ending))
 
     def _open(self) -> None:
         """Before the first report: what an earlier attempt left beyond the checkpoint goes."""
