@@ -12,10 +12,10 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.errors import RunFailed
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.folders import Places
+from sweeps.launchers.folders import Folders
 from sweeps.launchers.local.slots import check_count
 from sweeps.launchers.runs import NotDone
-from sweeps.launchers.supported import check_honoured
+from sweeps.launchers.supported import check_supported
 from sweeps.pruners import rounds_of
 from sweeps.sweepers.expansion import expand
 from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
@@ -39,7 +39,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     mount = mount_of(config)
     settings = settings_of(config) if mount is not None else None
     if settings is not None:
-        check_honoured(config, config.hydra)
+        check_supported(config, config.hydra)
     parser = OverridesParser.create(config_loader=context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     runs = expand(parser.parse_overrides(swept + arguments), config)  # of equal keys the last one counts
@@ -56,7 +56,7 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     left_out = ""
     with owned_folder(config) as folder:
         if settings is not None:  # whatever the launcher
-            Places(context.config_loader, config, folder).names(runs)
+            Folders(context.config_loader, config, folder).names(runs)
         if not plan:
             write_config(config, folder)
         try:
