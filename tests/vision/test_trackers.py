@@ -16,6 +16,7 @@ from sweeps.record.records import RunDir, Status
 from sweeps.trackers import make_trackers
 from sweeps.vision.confusion import Confusion, Pair
 from sweeps.vision.pictures import draw_confusion
+from sweeps.vision.tracker_config import register_trackers
 from sweeps.vision.trackers import MlflowTracker, PictureTracker, TensorBoardTracker, WandbTracker
 
 from ..trackers.conftest import new_record, points, read, rows_of
@@ -63,10 +64,11 @@ def decoded(event):
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb", "csv", "none"])
 def test_the_application_has_trackers_with_pictures_under_the_names_of_the_engine(name):
-    register()
+    register_trackers()
+    register()  # as Hydra does at every start
     conf = Path(__file__).parents[2] / "conf"
     with initialize_config_dir(str(conf), version_base="1.3"):
-        config = compose(overrides=[f"+sweep/tracker={name}"])
+        config = compose(overrides=["+sweep=default", f"sweep/tracker={name}"])
     (tracker,) = make_trackers(config.sweep.tracker)
     assert isinstance(tracker, PictureTracker) == (name not in ("csv", "none"))
 
