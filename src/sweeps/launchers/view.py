@@ -54,7 +54,7 @@ class Overview:
         for status in dict.fromkeys((*Status, *self.counts)):
             if self.counts[status]:
                 text.append("  ")
-                text.append(f"{self.counts[status]} {status}", style=STYLES.get(status, ""))  # type: ignore[call-overload]
+                text.append(f"{self.counts[status]} {status}", style=STYLES.get(status, ""))
         if self.best:
             text.append(f"  best {clean(self.best)}", style="bold")
         if self.seconds_left is not None:

@@ -154,8 +154,9 @@ class Follower:
         elif entry.state == "PENDING":
             job.spent, job.here = job.spent + job.here, 0.0
             if job.running:
-                done = f"at step {record.steps:,g}" if record is not None and record.steps else "before its first report"
-                self.view.put_back(job.number, job.run, f"requeued {done} (job {job.number})")
+                steps = record.steps if record is not None else None
+                at = f"at step {steps:,g}" if steps else "before its first report"
+                self.view.put_back(job.number, job.run, f"requeued {at} (job {job.number})")
                 job.running, job.steps = False, None
             if entry.reason in HOPELESS:
                 text = f"Slurm will never start job {job.number}: {entry.reason}"

@@ -1,8 +1,8 @@
 """What happens inside a job of the cluster: one run, and the answer to Slurm's notices. Never imports torch.
 
-Slurm notifies a job twice that it has to go: `SIGUSR2` some time before its limit (`hydra.launcher.notice`), and SIGTERM
-when it is preempted or cancelled. Either way the run stops after its next report, with a checkpoint. A job that has
-reached its time limit, or is preempted, asks to be requeued; its next start resumes from the checkpoint.
+Slurm notifies a job that it has to end: by SIGUSR2 some time before its limit (`hydra.launcher.notice`), and by SIGTERM
+when it is preempted or cancelled. Either way the run stops at its next report, with a checkpoint. A job that reaches
+its time limit, or is preempted, asks to be requeued; its next start resumes from the checkpoint.
 """
 
 import contextlib
@@ -50,9 +50,10 @@ MOST_FRUITLESS = 2  # starts of a job in a row that end without a further step, 
 
 
 def work_of(setup: Path, notice: int, runs: Sequence[SweepRun]) -> dict[str, Any]:
-    """What the jobs of one submission need to know, as JSON: their runs, and what a worker process would be prepared by.
+    """What the jobs of one submission need to know, as JSON.
 
-    That is Python's path, the working directory and the user's script, as of this process.
+    That is their runs, and what a worker process would be given as well: this process's Python path, arguments, working
+    directory and script.
     """
     process = {key: one for key, one in spawn.get_preparation_data("slurm").items() if key != "authkey"}
     return {

@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from sweeps.config import settings_of
+from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.fingerprint import Fingerprint
@@ -69,7 +69,7 @@ def launch(
     queue, ledger = Queue(), Ledger(folder)
     make_executor(ledger.folder)  # without submitit there is no need to check anything
     names = Folders(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
-    runs = make_runs(job_overrides, initial_job_idx, folder, names)
+    runs = make_runs(job_overrides, initial_job_idx, folder, names, ignored_of(config))
     policy.recall(runs)
     setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
     view = View(title_of(folder), SweepConsole(), total=len(runs))
@@ -77,7 +77,7 @@ def launch(
     under_way = _under_way(runs, contact.patiently(queue.look), ledger)
     with stop_on_signals() as stop:
         with Pool(_checkers(len(runs)), setup.pack()) as pool:
-            composition = Fingerprint(context.config_loader, config.hydra.job.config_name)
+            composition = Fingerprint(context.config_loader, config.hydra.job.config_name, str(mount_of(config)))
             todo = prepare(runs, composition, folder, pool, view, stop, under_way, refuse=policy.refuse)
             todo = [run for run in todo if not _is_attachable(run, under_way)]
             say_what_is_left(runs, todo, view)

@@ -2,8 +2,8 @@
 
 One `squeue` lists all jobs at once, and no accounting is needed: a job that Slurm does not list any more is over.
 
-A command fails in one of three ways, and what follows differs: Slurm does not answer (`NoAnswer`, temporary), it accepts
-no more jobs for now (`Full`, until jobs end), or it rejects the command (`Rejected`).
+A command fails in one of three ways, and what follows differs: Slurm does not answer for now (`NoAnswer`), it accepts
+no more jobs until others end (`Full`), or it rejects the command (`Rejected`).
 """
 
 import re

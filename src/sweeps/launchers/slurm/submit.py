@@ -58,9 +58,10 @@ class Options:
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """The options as Hydra passes them."""
-        return cls(
-            **{key: OmegaConf.to_object(one) if OmegaConf.is_config(one) else one for key, one in options.items()}
-        )
+        plain: dict[str, Any] = {
+            key: OmegaConf.to_object(one) if OmegaConf.is_config(one) else one for key, one in options.items()
+        }
+        return cls(**plain)
 
     def __post_init__(self) -> None:
         for key in ("array_parallelism", "time", "cpus", "notice"):
