@@ -21,8 +21,8 @@ from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import Diverged, StopRun, outcome_of, summarize
-from sweeps.record.records import Failure, RunDir, RunRecord, Status
-from sweeps.trackers import Composite, Tracker
+from sweeps.record.records import Failure, RunDir, RunRecord
+from sweeps.trackers import Tracker, Trackers
 
 log = logging.getLogger(__name__)
 
@@ -76,17 +76,19 @@ class Run(NullRun):
         record: RunRecord,
         *,
         judge: Judge | None,
-        trackers: Composite,
+        trackers: Trackers,
         progress: Progress,
         seed: Any,
         checkpoint_every: int,
         on_mismatch: str,
+        keep_checkpoint: bool,
         was_stopped: bool,
     ) -> None:
         self.seed = seed
         self._folder, self._record = folder, record
         self._judge, self._trackers, self._progress = judge, trackers, progress
         self._every, self._on_mismatch, self._was_stopped = checkpoint_every, on_mismatch, was_stopped
+        self._keep_checkpoint = keep_checkpoint
         self._owner = os.getpid(), threading.get_ident()
         self._stateful: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
@@ -110,7 +112,7 @@ class Run(NullRun):
     def trackers(self) -> list[Tracker]:
         """Those of `sweep.tracker`, open."""
         self._open()
-        return self._trackers.members
+        return list(self._trackers)
 
     @property
     def stop_requested(self) -> bool:
@@ -184,8 +186,7 @@ class Run(NullRun):
         summarize(self._record, self._rows)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
-        keeps = checkpoint and (failure is not None or (self._every and self._reports % self._every == 0))
-        if keeps and (failure is not None or not self._is_last(row["step"])):
+        if checkpoint and self._is_kept(row["step"], failure):
             self._save(row["step"])
         self._write_record()
         self._progress.report(row)
@@ -255,10 +256,7 @@ class Run(NullRun):
 
     @contextmanager
     def tracked(self) -> Iterator[None]:
-        """Inside the block the trackers follow the run; whatever ends it, they are closed with its outcome.
-
-        A run that fails before it opens them is opened for it, so that a failure is seen everywhere.
-        """
+        """Inside the block the trackers follow the run; whatever ends it, they are closed with its outcome."""
         ending: BaseException | None = None
         try:
             yield
@@ -266,10 +264,7 @@ class Run(NullRun):
             ending = error
             raise
         finally:
-            outcome = outcome_of(ending)
-            if outcome is Status.FAILED and not self._is_open:
-                self._trackers.open(self._folder, self._record, [])
-            self._trackers.close(outcome)
+            self._trackers.close(outcome_of(ending))
 
     def _open(self) -> None:
         """Before the first report: what an earlier attempt left beyond the checkpoint goes."""
@@ -318,6 +313,12 @@ class Run(NullRun):
         if failure is None and not self._is_last(row["step"]) and self._progress.stop_requested():
             failure = Failure("interrupted", "the sweep was stopped")
         return failure
+
+    def _is_kept(self, step: float, failure: Failure | None) -> bool:
+        """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""
+        if failure is None:
+            return self._every > 0 and self._reports % self._every == 0 and not self._is_last(step)
+        return failure.kind != "diverged" and (failure.kind != "pruned" or self._keep_checkpoint)
 
     def _is_last(self, step: float) -> bool:
         return self._record.max_steps is not None and step >= self._record.max_steps

@@ -26,7 +26,7 @@ _ALLOWED = re.compile(
       | sweeps\.vision\.trackers\.(TensorBoardTracker|MlflowTracker|WandbTracker)
       | sweeps\.trackers\.(Tracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
       | sweeps\.trackers\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
-      | sweeps\.pruners\.(Pruner|[A-Z][A-Za-z]*Pruner)
+      | sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner
       | torchvision\.models\.[a-z][a-z0-9_]*
       | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
     """,

@@ -26,8 +26,7 @@ from sweeps.record.provenance import environment, folder_of_code, processor
 from sweeps.record.recording import StopRun, new_record, outcome_of, recording
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved, resolve
-from sweeps.targets import make
-from sweeps.trackers import Composite
+from sweeps.trackers import Trackers, make_trackers
 
 Task = Callable[[DictConfig], Any]
 NO_VALUE = float("nan")  # what a sweeper gets of a run without an objective
@@ -160,11 +159,12 @@ def _train(
         folder,
         record,
         judge=judge_for(resolved, sweep),
-        trackers=Composite(make_trackers(settings["tracker"])),
+        trackers=Trackers(make_trackers(settings["tracker"]), folder, record),
         progress=progress,
         seed=resolved.seed,
         checkpoint_every=settings["checkpoint_every"],
         on_mismatch=settings["on_mismatch"],
+        keep_checkpoint=(settings["pruner"] or {}).get("keep_checkpoint", True),
         was_stopped=previous is not None and previous.status is Status.PRUNED,
     )
     with run.tracked(), running.making_current(run):
@@ -173,14 +173,6 @@ def _train(
             raise run.stopped
         run.finish(returned)
     record.environment["device"] = device_name() or record.environment["device"]
-
-
-def make_trackers(node: Any) -> list[Any]:
-    """The trackers of a config: one node, or several by name."""
-    if not isinstance(node, Mapping):
-        return []
-    nodes = [node] if "_target_" in node else list(node.values())
-    return [make(one) for one in nodes if one is not None]
 
 
 def _sources(cfg: DictConfig, overrides: list[str], output_subdir: str | None) -> dict[str, str]:
