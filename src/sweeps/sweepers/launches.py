@@ -16,7 +16,6 @@ from sweeps.record.files import atomic_write
 from sweeps.record.lock import owned
 from sweeps.record.masking import shown_yaml
 from sweeps.record.records import find_runs
-from sweeps.results import print_summary
 
 CONFIG_NAME = "multirun.yaml"  # Hydra's own name for the composed config of a sweep
 
@@ -93,4 +92,6 @@ def write_config(config: DictConfig, folder: Path) -> None:
 def summarize(console: Console, folder: Path) -> None:
     """Print the summary of a sweep that has runs."""
     if any(find_runs(folder)):
+        from sweeps.results import print_summary  # needs pandas, which takes longer than all of a small sweep
+
         print_summary(console, folder)
