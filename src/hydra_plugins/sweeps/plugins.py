@@ -15,6 +15,10 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from sweeps.config import register
+
+register()
+
 
 class _SweepLauncher(Launcher):
     """Keeps what Hydra tells until there are jobs."""

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps.errors import ConfigError, RunFailed, SweepsError
+from sweeps import ConfigError, RunFailed, SweepsError
 from sweeps.record.records import RunDir
 from sweeps.terminal import printable
 from sweeps.vision.config import conf_dir, register_schema, resolve, shown_yaml
