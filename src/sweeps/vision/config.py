@@ -167,4 +167,6 @@ _RESOLVERS: Mapping[str, Any] = {
     "pruning_metric": _pruning_metric,
     "folder": lambda output, name, default: sweep_folder(output, default if name is None else name),
     "run_name": _run_name,
+    # A single run writes it itself, once it is sure that the folder is its own.
+    "output_subdir": lambda mode: ".hydra" if str(mode).endswith("MULTIRUN") else None,
 }
