@@ -31,7 +31,14 @@ def test_what_changes_no_result_has_no_column():
 
 
 def test_facts_are_columns_but_never_hide_an_override():
-    facts = {"parameters": 61706, "data": "a\nb", "optim.lr": 5, "bad": float("nan"), "tree": {"a": 1}, "long": "x" * 999}
+    facts = {
+        "parameters": 61706,
+        "data": "a\nb",
+        "optim.lr": 5,
+        "bad": float("nan"),
+        "tree": {"a": 1},
+        "long": "x" * 999,
+    }
     columns = columns_of(new_record("optim.lr=0.01", facts=facts, config=CONFIG))
     assert columns == {"optim.lr": 0.01, "seed": 0, "parameters": 61706, "data": "a b", "long": "x" * 200}
 
