@@ -15,6 +15,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, open_dict
 
 from sweeps.config import lookup
 from sweeps.record.identity import run_name, sweep_folder
+from sweeps.vision.tracker_config import register_trackers
 
 INITS = ("xavier", "kaiming", "default")  # what `init=auto` becomes one of
 OWN_NETWORKS = "sweeps.vision.models."
@@ -97,6 +98,7 @@ class VisionConfig:
 def register_schema() -> None:
     """Make the schema known to Hydra (as `vision_schema`), and the resolvers that `conf/config.yaml` uses."""
     ConfigStore.instance().store(name="vision_schema", node=VisionConfig)
+    register_trackers()
     for name, resolver in _RESOLVERS.items():
         OmegaConf.register_new_resolver(f"vision.{name}", resolver, replace=True)
 
