@@ -10,6 +10,8 @@ if _typing.TYPE_CHECKING:
 
     from sweeps.errors import ConfigError as ConfigError
     from sweeps.errors import DataError as DataError
+    from sweeps.errors import RecordError as RecordError
+    from sweeps.errors import RunFailed as RunFailed
     from sweeps.errors import SweepsError as SweepsError
     from sweeps.record.recording import Diverged as Diverged
     from sweeps.record.recording import StopRun as StopRun
@@ -26,7 +28,9 @@ _HOMES = {
     "DataError": "sweeps.errors",
     "Diverged": "sweeps.record.recording",
     "NullRun": "sweeps.run",
+    "RecordError": "sweeps.errors",
     "Run": "sweeps.run",
+    "RunFailed": "sweeps.errors",
     "StopRun": "sweeps.record.recording",
     "SweepsError": "sweeps.errors",
     "current_run": "sweeps.run",

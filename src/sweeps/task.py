@@ -124,7 +124,7 @@ def _perform(
     record.environment = environment(processor(), code)
     working = Path.cwd()
     try:
-        with recording(folder, record, progress, resolved.config):
+        with recording(folder, record, resolved.config, progress.end):
             for path, text in _sources(cfg, overrides, output_subdir).items():
                 (folder.path / path).parent.mkdir(exist_ok=True)
                 atomic_write(folder.path / path, text.encode(), durable=False, private=True)
