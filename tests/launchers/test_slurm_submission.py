@@ -222,7 +222,6 @@ def command_line(tmp_path):
             text=True,
             timeout=120,
         )
-        assert "Traceback" not in done.stdout + done.stderr
         return done.returncode, done.stdout + done.stderr
 
     run.folder = folder
