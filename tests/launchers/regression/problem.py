@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -18,8 +19,7 @@ def fail(fault):
     folder = os.environ.get("FAULTS_ONCE")
     if folder is not None:
         try:
-            with open(os.path.join(folder, fault), "x"):
-                pass
+            Path(folder, fault).touch(exist_ok=False)
         except FileExistsError:
             return
     if fault == "exception":
