@@ -1,6 +1,6 @@
 """What the tests of the sweepers share: an application that knows nothing of sweeps, and sweeps of it in this process."""
 
-import importlib.util
+import importlib
 import logging
 import sys
 from typing import NamedTuple
@@ -24,6 +24,7 @@ fault: none
 sweep:
   objective: {metric: loss, direction: min, split: val}
   max_steps: ${epochs}
+  hooks: {check: check}
 """
 SCRIPT = """
 from pathlib import Path
@@ -31,6 +32,11 @@ from pathlib import Path
 import hydra
 
 import sweeps
+
+
+def check(cfg):
+    if cfg.lr < 0:
+        raise sweeps.ConfigError(f"lr={cfg.lr} is invalid: it must be positive")
 
 
 class State:
@@ -62,6 +68,9 @@ if __name__ == "__main__":
 """
 
 
+NAME = "sweeps_test_application"  # of the module, which workers import
+
+
 class Done(NamedTuple):
     """How a command ended: its exit code, and what it wrote to both streams."""
 
@@ -75,18 +84,18 @@ def application(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "application"
     folder.mkdir()
     (folder / "config.yaml").write_text(CONFIG)
-    (folder / "train.py").write_text(SCRIPT)
+    (folder / f"{NAME}.py").write_text(SCRIPT)
+    monkeypatch.syspath_prepend(folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
 
     def type_in(*arguments):
-        spec = importlib.util.spec_from_file_location("sweeps_test_application", folder / "train.py")
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [str(folder / "train.py"), *arguments])
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, NAME, raising=False)
+        module = importlib.import_module(NAME)
+        monkeypatch.setattr(sys, "argv", [str(folder / f"{NAME}.py"), *arguments])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
         capfd.readouterr()
         code, said = 0, ""
@@ -104,7 +113,7 @@ def application(tmp_path, monkeypatch, capfd):
             root.setLevel(level)
         return Done(code, "".join(capfd.readouterr()) + said)
 
-    type_in.folder = folder
+    type_in.folder, type_in.script = folder, folder / f"{NAME}.py"
     return type_in
 
 
