@@ -1,4 +1,4 @@
-"""What the tests of the sweepers share: an application that knows nothing of sweeps, and sweeps of it in this process."""
+"""What the tests of the sweepers share: a small application, and sweeps of it in this process."""
 
 import importlib
 import logging
@@ -21,12 +21,14 @@ lr: 0.1
 seed: 0
 epochs: 3
 fault: none
+pause: 0
 sweep:
   objective: {metric: loss, direction: min, split: val}
   max_steps: ${epochs}
   hooks: {check: check}
 """
 SCRIPT = """
+import time
 from pathlib import Path
 
 import hydra
@@ -60,6 +62,7 @@ def train(cfg):
         if cfg.fault == "exception" and not mark.exists():
             raise ValueError("a fault")
         loss = float("nan") if cfg.fault == "diverge" else abs(cfg.lr - 0.3) / (step + 1)
+        time.sleep(cfg.pause)
         run.report({"loss": loss}, step=step + 1)
 
 
