@@ -109,6 +109,58 @@ def test_the_longest_run_sets_the_rounds_of_halving(application, study):
     assert "round 2 of 2: to step 3\n" in ended.text, "a limit that was given holds in every round"
 
 
+MOUNTED = """
+defaults:
+  - sweep@engine: default
+  - override sweep/tracker@engine.tracker: none
+  - _self_
+lr: 0.1
+number: {seed: 0}
+epochs: 4
+fault: none
+pause: 0
+sweep: [1, 2]
+engine:
+  objective: {metric: loss, direction: min}
+  max_steps: ${epochs}
+  seed_key: number.seed
+"""
+
+
+@LAUNCHERS
+def test_the_engine_may_be_mounted_elsewhere(application, study, launcher):
+    (application.folder / "config.yaml").write_text(MOUNTED)
+    typed = (
+        "engine.name=study",
+        "engine.repeats=2",
+        "lr=0.1,0.3",
+        "sweep.0=1,3",
+        "engine.exclude=['lr=0.1,sweep.0=3']",
+    )
+    done = application("-m", launcher, *typed, "sweep/pruner@engine.pruner=halving")
+    assert done.code == 0, done.text
+    assert "round 2 of 2: to completion\n" in done.text
+    records = [run.read() for run in find_runs(study)]
+    assert {record.name for record in records} == {
+        f"lr={lr},number.seed={seed},sweep.0={first}"
+        for lr, first in (("0.1", 1), ("0.3", 1), ("0.3", 3))
+        for seed in (0, 1)
+    }
+    assert len({record.setting_id for record in records}) == 3
+    done = application("-m", launcher, "engine.name=study", "lr=0.1,0.3", "engine.repeats=2", "engine.seed_key=seed")
+    assert "the config has no key seed for the seed of a run; it has number.seed" in done.text
+
+
+def test_the_engine_may_be_added_on_the_command_line(application, study):
+    (application.folder / "config.yaml").write_text("lr: 0.1\nseed: 0\nepochs: 2\nfault: none\npause: 0\n")
+    added = ("+sweep=default", "sweep/tracker=none", "sweep.name=study", "sweep.repeats=2", HERE)
+    for _ in range(2):
+        done = application("-m", *added, "lr=0.1,0.3")
+        assert done.code == 0, done.text
+    assert {run.read().attempts for run in find_runs(study)} == {1}
+    assert len(list(find_runs(study))) == 4
+
+
 STRANGER = """
 import hydra
 

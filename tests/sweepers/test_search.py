@@ -1,10 +1,12 @@
 """A search as it is typed: trials that are runs, repeats that resume, kills that leave nothing stuck."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
@@ -242,6 +244,41 @@ def test_killed_again_and_again_it_ends_with_its_trials_and_none_stuck(applicati
     assert subprocess.run(command, check=False).returncode == 0
     assert states_in(study) == ["COMPLETE"] * 4
     assert [run.read().status for run in find_runs(study)] == [Status.COMPLETED] * 4
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_before_its_run_has_a_record_costs_no_trial(application, study):
+    search = ("hydra.launcher.workers=1", RATE, "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler=random")
+    command = [sys.executable, str(application.script), *SEARCH, *search]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 120
+        while not ((study / "study.journal").exists() and states_in(study)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        text = process.communicate(timeout=120)[0].decode()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 1, text
+    assert "2 of 3 trials are complete, 1 failed" in text
+    assert subprocess.run(command, check=False).returncode == 0
+    assert states_in(study) == ["COMPLETE"] * 3
+    assert len(list(find_runs(study))) == 3
+
+
+def workers_of(parent):
+    """The worker processes of a command."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            ours = int(status.read_text().rpartition(")")[2].split()[1]) == parent
+            if ours and b"spawn_main" in status.with_name("cmdline").read_bytes():
+                found.append(int(status.parent.name))
+    return found
 
 
 def find_runs_if_any(folder):
