@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from benchmarks.bench import cli, measure
 from benchmarks.bench.contenders import Contender, Outcome
 from benchmarks.bench.report import summarize

@@ -5,10 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
+
 from benchmarks.search_study.cli import main
 from benchmarks.search_study.page import page
 from benchmarks.search_study.replay import replay
-
 from sweeps.pruners import HalvingPruner, Pruner, SuccessiveHalvingPruner
 
 
