@@ -125,7 +125,7 @@ def _our_epoch(task: Task, *splits: str) -> Outcome:
     means = watch.end("train", EPOCH, trained)
     watch.recent(trained)
     train_seconds = now(task.device) - began
-    figures = {}
+    figures: dict[str, float] = {}
     for name in splits:
         found = watch.end(name, EPOCH, evaluate(training, name, EPOCH, watch))
         figures |= {f"{name}_loss": found.loss, f"{name}_acc": found.acc}

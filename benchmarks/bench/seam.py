@@ -1,6 +1,7 @@
 """What the engine costs any application: a report, a checkpoint, a run. This module never imports torch."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -48,10 +49,13 @@ def measure_seam(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]], N
     Raises:
         RunFailed: one of the commands failed.
     """
-    found: dict[str, list[float]] = {key: [] for key, *_ in GOALS} | {"composition": [], "seconds_per_run": []}
+    found: dict[str, list[float]] = {
+        key: [] for key in (*(goal[0] for goal in GOALS), "composition", "seconds_per_run", "load")
+    }
     reports = 10 if quick else 100
     few, many = (2, 8) if quick else (20, 220)  # the difference leaves out what every sweep costs once
     for _ in range(rounds):
+        found["load"].append(os.getloadavg()[0])
         found["null_report"].append(_null_report())
         for key, options in (("report", []), ("report_without_trackers", ["sweep/tracker=none"])):
             times = _reports(f"reports={reports}", *options)
@@ -72,6 +76,9 @@ def print_seam(console: Console, seam: Mapping[str, Any]) -> None:
         figures = {name: seam[key][name] * factor for name in ("median", "min", "max")}
         verdict = "ok" if figures["median"] <= limit else "MISSED"
         say(console, f"{words}: {format_spread(figures)} {unit}; goal {limit:g}: {verdict}")
+    for key, words in (("composition", "one composition"), ("seconds_per_run", "a further run of a sweep, in all")):
+        say(console, f"{words}: {seam[key]['median'] * 1e3:.0f} ms")
+    say(console, f"load average before: {seam['load']['min']:.1f} to {seam['load']['max']:.1f}")
 
 
 def _null_report() -> float:
@@ -85,7 +92,7 @@ def _null_report() -> float:
 def _reports(*options: str) -> dict[str, list[float]]:
     """The times of the reports of one run, and of the writes beside them, in turns."""
     with tempfile.TemporaryDirectory() as folder:
-        _application(Path(folder), "work=report", "x=0,", "sweep.objective.metric=loss", *options)
+        _application(Path(folder), "work=report", "sweep.objective.metric=loss", *options)
         (file,) = Path(folder).rglob("times.json")
         times: dict[str, list[float]] = json.loads(file.read_text(encoding="utf-8"))
     return times
