@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside the engine's record: weights, answers, confusion. Nothing is ever unpickled."""
+"""What a run leaves in its folder beside the engine's record: weights, answers, confusion. All of it is data."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def save_weights(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 @contextmanager
-def best_if_pruned(run: sweeps.Run, best: BestWeights) -> Iterator[None]:
+def best_if_pruned(run: sweeps.NullRun, best: BestWeights) -> Iterator[None]:
     """A run that is pruned inside the block leaves the weights of its best epoch, where they were kept."""
     try:
         yield

@@ -24,7 +24,17 @@ _RENAMED = {
     "trainer.checkpoint_every": "sweep.checkpoint_every",
     **{
         key: f"sweep.{key}"
-        for key in ("plan", "repeats", "zip", "exclude", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
+        for key in (
+            "plan",
+            "repeats",
+            "zip",
+            "exclude",
+            "on_failure",
+            "stop_after",
+            "retries",
+            "timeout",
+            "on_mismatch",
+        )
     },
 }
 _OVERRIDE = re.compile(r"(\+{0,2}|~)([A-Za-z_][\w./]*)(?:@[\w.]*)?(=.*|)", re.DOTALL)
@@ -50,6 +60,8 @@ def _new_spelling(argument: str) -> str:
         if key == old or (old.endswith(".") and key.startswith(old)):
             renamed = new + key.removeprefix(old)
             if key == "pruner.first" and value:
-                return f"{argument} is now {renamed}{value} (with sweep/pruner=median sweep.pruner.n_warmup_steps{value})"
+                return (
+                    f"{argument} is now {renamed}{value} (with sweep/pruner=median sweep.pruner.n_warmup_steps{value})"
+                )
             return f"{argument} is now {prefix if prefix == '~' else ''}{renamed}{value}"
     return ""
