@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -13,17 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps import run as running
 from sweeps.config import mount_of
+from sweeps.decision import Action, check, decide, judge_for
 from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.launchers.console import current_progress
 from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
-from sweeps.decision import Action, check, decide, judge_for
 from sweeps.progress import Progress
 from sweeps.record.files import atomic_write
 from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
 from sweeps.record.provenance import environment, folder_of_code, processor
-from sweeps.record.recording import StopRun, new_record, outcome_of, recording
+from sweeps.record.recording import StopRun, new_record, recording
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved, resolve
 from sweeps.trackers import Trackers, make_trackers
@@ -124,7 +124,7 @@ def _perform(
     record.environment = environment(processor(), code)
     working = Path.cwd()
     try:
-        with recording(folder, record, progress, resolved.config):
+        with recording(folder, record, resolved.config, progress.end):
             for path, text in _sources(cfg, overrides, output_subdir).items():
                 (folder.path / path).parent.mkdir(exist_ok=True)
                 atomic_write(folder.path / path, text.encode(), durable=False, private=True)
@@ -155,7 +155,7 @@ def _train(
     previous: RunRecord | None,
 ) -> None:
     settings = resolved.settings
-    run = running.Run(
+    run = running.RecordedRun(
         folder,
         record,
         judge=judge_for(resolved, sweep),
