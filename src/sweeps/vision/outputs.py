@@ -27,7 +27,7 @@ def save_weights(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
 
 
 @contextmanager
-def best_if_pruned(run: sweeps.NullRun, best: BestWeights) -> Iterator[None]:
+def best_if_pruned(run: sweeps.Run, best: BestWeights) -> Iterator[None]:
     """A run that is pruned inside the block leaves the weights of its best epoch, where they were kept."""
     try:
         yield

@@ -20,8 +20,8 @@ from sweeps import ConfigError, DataError, RecordError, SweepsError
 from sweeps.config import lookup
 from sweeps.record.records import RunDir, RunRecord
 from sweeps.vision.build import make_network
-from sweeps.vision.outputs import WEIGHTS
 from sweeps.vision.data import resize_exact
+from sweeps.vision.outputs import WEIGHTS
 
 
 def _is_whole(value: Any) -> bool:

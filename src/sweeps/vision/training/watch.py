@@ -19,7 +19,7 @@ LAST_PART = 0.25  # of an epoch: without reports within epochs, "recent" figures
 class Watch:
     """The `OnBatch` of a run; the host waits for the device where a part of an epoch is reported alone."""
 
-    def __init__(self, run: sweeps.NullRun, config: Mapping[str, Any]) -> None:
+    def __init__(self, run: sweeps.Run, config: Mapping[str, Any]) -> None:
         every = config["trainer"]["report_every"]
         self._run = run
         self._reports_parts = every < 1
