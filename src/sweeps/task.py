@@ -91,11 +91,11 @@ def perform(task: Task, cfg: DictConfig, output_subdir: str | None) -> float:
     overrides = cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
     name = folder.path.name if is_single else os.path.relpath(folder.path, sweep)
     with current_progress() as progress:
-        record = _perform(task, cfg, folder, resolved, sweep, name, overrides, output_subdir, progress)
+        record = do_run(task, cfg, folder, resolved, sweep, name, overrides, output_subdir, progress)
     return NO_VALUE if record.objective.value is None else record.objective.value
 
 
-def _perform(
+def do_run(
     task: Task,
     cfg: DictConfig,
     folder: RunDir,
@@ -106,6 +106,16 @@ def _perform(
     output_subdir: str | None,
     progress: Progress,
 ) -> RunRecord:
+    """Do what is left of a run; Hydra's own config is that of its job.
+
+    Args:
+        sweep: the folder of its sweep.
+        name: its own folder, relative to that.
+
+    Raises:
+        SweepsError: the run could not be done; its record says why.
+        Interrupted: the sweep is being stopped.
+    """
     decision = decide(folder, resolved, sweep)
     previous = decision.previous
     if decision.action is Action.SKIP:
