@@ -165,15 +165,12 @@ def in_all_runs(rows: Sequence[RunRow]) -> list[str]:
 def _objective_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
     found = objectives(rows)
     if len(found) > 1:
-        yield Column("ranked_by", "ranked by", _ranked_by, _ranked_by, right=False, gives_way=_OBJECTIVES)
+        form = lambda objective: objective.title if objective else text.BLANK  # noqa: E731
+        yield _column("objective", "ranked by", form, right=False, gives_way=_OBJECTIVES)
     one = found[0] if len(found) == 1 else None
     header = "value" if one is None else f"best\n{one.name}" if one.report == "best" else one.name
     largest = bool(found) and all(objective.direction == "max" for objective in found)
     yield _column("value", header, text.figure, largest_first=largest)
-
-
-def _ranked_by(row: RunRow) -> str:
-    return " ".join((row.objective.report, row.objective.name)) if row.objective else text.BLANK
 
 
 def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str], gives_way: int) -> Iterator[Column]:

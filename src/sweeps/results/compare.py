@@ -71,7 +71,7 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     name (of which the seed does not count).
 
     Raises:
-        ConfigError: a name fits no setting or several, both are one, they share no seed, or neither direction is better.
+        ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
     """
     a, b = _find(rows, first), _find(rows, second)
     if a == b:
@@ -152,7 +152,7 @@ def _alike(setting: Any, typed: str) -> bool:
 
 
 def _metric(one: Setting) -> str:
-    return f"the {one.objective.report} {one.objective.name}" if one.objective else "nothing"
+    return f"the {one.objective.title}" if one.objective else "nothing"
 
 
 def _seeds(one: Setting) -> str:
