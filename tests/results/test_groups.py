@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps import results as analysis
+from sweeps import results
 from sweeps.record.records import Status
 from sweeps.results.columns import columns_of, find_column
 from sweeps.results.groups import Place, group_by, matrix_of
@@ -15,7 +15,7 @@ def keys_of(rows, *keys):
 
 
 def rows_of(folder):
-    return analysis.rank(analysis.load([folder]))
+    return results.rank(results.load([folder]))
 
 
 def grouped(folder, *keys):
@@ -163,12 +163,12 @@ def test_any_setting_can_group(run_in, study):
 
 
 def test_the_matrix_marks_the_best_cell(sweep):
-    rows = analysis.rank(analysis.load([sweep]))
+    rows = results.rank(results.load([sweep]))
     matrix = matrix_of(rows)
     assert matrix.best == {Place("alexnet", 0.01)}
     assert matrix.rates == [0.01, 0.1]
     assert matrix.models == ["alexnet", "vgg11", "lenet_bn", "nin", "googlenet"]
-    cells = {line.cells[0]: line.cells[1:] for line in analysis.matrix_table(rows).lines}
+    cells = {line.cells[0]: line.cells[1:] for line in results.matrix_table(rows).lines}
     assert cells == {
         "alexnet": ["*0.9200\n±0.0100 n=3", "0.8700"],
         "vgg11": ["0.9010", "diverged"],
@@ -181,13 +181,13 @@ def test_the_matrix_marks_the_best_cell(sweep):
 def test_the_matrix_follows_the_direction(run_in, study):
     run_in(model="a", accuracies=(0.9,), objective=("test_loss", "min", "last", "test"))
     run_in(model="b", accuracies=(0.5,), objective=("test_loss", "min", "last", "test"))
-    assert matrix_of(analysis.load([study])).best == {Place("a", 0.1)}
+    assert matrix_of(results.load([study])).best == {Place("a", 0.1)}
 
 
 def test_cells_that_are_equally_good_are_all_marked(run_in, study):
     for model, accuracy in (("a", 0.9), ("b", 0.9), ("c", 0.8)):
         run_in(model=model, accuracies=(accuracy,))
-    table = analysis.matrix_table(analysis.load([study]))
+    table = results.matrix_table(results.load([study]))
     assert {line.cells[0]: line.cells[1] for line in table.lines} == {"a": "*0.9000", "b": "*0.9000", "c": "0.8000"}
     assert table.notes[0].endswith("Equal ones are marked *.")
 
@@ -196,7 +196,7 @@ def test_a_cell_with_several_configurations_shows_the_best_and_says_so(run_in, s
     for seed, (sgd, adam) in enumerate(((0.5, 0.8), (0.6, 0.9))):
         run_in(seed=seed, optim="torch.optim.SGD", accuracies=(sgd,))
         run_in(seed=seed, optim="torch.optim.Adam", accuracies=(adam,))
-    table = analysis.matrix_table(analysis.load([study]))
+    table = results.matrix_table(results.load([study]))
     assert table.lines[0].cells[1] == "*0.8500\n±0.0707 n=2"
     assert any("also differ in optim:" in note for note in table.notes)
 
@@ -204,9 +204,9 @@ def test_a_cell_with_several_configurations_shows_the_best_and_says_so(run_in, s
 def test_a_cell_tells_the_runs_that_it_leaves_out(run_in, study):
     run_in(seed=0, accuracies=(0.5,))
     run_in(seed=1, status=Status.DIVERGED)
-    assert analysis.matrix_table(analysis.load([study])).lines[0].cells[1] == "*0.5000\n+1 diverged"
+    assert results.matrix_table(results.load([study])).lines[0].cells[1] == "*0.5000\n+1 diverged"
 
 
 def test_no_matrix_without_a_readable_record(run_in, study):
     run_in().record.write_text("", encoding="utf-8")
-    assert analysis.matrix_table(analysis.load([study])) is None
+    assert results.matrix_table(results.load([study])) is None

@@ -2,14 +2,14 @@
 
 import pytest
 
-from sweeps import results as analysis
+from sweeps import results
 from sweeps.record.records import Status
 from sweeps.results.ranking import chosen_on, is_best, sentences, tally
-from sweeps.results.runs import Criterion
+from sweeps.results.runs import Objective
 
 
 def ranked(study):
-    return [(row.rank, row.name) for row in analysis.rank(analysis.load([study]))]
+    return [(row.rank, row.name) for row in results.rank(results.load([study]))]
 
 
 def test_higher_accuracy_is_better(run_in, study):
@@ -65,7 +65,7 @@ def test_a_pruned_run_shares_no_rank_with_a_whole_one(run_in, study):
 
 def test_a_sweep_in_which_all_diverged_has_no_best(run_in, study):
     run_in(status=Status.DIVERGED)
-    (row,) = analysis.rank(analysis.load([study]))
+    (row,) = results.rank(results.load([study]))
     assert row.rank == 1
     assert not is_best(row)
 
@@ -75,45 +75,45 @@ def test_objectives_are_ranked_apart_the_most_frequent_first(run_in, study):
     run_in(name="b", accuracies=(0.5,))
     run_in(name="c", accuracies=(0.6,))
     assert ranked(study) == [(1, "c"), (2, "b"), (1, "a")]
-    first, *rest = sentences(analysis.load([study]))
+    first, *rest = sentences(results.load([study]))
     assert "2 objectives" in first
     assert [sentence.split()[2] for sentence in rest] == ["test_acc", "test_loss"]
 
 
 @pytest.mark.parametrize(
-    ("criterion", "sentence"),
+    ("objective", "sentence"),
     [
         (
-            Criterion("test_acc", "max", "last", "test"),
+            Objective("test_acc", "max", "last", "test"),
             "Ranked by test_acc of the last epoch, measured on the test set: the best run was chosen on the test set.",
         ),
         (
-            Criterion("val_acc", "max", "last", "val"),
+            Objective("val_acc", "max", "last", "val"),
             "Ranked by val_acc of the last epoch, measured on the validation split: "
             "the best run was chosen on the validation split, not on the test set.",
         ),
         (
-            Criterion("test_loss", "min", "best", "test"),
+            Objective("test_loss", "min", "best", "test"),
             "Ranked by test_loss of each run's best epoch (lower is better), measured on the test set: "
             "the best epoch and the best run were chosen on the test set.",
         ),
         (
-            Criterion("train_acc", "max", "last", "train"),
+            Objective("train_acc", "max", "last", "train"),
             "Ranked by train_acc of the last epoch, measured on the training set: "
             "the best run was chosen on the training set.",
         ),
     ],
 )
-def test_the_sentence_says_what_chose_the_best(criterion, sentence):
-    assert chosen_on(criterion) == sentence
+def test_the_sentence_says_what_chose_the_best(objective, sentence):
+    assert chosen_on(objective) == sentence
 
 
 def test_nothing_readable_is_said(run_in, study):
     run_in().record.write_text("", encoding="utf-8")
-    assert sentences(analysis.load([study])) == ["Nothing is ranked: no record can be read."]
+    assert sentences(results.load([study])) == ["Nothing is ranked: no record can be read."]
 
 
 def test_the_tally_counts_every_run(sweep):
-    assert tally(analysis.load([sweep])) == (
+    assert tally(results.load([sweep])) == (
         "11 runs: 5 completed, 1 diverged, 1 failed, 1 running, 1 interrupted, 2 unreadable"
     )

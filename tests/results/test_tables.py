@@ -7,7 +7,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sweeps import results as analysis
+from sweeps import results
 from sweeps.record.records import Failure, Status
 from sweeps.results.columns import columns_of
 from sweeps.results.tables import cells_table
@@ -20,13 +20,13 @@ def shown(renderable, width, **options):
 
 
 def ranking(folder):
-    return analysis.ranking_table(analysis.rank(analysis.load([folder])))
+    return results.ranking_table(results.rank(results.load([folder])))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
 def test_no_line_is_wider_than_the_terminal(sweep, width):
-    rows = analysis.rank(analysis.load([sweep]))
-    for table in (analysis.ranking_table(rows), analysis.matrix_table(rows), analysis.failures_table(rows)):
+    rows = results.rank(results.load([sweep]))
+    for table in (results.ranking_table(rows), results.matrix_table(rows), results.failures_table(rows)):
         assert max(cell_len(line.rstrip()) for line in shown(table, width).splitlines()) <= width
 
 
@@ -57,15 +57,15 @@ def test_the_choice_is_told_at_every_width(sweep):
 
 
 def test_colour_is_never_the_only_sign(sweep):
-    rows = analysis.rank(analysis.load([sweep]))
-    coloured = shown(analysis.ranking_table(rows), 160, force_terminal=True, color_system="standard")
+    rows = results.rank(results.load([sweep]))
+    coloured = shown(results.ranking_table(rows), 160, force_terminal=True, color_system="standard")
     best, failed = (next(line for line in coloured.splitlines() if word in line) for word in ("*1", "failed: oom"))
     assert best.startswith("\x1b[1;32m")
     assert "\x1b[31m" in failed
 
 
 def test_failures_are_told_with_kind_reason_and_way_out(sweep):
-    text = " ".join(shown(analysis.failures_table(analysis.load([sweep])), 400).split())
+    text = " ".join(shown(results.failures_table(results.load([sweep])), 400).split())
     assert "oom CUDA out of memory: 2.1 GiB more were asked for; use trainer.batch_size=64" in text
     assert "schema version 99" in text
     assert "pip install --upgrade" in text
@@ -75,12 +75,12 @@ def test_failures_are_told_with_kind_reason_and_way_out(sweep):
 def test_no_failures_table_where_nothing_failed(run_in, study):
     run_in(lr=0.1)
     run_in(lr=9.0, status=Status.DIVERGED, error=Failure("diverged", "the train loss became nan in epoch 1"))
-    assert analysis.failures_table(analysis.load([study])) is None
+    assert results.failures_table(results.load([study])) is None
 
 
 def test_names_and_reasons_are_text_and_not_markup(run_in, study):
     run_in(name="[red]x[-red]", accuracies=(), status=Status.FAILED, error=Failure("[b]", "[/nonsense] \x1b[2Jgone"))
-    text = shown(analysis.failures_table(analysis.load([study])), 200)
+    text = shown(results.failures_table(results.load([study])), 200)
     assert "[red]x[-red]  [b]   [/nonsense] [2Jgone" in text
     assert "\x1b" not in text
 
@@ -96,21 +96,21 @@ def test_wide_characters_keep_the_columns(run_in, study):
 def test_a_terminal_without_unicode_gets_ascii(run_in, study):
     run_in()
     console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=100)
-    analysis.print_summary(console, study)
+    results.print_summary(console, study)
     console.file.flush()
 
 
 def test_a_summary_leaves_out_what_there_is_not(run_in, study):
     run_in()
     console = Console(file=io.StringIO(), width=100)
-    analysis.print_summary(console, study)
+    results.print_summary(console, study)
     assert "by model and learning rate" not in console.file.getvalue()
     assert "problem" not in console.file.getvalue()
 
 
 def test_a_summary_has_all_three_tables(sweep):
     console = Console(file=io.StringIO(), width=100)
-    analysis.print_summary(console, sweep)
+    results.print_summary(console, sweep)
     for part in ("11 runs", "test_acc by model and learning rate", "cells over their seeds", "3 runs with a problem"):
         assert part in console.file.getvalue()
 
@@ -122,7 +122,7 @@ def lines_of(text):
 def test_a_matrix_of_many_rates_stands_on_its_side_before_a_number_is_broken(run_in, study):
     for place in range(12):
         run_in(lr=round(0.1 + place / 1000, 3), accuracies=(0.2145 + place / 1000,))
-    matrix = analysis.matrix_table(analysis.load([study]))
+    matrix = results.matrix_table(results.load([study]))
     narrow = shown(matrix, 80)
     assert ["lr", "\\", "model", "alexnet"] in lines_of(narrow)
     assert ["0.111", "*0.2255"] in lines_of(narrow)
@@ -136,7 +136,7 @@ def test_a_matrix_that_fits_neither_way_is_left_out_with_a_word(run_in, study):
     for model in range(10):
         for place in range(10):
             run_in(model=f"a_network_{model}", lr=0.1 + place)
-    text = shown(analysis.matrix_table(analysis.load([study])), 80)
+    text = shown(results.matrix_table(results.load([study])), 80)
     assert " ".join(text.split()) == (
         "test_acc by model and learning rate 10 x 10 cells are too wide for 80 columns: the ranking has every run; "
         "a wider terminal or --format md shows the table."
@@ -146,7 +146,7 @@ def test_a_matrix_that_fits_neither_way_is_left_out_with_a_word(run_in, study):
 def test_long_names_are_folded_between_their_settings(run_in, study):
     name = ",".join(f"optim.setting_{place}=0.{place}" for place in range(5))
     run_in(name=name, accuracies=(), status=Status.FAILED, error=Failure("error", "no reason at all, or " * 5))
-    text = shown(analysis.failures_table(analysis.load([study])), 80)
+    text = shown(results.failures_table(results.load([study])), 80)
     assert [line.split()[0] for line in text.splitlines()[3:6]] == [
         "optim.setting_0=0.0,", "optim.setting_1=0.1,", "optim.setting_2=0.2,"
     ]  # fmt: skip
@@ -159,7 +159,7 @@ def test_of_two_sweeps_what_matters_stays_and_is_not_folded(tmp_path, made_up):
             config = made_up.config_of(model=model, lr=0.003, trainer=trainer, tracker={"name": sweep})
             config |= {"sweep": sweep, "objective": {"metric": metric}}
             typed = [f"{key}=x" for key in ("tracker", "sweep", "trainer.bn_reestimate", "objective.metric")]
-            rows = [made_up.epoch_row(1, 0.6, test_bn_acc=0.7)]
+            rows = [made_up.report(1, 0.6, test_bn_acc=0.7)]
             objective = (metric, "max", "last", "test")
             made_up.write_run(
                 tmp_path / sweep, config=config, overrides=typed, rows=rows, objective=objective, name=model
@@ -176,8 +176,8 @@ def test_of_two_sweeps_what_matters_stays_and_is_not_folded(tmp_path, made_up):
 
 def test_metrics_that_were_asked_for_win_over_figures_that_were_not(run_in, study):
     run_in()
-    rows = analysis.load([study])
-    text = shown(analysis.ranking_table(rows, columns_of(rows, all_metrics=True)), 80)
+    rows = results.load([study])
+    text = shown(results.ranking_table(rows, columns_of(rows, all_metrics=True)), 80)
     assert "train_loss" in text.splitlines()[2]
     left_out = " ".join(text.split()).partition("Too narrow for: ")[2]
     for name in ("params", "ex/s", "s"):
@@ -209,7 +209,7 @@ def test_the_cells_footnote_speaks_of_ties_and_tests_only_where_there_are_any(ru
     for seed in (0, 1):
         run_in(seed=seed, lr=0.1, accuracies=(0.5 + seed / 10,))
     run_in(seed=0, lr=0.2, accuracies=(0.4,))
-    table = cells_table(analysis.rank(analysis.load([study])))
+    table = cells_table(results.rank(results.load([study])))
     notes = " ".join(table.notes)
     assert "It is marked *." in notes
     assert "paired t tests" not in notes
@@ -217,5 +217,5 @@ def test_the_cells_footnote_speaks_of_ties_and_tests_only_where_there_are_any(ru
 
 
 def test_the_public_names():
-    assert sorted(analysis.__all__) == analysis.__all__
-    assert all(hasattr(analysis, name) for name in analysis.__all__)
+    assert sorted(results.__all__) == results.__all__
+    assert all(hasattr(analysis, name) for name in results.__all__)

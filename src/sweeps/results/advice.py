@@ -136,10 +136,10 @@ def _beyond(values: list[float], winner: float) -> Iterator[str]:
     factors = [after / before for before, after in pairs] if values[0] > 0 else [0.0]
     steps = {after - before for before, after in pairs}
     is_whole = all(isinstance(value, int) for value in values)
-    if max(factors) < 1.25 * min(factors):
-        further = [winner * factors[-1] ** at for at in (1, 2)]
-    elif is_whole and len(steps) == 1:
+    if is_whole and len(steps) == 1:
         further = [winner + at * max(steps) for at in (1, 2)]
+    elif max(factors) < 1.25 * min(factors):
+        further = [winner * factors[-1] ** at for at in (1, 2)]
     else:
         return
     if min(further) > 0 and not (is_whole and any(value % 1 for value in further)):
