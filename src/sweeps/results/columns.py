@@ -216,7 +216,7 @@ def find_column(key: str, option: str, rows: Sequence[RunRow], columns: Sequence
     if found := table.get(key) or headers.get(key):
         return found
     settings = dict.fromkeys(name for row in rows for name in row.settings)
-    if key in settings:
+    if key in settings or any(_marker(row, key) for row in rows):
         return setting_column(key, rows)
     ending = [name for name in settings if name.rpartition(".")[2] == key]
     if len(ending) == 1:
