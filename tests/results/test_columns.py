@@ -56,6 +56,13 @@ def test_a_group_in_another_package_is_found_by_its_name(run_in, study, made_up)
     assert columns(study) == [("models.net", "net")]
 
 
+def test_drawn_values_are_shown_with_as_many_digits_as_tell_them_apart(regression_in, study):
+    for lr, decay in ((0.0123456789, 0.123456789), (0.0234567891, 0.123451111), (0.1, 1e-5)):
+        regression_in(0.5, lr=lr, decay=decay)
+    assert sorted(shown(study, "lr")) == ["0.01235", "0.02346", "0.1"]
+    assert sorted(shown(study, "decay")) == ["0.12345", "0.12346", "1e-05"]
+
+
 def test_one_setting_nobody_swept_follows_and_has_no_column(run_in, study, made_up):
     run_in(config=made_up.config_of(lr=0.1), overrides=["optim.lr=0.1"])
     run_in(config=made_up.config_of(lr=0.2, trainer={"epochs": 12}), overrides=["optim.lr=0.2"])

@@ -1,123 +1,65 @@
-"""What a notebook uses: a sweep as data frames, a trained network that predicts what it predicted in its run."""
+"""A sweep as data frames, for notebooks."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import torch
 
 import sweeps
-from sweeps.errors import ConfigError, DataError, RecordError
-from sweeps.record.records import RunDir
-
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "report.md"
+from sweeps.errors import RecordError
+from sweeps.record.records import RunDir, Status
 
 
-@pytest.fixture(scope="module")
-def study(run_into, tmp_path_factory):
-    """Two runs that are trained, and one that diverged."""
-    folder = tmp_path_factory.mktemp("sweep") / "lr_study"
-    for name, lr in (("a", "0.1"), ("b", "0.5"), ("wild", "1e38")):
-        run_into(RunDir(folder / name), "trainer.epochs=2", "dataset.validation=0.2", f"optim.lr={lr}")
-    return folder
-
-
-def test_a_sweep_is_two_data_frames(study):
-    runs, epochs = sweeps.load(study)
-    assert list(runs["run"])[-1] == "wild"
-    assert sorted(runs["lr"]) == [0.1, 0.5, 1e38]
-    assert set(runs["objective"]) == {"val_acc"}
-    assert set(runs["split"]) == {"val"}
+def test_a_sweep_is_two_data_frames(run_in, study):
+    for lr, final in ((0.1, 0.5), (0.5, 0.7)):
+        run_in(lr=lr, seed=0, accuracies=(0.4, final))
+    run_in(lr=1e38, status=Status.DIVERGED, accuracies=())
+    runs, reports = sweeps.load(study)
+    assert list(runs["run"]) == ["optim.lr=0.5,seed=0", "optim.lr=0.1,seed=0", "optim.lr=1e+38"]
+    assert list(runs["optim.lr"]) == [0.5, 0.1, 1e38]
     assert list(runs["status"]) == ["completed", "completed", "diverged"]
+    assert list(runs["is_best"]) == [True, False, False]
     assert runs["value"].isna().tolist() == [False, False, True]
-    for name in ("a", "b"):
-        own = epochs[epochs["run"] == name]
+    assert set(runs["objective"]) == {"test_acc"}
+    assert set(runs["split"]) == {"test"}
+    assert runs["setting_id"].nunique() == 3
+    assert set(runs["facts.parameters"]) == {46_764_746}
+    assert runs["last.test_loss"][0] == 0.6
+    for name in runs["run"][:2]:
+        own = reports[reports["run"] == name]
         rows = RunDir(study / name).read_metrics()
-        assert own["val_acc"].tolist() == [row["val_acc"] for row in rows]
-        assert own["epoch"].tolist() == [1, 2]
+        assert own["test_acc"].tolist() == [row["test_acc"] for row in rows]
+        assert own["step"].tolist() == [1, 2]
+        assert own["elapsed"].tolist() == [2.5, 5.0]
 
 
-def test_frames_of_a_sweep_without_an_epoch_are_empty_of_epochs(study):
-    runs, epochs = sweeps.load(study / "wild")
-    assert len(runs) == 1
-    assert len(epochs) == 0
+def test_a_sweep_without_a_report_has_an_empty_frame_of_them(regression_in, study):
+    regression_in(value=1.0)
+    found = sweeps.load(study)
+    assert list(found.runs["value"]) == [1.0]
+    assert (len(found.reports), list(found.reports.columns)) == (0, ["run", "seed", "step"])
 
 
-def test_a_trained_network_predicts_what_it_predicted_in_its_run(study):
-    model = sweeps.load_model(study / "a")
-    from sweeps.vision.build import load
-
-    test = load(model.record.config).test
-    right = (model.predict(test.images) == test.labels).float().mean().item()
-    assert right == pytest.approx(model.record.metrics["last"]["test_acc"], abs=1e-6)
-    assert not model.training
-    assert model.labels[0] == "T-shirt/top"
-    assert model(torch.rand(3, 1, 28, 28)).shape == (3, 10)
+def test_damaged_records_are_rows_too(run_in, study):
+    run_in(name="a")
+    run_in(name="b").record.write_text("{", encoding="utf-8")
+    assert list(sweeps.load(study).runs["status"]) == ["completed", "unreadable"]
 
 
-def test_images_are_prepared_as_in_training(study):
-    model = sweeps.load_model(study / "a")
-    images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
-    assert torch.equal(model.prepare(images), images / 255)
-    assert model.prepare(torch.zeros(2, 1, 64, 64, dtype=torch.uint8)).shape == (2, 1, 28, 28)
+def test_a_setting_with_the_name_of_a_field_has_a_column_of_its_own(regression_in, study):
+    for path in ("short", "long"):
+        regression_in(0.5, path=path)
+    runs = sweeps.load(study).runs
+    assert list(runs["settings.path"]) == ["long", "short"]
+    assert list(runs["path"]) == [str(study / "path=long"), str(study / "path=short")]
 
 
-@pytest.mark.parametrize(
-    ("images", "says"),
-    [
-        (torch.zeros(1, 28, 28, dtype=torch.uint8), r"shape \(1, 28, 28\).*one image is images\[None\]"),
-        (torch.zeros(2, 3, 28, 28, dtype=torch.uint8), "images of 3 channels cannot be used: the network takes 1"),
-        (torch.zeros(2, 1, 28, 28, dtype=torch.int64), "type torch.int64 cannot be used"),
-    ],
-)
-def test_images_that_are_none_are_refused(study, images, says):
-    with pytest.raises(DataError, match=says):
-        sweeps.load_model(study / "a").predict(images)
-
-
-def test_a_device_that_is_not_there_is_refused(study):
-    with pytest.raises(ConfigError, match="device=nonsense cannot be used"):
-        sweeps.load_model(study / "a", device="nonsense")
-
-
-def test_a_run_without_weights_is_refused_with_the_reason(study):
-    with pytest.raises(RecordError, match=r"the run is diverged, or was trained with trainer\.save_weights=false"):
-        sweeps.load_model(study / "wild")
-
-
-def test_a_record_cannot_build_what_a_config_may_not(study, tmp_path):
-    folder = tmp_path / "evil"
-    folder.mkdir()
-    text = (study / "a" / "run.json").read_text().replace("sweeps.vision.models.lenet_bn", "os.system")
-    (folder / "run.json").write_text(text)
-    (folder / "weights.safetensors").write_bytes((study / "a" / "weights.safetensors").read_bytes())
-    with pytest.raises(ConfigError, match=r"os\.system is refused"):
-        sweeps.load_model(folder)
-
-
-def test_weights_of_another_network_are_refused(study, tmp_path):
-    folder = tmp_path / "torn"
-    folder.mkdir()
-    (folder / "run.json").write_bytes((study / "a" / "run.json").read_bytes())
-    (folder / "weights.safetensors").write_bytes((study / "a" / "weights.safetensors").read_bytes()[:1000])
-    with pytest.raises(RecordError, match="does not fit"):
-        sweeps.load_model(folder)
+def test_no_sweep_is_an_error(tmp_path):
+    with pytest.raises(RecordError, match="is not a folder"):
+        sweeps.load(tmp_path / "no")
 
 
 def test_importing_the_package_costs_nothing():
     code = "import sys, sweeps; print({'torch', 'pandas', 'hydra'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "set()\n"
-
-
-def test_the_example_in_the_docs_works(study, monkeypatch, tmp_path):
-    """As printed, with the sweep's name as it is printed there."""
-    (tmp_path / "multirun").mkdir()
-    (tmp_path / "multirun" / "lr_study").symlink_to(study)
-    monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, object] = {}
-    exec(example, names)
-    assert names["classes"].shape == (100,)

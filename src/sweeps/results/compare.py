@@ -138,7 +138,7 @@ def _fits(row: RunRow, one: Setting, column: Column | None, value: str) -> bool:
     """Whether a setting has the value that was typed; a bare word is a name, or the text of any swept setting."""
     if column is None:
         return value in (row.name, row.sweep, one.label) or value in one.shown
-    return _alike(column.get(row), value)
+    return value == column.show(row) or _alike(column.get(row), value)
 
 
 def _alike(setting: Any, typed: str) -> bool:

@@ -11,7 +11,8 @@ from rich.text import Text
 _GAP = 2
 _NARROWEST = 12  # characters: where names and prose are folded
 _LONGEST_RULE = 160  # where no terminal sets a limit
-_PIECES = re.compile(r"\S+?(?:[,/._](?!\d)|(?=\s)|$)")  # of a long word: a run's name, a path, a header
+_ITEMS = re.compile(r".+?(?:[,/](?!\d)|$)")  # of a run's name, or of a path
+_PIECES = re.compile(r"\S+?(?:[._](?!\d)|(?=\s)|$)")  # of a key
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,10 @@ def _fold(console: Console, cell: str, width: int) -> list[str]:
 
 
 def _broken(word: str, width: int) -> str:
-    """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes."""
+    """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes, else _ ."""
     lines = [""]
-    for piece in _PIECES.findall(word) if cell_len(word) > width else [word]:
+    pieces = _ITEMS.findall(word) if cell_len(word) > width else [word]
+    for piece in (part for item in pieces for part in (_PIECES.findall(item) if cell_len(item) > width else [item])):
         if lines[-1] and cell_len(lines[-1] + piece) > width:
             lines.append("")
         lines[-1] += piece
