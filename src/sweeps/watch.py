@@ -16,16 +16,16 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.launchers.console import metric_text, metrics_of
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Queue
 from sweeps.launchers.view import Activity, Overview
 from sweeps.record.identity import labels
 from sweeps.record.lock import owner_of
 from sweeps.record.records import RunRecord, Status, find_runs
-from sweeps.results.format import number, whole
+from sweeps.results.format import number
 from sweeps.results.runs import UNREADABLE
 from sweeps.terminal import clean
-from sweeps.vision.config import lookup
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sweeps.watch", description="Show how a sweep stands.")
     parser.add_argument("folder", type=Path, help="a sweep's folder, such as multirun/lr_study")
     parser.add_argument(
-        "--once", action="store_true", help="print it once; so it is where standard output is no terminal"
+        "--once", action="store_true", help="print it once, which is the default where standard output is no terminal"
     )
     parser.add_argument(
         "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
@@ -69,7 +69,7 @@ def _seconds(text: str) -> float:
 
 
 def look(folder: Path) -> tuple[Group, bool]:
-    """The sweep now, and whether somebody is at work on it.
+    """The sweep now, and whether anything is running or waits in a queue.
 
     Raises:
         RecordError: there is no such folder, or no run in it.
@@ -90,14 +90,13 @@ def look(folder: Path) -> tuple[Group, bool]:
         counts[UNREADABLE] = len(unreadable)
     running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
     overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
-    busy = owner is not None or bool(running) or bool(jobs)
-    lines = [Text(clean(f"at work: {owner}"))] if owner else []
+    lines = [Text(clean(f"launched by {owner}"))] if owner else []
     if jobs:
         lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))
-    if not busy or not lines:
-        lines = [Text("somebody runs single cells" if running else "nobody is at work")]
+    if not lines:
+        lines = [Text("single runs" if running else "idle")]
     lines += [Text(f"unreadable: {clean(reason)}", style="bold red") for reason in unreadable]
-    return Group(overview, *lines), busy
+    return Group(overview, *lines), owner is not None or bool(running) or bool(jobs)
 
 
 def _jobs_of(folder: Path) -> Counter[str]:
@@ -114,50 +113,41 @@ def _jobs_of(folder: Path) -> Counter[str]:
 
 
 def _activity(record: RunRecord, label: str) -> Activity:
-    epochs = _epochs_of(record)
     place = f"pid {record.process.pid}" if record.process is not None else ""
-    last = record.metrics.get("last", {})
-    known = [(key, number(last.get(key))) for key in ("train_loss", record.objective.metric)]
-    figures = "  ".join(f"{key} {figure:.4f}" for key, figure in known if figure)
-    return Activity(place, label, min(record.epochs + 1, epochs), epochs, record.epochs / max(epochs, 1), figures)
-
-
-def _epochs_of(record: RunRecord) -> int:
-    """How many epochs the run is to have; 0 where its record does not say."""
-    return whole(lookup(record.config, "trainer.epochs")) or 0
+    text = metrics_of(record.metrics.get("last", {}), record.objective.metric)
+    return Activity(place, label, record.steps, record.max_steps, text)
 
 
 def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
-    ranked = [record for record in records if number(record.objective.value) is not None]
-    if not ranked:
+    """The best run of the objective of most runs: of equals the first one that ended, as the sweep itself shows it."""
+    valued = [record for record in records if number(record.objective.value) is not None and record.objective.direction]
+    if not valued:
         return ""
-    sign = 1 if ranked[0].objective.direction == "max" else -1
-    # Of equals the first one that ended, as the sweep itself shows it.
+    of = Counter(_objective(record) for record in valued).most_common(1)[0][0]
+    sign = 1 if of[1] == "max" else -1
     best = max(
-        sorted(ranked, key=lambda record: record.ended), key=lambda record: sign * (record.objective.value or 0.0)
+        sorted((record for record in valued if _objective(record) == of), key=lambda record: record.ended),
+        key=lambda record: sign * (record.objective.value or 0.0),
     )
-    return f"{names[best.name]}: {best.objective.value:.4f}"
+    return f"{names[best.name]}: {best.objective.name} {metric_text(best.objective.value or 0.0)}"
+
+
+def _objective(record: RunRecord) -> tuple[str, str]:
+    return record.objective.metric, record.objective.direction
 
 
 def _seconds_left(records: Sequence[RunRecord], running: int) -> float | None:
-    """What is left, at the pace of what is done; None while nothing is, or where nobody is at work."""
+    """What is left, at the pace of each setting's other seeds, else of all runs; None where that is unknown."""
     paces: dict[str, list[float]] = {}
     for record in records:
-        if record.epochs > 0:
-            paces.setdefault(_network(record), []).append((number(record.seconds) or 0.0) / record.epochs)
-    if not paces or not running:
+        if record.steps:
+            paces.setdefault(record.setting_id, []).append(record.seconds / record.steps)
+    waiting = [one for one in records if not one.status.is_finished and one.status is not Status.FAILED]
+    if not paces or not running or any(record.max_steps is None for record in waiting):
         return None
     overall = mean(pace for group in paces.values() for pace in group)
-    seconds = 0.0
-    for record in records:
-        if not record.status.is_finished and record.status is not Status.FAILED:
-            left = max(_epochs_of(record) - record.epochs, 0)
-            seconds += left * mean(paces.get(_network(record), [overall]))
-    return seconds / running
-
-
-def _network(record: RunRecord) -> str:
-    return str(lookup(record.config, "model._target_"))
+    left = [(record, max((record.max_steps or 0.0) - (record.steps or 0.0), 0.0)) for record in waiting]
+    return sum(steps * mean(paces.get(record.setting_id, [overall])) for record, steps in left) / running
 
 
 if __name__ == "__main__":
