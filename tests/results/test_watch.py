@@ -9,6 +9,11 @@ from sweeps import watch
 from sweeps.record.records import Status
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def seen(folder, capsys):
     assert watch.main([str(folder), "--once"]) == 0
     return capsys.readouterr().out.splitlines()
