@@ -7,7 +7,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -15,16 +15,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.errors import ConfigError, SweepsError
 from sweeps.launchers.console import metric_text, metrics_of
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Queue
 from sweeps.launchers.view import Activity, Overview
 from sweeps.record.identity import labels
 from sweeps.record.lock import owner_of
-from sweeps.record.records import RunRecord, Status, find_runs
-from sweeps.results.format import number
-from sweeps.results.runs import UNREADABLE
+from sweeps.record.records import Status
+from sweeps.results.ranking import rank
+from sweeps.results.runs import UNREADABLE, RunRow, load
 from sweeps.terminal import clean
 
 
@@ -74,28 +74,24 @@ def look(folder: Path) -> tuple[Group, bool]:
     Raises:
         RecordError: there is no such folder, or no run in it.
     """
-    records: list[RunRecord] = []
-    unreadable: list[str] = []
-    for run in find_runs(folder):
-        try:
-            records.append(run.read())
-        except RecordError as error:
-            unreadable.append(str(error))
-    if not records and not unreadable:
-        raise RecordError(f"{folder} holds no runs; name a sweep's folder, such as multirun/lr_study")
-    names = dict(zip((r.name for r in records), labels([r.overrides for r in records]), strict=True)) if records else {}
+    rows = rank(load([folder]))
+    names = dict(zip((row.path for row in rows), labels([row.name.split(",") for row in rows]), strict=True))
     owner, jobs = owner_of(folder), _jobs_of(folder)
-    counts = Counter(str(record.status) for record in records)
-    if unreadable:
-        counts[UNREADABLE] = len(unreadable)
-    running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
-    overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
+    running = [
+        Activity(row.process, names[row.path], row.steps, row.max_steps, metrics_of(row.last, row.metric))
+        for row in rows
+        if row.status == Status.RUNNING
+    ]
+    best = next((row for row in rows if row.objective and row.objective.is_ranked and row.value is not None), None)
+    shown = f"{names[best.path]}: {best.metric} {metric_text(best.value)}" if best and best.value is not None else ""
+    counts = Counter(row.status for row in rows)
+    overview = Overview(folder.name, counts, running, shown, _seconds_left(rows, len(running)))
     lines = [Text(clean(f"launched by {owner}"))] if owner else []
     if jobs:
         lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))
     if not lines:
         lines = [Text("single runs" if running else "idle")]
-    lines += [Text(f"unreadable: {clean(reason)}", style="bold red") for reason in unreadable]
+    lines += [Text(f"unreadable: {row.problem}", style="bold red") for row in rows if row.status == UNREADABLE]
     return Group(overview, *lines), owner is not None or bool(running) or bool(jobs)
 
 
@@ -112,42 +108,18 @@ def _jobs_of(folder: Path) -> Counter[str]:
     return Counter(job.state for job in jobs)
 
 
-def _activity(record: RunRecord, label: str) -> Activity:
-    place = f"pid {record.process.pid}" if record.process is not None else ""
-    text = metrics_of(record.metrics.get("last", {}), record.objective.metric)
-    return Activity(place, label, record.steps, record.max_steps, text)
-
-
-def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
-    """The best run of the objective of most runs: of equals the first one that ended, as the sweep itself shows it."""
-    valued = [record for record in records if number(record.objective.value) is not None and record.objective.direction]
-    if not valued:
-        return ""
-    of = Counter(_objective(record) for record in valued).most_common(1)[0][0]
-    sign = 1 if of[1] == "max" else -1
-    best = max(
-        sorted((record for record in valued if _objective(record) == of), key=lambda record: record.ended),
-        key=lambda record: sign * (record.objective.value or 0.0),
-    )
-    return f"{names[best.name]}: {best.objective.name} {metric_text(best.objective.value or 0.0)}"
-
-
-def _objective(record: RunRecord) -> tuple[str, str]:
-    return record.objective.metric, record.objective.direction
-
-
-def _seconds_left(records: Sequence[RunRecord], running: int) -> float | None:
+def _seconds_left(rows: Sequence[RunRow], running: int) -> float | None:
     """What is left, at the pace of each setting's other seeds, else of all runs; None where that is unknown."""
     paces: dict[str, list[float]] = {}
-    for record in records:
-        if record.steps:
-            paces.setdefault(record.setting_id, []).append(record.seconds / record.steps)
-    waiting = [one for one in records if not one.status.is_finished and one.status is not Status.FAILED]
-    if not paces or not running or any(record.max_steps is None for record in waiting):
+    for row in rows:
+        if row.steps and row.seconds:
+            paces.setdefault(row.setting_id, []).append(row.seconds / row.steps)
+    waiting = [row for row in rows if row.is_unfinished]
+    if not paces or not running or any(row.max_steps is None for row in waiting):
         return None
     overall = mean(pace for group in paces.values() for pace in group)
-    left = [(record, max((record.max_steps or 0.0) - (record.steps or 0.0), 0.0)) for record in waiting]
-    return sum(steps * mean(paces.get(record.setting_id, [overall])) for record, steps in left) / running
+    left = [(row, max((row.max_steps or 0.0) - (row.steps or 0.0), 0.0)) for row in waiting]
+    return sum(steps * mean(paces.get(row.setting_id, [overall])) for row, steps in left) / running
 
 
 if __name__ == "__main__":
