@@ -23,6 +23,7 @@ _ALLOWED = re.compile(
       | sweeps\.training\.(constant|cosine|step|one_cycle)
       | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
       | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | sweeps\.vision\.panels\.panels
       | torchvision\.models\.[a-z][a-z0-9_]*
       | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
     """,
