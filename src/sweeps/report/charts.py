@@ -10,7 +10,8 @@ from altair.utils import schemapi
 
 from sweeps.report.content import Axis
 from sweeps.report.data import Row
-from sweeps.results.palette import Look
+from sweeps.report.palette import Look
+from sweeps.results.settings import Matrix
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 FACET = 170
@@ -67,10 +68,10 @@ def against(rows: Sequence[Row], means: Sequence[Row], axis: Axis, metric: str, 
     return alt.layer(line, *marks.values(), crosses).properties(width=WIDTH, height=HEIGHT)
 
 
-def heat(rows: Sequence[Row], metric: str, across: Axis, down: Axis) -> Chart:
-    """A table of two swept keys, the best mean in each cell."""
-    x = alt.X("across:N", title=across.title, sort=_in_order(rows, "across")).axis(labelAngle=0, grid=False)
-    y = alt.Y("down:N", title=down.title, sort=_in_order(rows, "down")).axis(grid=False)
+def heat(rows: Sequence[Row], metric: str, matrix: Matrix) -> Chart:
+    """A table of two swept keys, the best mean in each place."""
+    x = alt.X("across:N", title=matrix.across.header, sort=matrix.heads()).axis(labelAngle=0, grid=False)
+    y = alt.Y("down:N", title=matrix.down.header, sort=matrix.rows).axis(grid=False)
     with_value = [row for row in rows if row["mean"] is not None]
     values = [row["mean"] for row in with_value]
     middle = (min(values, default=0.0) + max(values, default=0.0)) / 2
@@ -142,7 +143,7 @@ def ticks(first: int, last: int) -> list[int]:
 
 def _axis(rows: Sequence[Row], axis: Axis) -> alt.X:
     if not axis.is_numeric:
-        return alt.X("at_text:N", title=axis.title, sort=_in_order(rows, "at_text")).axis(labelAngle=-30, labelLimit=110)
+        return alt.X("at_text:N", title=axis.title, sort=_in_order(rows)).axis(labelAngle=-30, labelLimit=110)
     kind = _scale([row["at"] for row in rows])
     return alt.X("at:Q", title=axis.title).scale(type=kind, nice=False, padding=12, zero=False).axis(format="~g")
 
@@ -152,9 +153,9 @@ def _scale(values: Sequence[float]) -> Any:
     return "log" if is_log else "linear"
 
 
-def _in_order(rows: Sequence[Row], field: str) -> list[str]:
-    """The texts of `field`: numbers by size, then the others as they come."""
-    numbers = {row[field]: row[f"{field}_number"] for row in rows}
+def _in_order(rows: Sequence[Row]) -> list[str]:
+    """The values of an axis in words: numbers by size, then the others as they come."""
+    numbers = {row["at_text"]: row["at"] for row in rows}
     return sorted(numbers, key=lambda text: (numbers[text] is None, numbers[text] or 0.0))
 
 
@@ -181,7 +182,7 @@ _COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
 
 def _value_colour(rows: Sequence[Row], axis: Axis) -> alt.Color:
     """A colour for each value; where there are more values than colours, a scale that runs through them."""
-    names = _in_order(rows, "at_text")
+    names = _in_order(rows)
     values = sorted({row["at"] for row in rows if row["at"] is not None})
     if len(names) <= len(_RAMP) or len(values) < 2:
         legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)

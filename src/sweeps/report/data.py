@@ -3,13 +3,14 @@
 Every row has `says`, what a pointer or a screen reader gets, and `link`, the place of its run in the page.
 """
 
-from collections import Counter
+import statistics
 from collections.abc import Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from sweeps.report.content import Axis, Content, Entry, Setting, mean_of
+from sweeps.report.content import Axis, Content, Entry, Setting
 from sweeps.results import format as text
+from sweeps.results.settings import Matrix
 
 Row = dict[str, Any]
 
@@ -18,20 +19,13 @@ MOST_UNSORTED = 8  # curves where nothing says which settings are the best
 
 
 def best_by_category(content: Content) -> list[Setting]:
-    """Each category's best setting by its mean, or by its values so far where nothing is complete.
-
-    Without a direction nothing is the best: the first settings, as many as a chart holds.
-    """
-    gain = content.gain
-    if gain is None:
+    """Each category's best setting; without a direction nothing is the best, and the first ones are drawn."""
+    if content.gain is None:
         return content.settings[:MOST_UNSORTED]
-
-    def merit(one: Setting) -> tuple[bool, float]:
-        so_far = one.best.row.value
-        value = one.mean if one.mean is not None else so_far
-        return one.mean is not None, -float("inf") if value is None else gain(value)
-
-    return [max((one for one in content.settings if one.category == name), key=merit) for name in content.categories]
+    first: dict[str, Setting] = {}
+    for one in content.settings:
+        first.setdefault(one.category, one)
+    return list(first.values())
 
 
 def curves(settings: Sequence[Setting], metric: str, axis: Axis | None = None) -> list[Row]:
@@ -42,10 +36,10 @@ def curves(settings: Sequence[Setting], metric: str, axis: Axis | None = None) -
         for entry in one.drawn:
             for step, value in entry.curve(metric).items():
                 points.setdefault(step, []).append(value)
-        shared = {"category": one.category, "label": one.label, **_place(one.best, axis), "link": f"#{one.best.key}"}
+        shared = {"category": one.category, "label": one.of.label, **_place(one.best, axis), "link": f"#{one.best.key}"}
         for step, values in sorted(points.items()):
             mean, count = mean_of(values), text.plural(len(values), "run")
-            says = f"{one.label}: {metric} {text.metric(mean)} at step {text.setting(step)}, {count}"
+            says = f"{one.of.label}: {metric} {text.figure(mean)} at step {text.steps(step)}, {count}"
             spread = {"mean": mean, "low": min(values), "high": max(values), "n": len(values)}
             rows.append({**shared, "step": step, **spread, "says": says})
     return rows
@@ -76,9 +70,9 @@ def against(content: Content, axis: Axis) -> list[Row]:
         row = entry.row
         place = _place(entry, axis)
         if row.is_finished and (place["at"] is not None or not axis.is_numeric):
-            shown = text.metric(row.value) if row.value is not None else row.status
+            shown = text.figure(row.value) if row.value is not None else row.status
             if entry.is_pruned and row.value is not None and row.steps is not None:
-                shown += f", pruned at step {text.setting(row.steps)}"
+                shown += f", pruned at step {text.steps(row.steps)}"
             says = f"{entry.label}: {shown}"
             rows.append({**_run(entry, content), **place, "value": row.value, "pruned": entry.is_pruned, "says": says})
     return rows
@@ -86,35 +80,32 @@ def against(content: Content, axis: Axis) -> list[Row]:
 
 def means(settings: Sequence[Setting], axis: Axis) -> list[Row]:
     """The line through the points of `against`: the mean of the best setting at each value."""
-    found = [{"category": one.category, **_place(one.best, axis), "mean": one.mean} for one in settings]
+    found = [{"category": one.category, **_place(one.best, axis), "mean": one.of.mean} for one in settings]
     return [row for row in found if row["mean"] is not None and (row["at"] is not None or not axis.is_numeric)]
 
 
-def heat(content: Content, across: Axis, down: Axis) -> list[Row]:
+def heat(content: Content, matrix: Matrix) -> list[Row]:
     """Two swept keys: in each place the mean of its best setting, and how the runs without a value ended."""
-    places: dict[tuple[str, str], list[Setting]] = {}
-    for one in content.settings:
-        places.setdefault((across.show(one.best.row), down.show(one.best.row)), []).append(one)
+    keys = {entry.row.path: entry.key for entry in content.entries}
     rows = []
-    for (x, y), of in places.items():
-        best = next((one for one in of if one.mean is not None), of[0])
-        apart = Counter(entry.row.status for one in of for entry in one.entries if not entry.row.is_complete)
+    for place, apart in matrix.others.items():
+        best = matrix.places.get(place)
+        if best is None and not apart:
+            continue
+        down, across = place
         others = [f"{count} {status}" for status, count in apart.items()]
-        value = [] if best.mean is None else [f"{text.metric(best.mean)}, {text.plural(best.n, 'run')}"]
-        where = f"{across.title}={x}, {down.title}={y}"
+        value = [] if best is None else [f"{text.figure(best.mean)}, {text.plural(best.n, 'run')}"]
         shown = [status if count == 1 else f"{count} {status}" for status, count in apart.items()]
         rows.append(
             {
-                "across": x,
-                "across_number": across.number(best.best.row),
-                "down": y,
-                "down_number": down.number(best.best.row),
-                "mean": best.mean,
-                "n": best.n,
-                "shown": "\n".join(shown) if best.mean is None else text.metric(best.mean),
-                "is_best": any(one.is_best for one in of),
-                "says": f"{where}: {'; '.join([*value, *others])}",
-                "link": f"#{best.best.key}",
+                "across": across,
+                "down": down,
+                "mean": best.mean if best else None,
+                "n": best.n if best else 0,
+                "shown": text.figure(best.mean) if best else "\n".join(shown),
+                "is_best": place in matrix.best,
+                "says": f"{matrix.down.header}={down}, {matrix.across.header}={across}: {'; '.join([*value, *others])}",
+                "link": f"#{keys[best.runs[0].path]}" if best else "#table",
             }
         )
     return rows
@@ -125,11 +116,12 @@ def costs(content: Content, cost: str) -> list[Row]:
     rows: list[Row] = []
     for one in content.settings:
         values = [value for entry in one.drawn if (value := entry.cost(cost)) is not None]
-        if one.mean is None or not values:
+        value = one.of.mean
+        if value is None or not values:
             continue
         mean = mean_of(values)
-        says = f"{one.label}: {text.metric(one.mean)}, {cost} {text.metric(mean)}, {text.plural(one.n, 'run')}"
-        rows.append({**_run(one.best, content), "label": one.label, "cost": mean, "value": one.mean, "says": says})
+        says = f"{one.of.label}: {text.figure(value)}, {cost} {text.fact(mean)}, {text.plural(one.of.n, 'run')}"
+        rows.append({**_run(one.best, content), "label": one.of.label, "cost": mean, "value": value, "says": says})
     gain = content.gain
     best: float | None = None
     for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]) if gain else 0.0)):
@@ -158,5 +150,9 @@ def _place(entry: Entry, axis: Axis | None) -> Row:
     """Where a run lies on an axis: as a number, and as a text."""
     if axis is None:
         return {}
-    number = axis.number(entry.row)
-    return {"at": number, "at_text": axis.show(entry.row), "at_text_number": number}
+    return {"at": axis.number(entry.row), "at_text": axis.show(entry.row)}
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal values."""
+    return min(max(statistics.fmean(values), min(values)), max(values))

@@ -1,6 +1,6 @@
 """The data that travel in the page as JSON: every run in full, every chart's rows. Never imports torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ from sweeps.record.records import RunRecord
 from sweeps.report.content import Content, Entry, command_line, link, objective_of, repeat_line
 from sweeps.report.panels import Figure
 from sweeps.results import format as text
-from sweeps.results.ranking import is_best, sentences
+from sweeps.results.ranking import sentences
 
 SCHEMA = 2
 
 
-def embedded(content: Content, figures: Sequence[Figure], *, base: Path, refresh: float | None) -> dict[str, Any]:
+def embedded(content: Content, figures: Mapping[str, Figure], *, base: Path, refresh: float | None) -> dict[str, Any]:
     """Settings in which all runs agree stand once, under `common`; curves are columns, a list for each metric."""
     common = _common(content.entries)
     environments: list[dict[str, Any]] = []
@@ -28,7 +28,7 @@ def embedded(content: Content, figures: Sequence[Figure], *, base: Path, refresh
         "common": common,
         "environments": environments,
         "runs": runs,
-        "charts": {figure.name: figure.rows for figure in figures},
+        "charts": {name: figure.rows for name, figure in figures.items()},
         "refresh": refresh,
     }
 
@@ -42,7 +42,7 @@ def _run(entry: Entry, common: dict[str, Any], environments: list[dict[str, Any]
         "seed": row.seed,
         "status": row.status,
         "rank": row.rank,
-        "is_best": is_best(row),
+        "is_best": row.is_best,
         "value": row.value,
         "objective": objective_of(row.objective),
         "steps": row.steps,

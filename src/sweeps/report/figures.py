@@ -6,6 +6,7 @@ from sweeps.report import charts, data
 from sweeps.report.content import Axis, Content, Setting
 from sweeps.report.panels import Figure
 from sweeps.results import format as text
+from sweeps.results.settings import matrix_of
 
 FEW_VALUES = 5  # as many columns of a heat map stand beside another chart
 MOST_AXES = 6  # swept keys with a chart of their own
@@ -78,16 +79,13 @@ def _against(content: Content, axis: Axis) -> Iterator[Figure]:
 
 
 def _heat(content: Content) -> Iterator[Figure]:
-    """The first two swept keys, categories down."""
-    if content.gain is None or len(content.axes) < 2:
-        return
-    down, across = sorted(content.axes[:2], key=lambda axis: axis.is_numeric)
-    rows = data.heat(content, across, down)
-    if len(rows) > 1:
+    matrix = matrix_of(content.rows)
+    rows = data.heat(content, matrix) if matrix else []
+    if matrix and len(rows) > 1:
         says = f"Mean {content.name} of the best setting in each place{content.measured_on}."
         is_wide = len({row["across"] for row in rows}) > FEW_VALUES
-        chart = charts.heat(rows, content.name, across, down)
-        yield Figure("heat_map", f"{down.title} by {across.title}", says, rows, chart, is_wide)
+        chart = charts.heat(rows, content.name, matrix)
+        yield Figure("heat_map", f"{matrix.down.header} by {matrix.across.header}", says, rows, chart, is_wide)
 
 
 def _costs(content: Content) -> Iterator[Figure]:

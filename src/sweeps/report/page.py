@@ -18,7 +18,7 @@ from sweeps.report.panels import Figure, Images, Panel, Table, Text
 from sweeps.report.render import Picture
 from sweeps.results import format as text
 from sweeps.results.advice import advice
-from sweeps.results.ranking import is_best, saved_by_pruning, sentences, tally
+from sweeps.results.ranking import saved_by_pruning, sentences, tally
 from sweeps.results.tables import settings_table
 from sweeps.terminal import printable
 
@@ -45,7 +45,7 @@ def page(
     """
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    data = embedded(content, [picture.figure for picture in pictures], base=base, refresh=refresh)
+    data = embedded(content, {picture.name: picture.figure for picture in pictures}, base=base, refresh=refresh)
     own = {id(one) for panel in panels for one in panel.content}
     by_figure = {id(picture.figure): picture for picture in pictures}
     entries = {entry.row.path: entry for entry in content.entries}
@@ -78,7 +78,7 @@ def _environment() -> Environment:
 def _summary(content: Content) -> Mapping[str, Any]:
     """What stands above the table, and the problems below it."""
     rows = content.rows
-    saved = [saved_by_pruning(rows)] if any(row.status == Status.PRUNED for row in rows) else []
+    saved = saved_by_pruning(rows) if any(row.status == Status.PRUNED for row in rows) else ""
     found = [(entry, entry.row.problem if entry.row.is_troubled else entry.trouble) for entry in content.entries]
     problems = [
         (entry, f"{entry.row.problem_kind}: {problem}" if entry.row.problem_kind else problem)
@@ -96,7 +96,7 @@ def _summary(content: Content) -> Mapping[str, Any]:
     return {
         "title": ", ".join(dict.fromkeys(row.sweep or "runs" for row in rows)),
         "tally": tally(rows),
-        "sentences": [*sentences(rows, "setting" if content.has_repeats else "run"), *saved],
+        "sentences": [*sentences(rows, "setting" if content.has_repeats else "run"), *([f"Pruning:{saved}"] if saved else [])],
         "is_on_test_set": any(row.has_result and row.objective and row.objective.split == "test" for row in rows),
         "settings": settings,
         "advice": advice(rows, content.groups),
@@ -131,7 +131,7 @@ def _line(entry: Entry, content: Content, base: Path) -> Mapping[str, Any]:
         "status": row.status,
         "category": content.category(row),
         "rank": "" if row.rank is None else row.rank,
-        "is_best": is_best(row) and not content.has_repeats,
+        "is_best": row.is_best and not content.has_repeats,
         "link": link(row.path, base),
         "cells": [
             {
@@ -155,7 +155,7 @@ def _chart(picture: Picture, entries: Mapping[Path, Entry]) -> Mapping[str, Any]
     # Links of a chart are for pointers: with hundreds of them a keyboard would never get past it.
     svg = Markup(picture.svg.replace("<a ", '<a tabindex="-1" '))
     words = [str(row.get("says", "")) for row in figure.rows] if len(figure.rows) <= _MOST_WORDS else []
-    shared = {"name": figure.name, "title": figure.title, "says": figure.says, "wide": figure.wide}
+    shared = {"name": picture.name, "title": figure.title, "says": figure.says, "wide": figure.wide}
     return {**shared, "svg": svg, "words": words, "run": entries.get(figure.run) if figure.run else None}
 
 

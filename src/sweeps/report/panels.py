@@ -104,3 +104,8 @@ def _checked(panels: Sequence[object]) -> list[Panel]:
             raise ValueError(f"the rows of a table in {panel.title!r} do not have as many values as it has heads")
         checked.append(panel)
     return checked
+
+
+def figures_in(panels: Sequence[Panel]) -> Iterator[Figure]:
+    """Every chart of these panels."""
+    return (one for panel in panels for one in panel.content if isinstance(one, Figure))
