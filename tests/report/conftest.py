@@ -71,7 +71,7 @@ def write_run(
         run.append_metrics(row)
     record = RunRecord(
         run_id=run_id(config, ["sweep"]),
-        setting_id=setting_id(config, ["sweep"], "seed"),
+        setting_id=setting_id(config, ["sweep"], ["seed"]),
         name=run.path.name,
         sweep=folder.name,
         status=status,

@@ -16,7 +16,7 @@ from sweeps.results.settings import Matrix
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 FACET = 170
 _DIGITS = ",.6~g"  # Vega's own choice labels the one tick of equal values 0
-_LOG_FROM = 20  # times the smallest value of an axis: from here on a linear axis crowds its small values
+_LOG_FROM = 10  # times the smallest value of an axis: from here on a linear axis crowds its small values
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 Looks = Mapping[str, Look]
 
@@ -91,7 +91,7 @@ def heat(rows: Sequence[Row], metric: str, matrix: Matrix) -> Chart:
 def cost(rows: Sequence[Row], metric: str, title: str, looks: Looks) -> Chart:
     """Points for settings, a stair through those that no other beats in both."""
     x = alt.X("cost:Q", title=title).scale(type=_scale([row["cost"] for row in rows]), nice=False, padding=16)
-    x = x.scale(zero=False).axis(format=",~g" if title == "seconds" else "~s", tickCount=5)  # 200m would be minutes
+    x = x.scale(zero=False).axis(format=_DIGITS if title == "seconds" else "~s", tickCount=5)  # 200m would be minutes
     front = [row for row in rows if row["front"]]
     stair = _chart(front).mark_line(interpolate="step-after", color="#888888", strokeDash=[3, 3]).encode(
         x=x, y=_value("value", metric)
@@ -145,7 +145,7 @@ def _axis(rows: Sequence[Row], axis: Axis) -> alt.X:
     if not axis.is_numeric:
         return alt.X("at_text:N", title=axis.title, sort=_in_order(rows)).axis(labelAngle=-30, labelLimit=110)
     kind = _scale([row["at"] for row in rows])
-    return alt.X("at:Q", title=axis.title).scale(type=kind, nice=False, padding=12, zero=False).axis(format="~g")
+    return alt.X("at:Q", title=axis.title).scale(type=kind, nice=False, padding=12, zero=False).axis(format=_DIGITS)
 
 
 def _scale(values: Sequence[float]) -> Any:

@@ -44,9 +44,9 @@ def _curves(content: Content) -> Iterator[Figure]:
             says += f" The first {len(best)} settings are drawn." if content.gain is None and left_out else ""
             yield Figure(f"curves_{key}", f"{key} by step", says, rows, charts.curves(rows, key, content.looks))
     axis = next((one for one in content.axes if one is not content.colour), None)
-    if axis is None or not content.has_curves:
+    metric = content.objective.metric if content.objective else ""
+    if axis is None or not metric:
         return
-    metric = content.metrics[0]
     settings = data.best_by_value(content, axis)
     drawn = data.most_lines(settings)
     rows = data.curves(drawn, metric, axis)

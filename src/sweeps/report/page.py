@@ -94,7 +94,7 @@ def _summary(content: Content) -> Mapping[str, Any]:
     }
     is_mixed = len({entry.row.objective for entry in content.entries if entry.row.objective}) > 1
     return {
-        "title": ", ".join(dict.fromkeys(row.sweep or "runs" for row in rows)),
+        "title": ", ".join(dict.fromkeys(row.sweep for row in rows if row.sweep)) or "runs",
         "tally": tally(rows),
         "sentences": [*sentences(rows, "setting" if content.has_repeats else "run"), *([f"Pruning:{saved}"] if saved else [])],
         "is_on_test_set": any(row.has_result and row.objective and row.objective.split == "test" for row in rows),
@@ -124,6 +124,7 @@ def _table(content: Content, base: Path) -> Mapping[str, Any]:
 
 def _line(entry: Entry, content: Content, base: Path) -> Mapping[str, Any]:
     row = entry.row
+    look = content.looks.get(content.category(row))
     return {
         "key": entry.key,
         "name": row.name,
@@ -138,7 +139,7 @@ def _line(entry: Entry, content: Content, base: Path) -> Mapping[str, Any]:
                 "sort": _sortable(column.get(row)),
                 "shown": column.show(row),
                 "right": column.right,
-                "colour": content.colour_of(row) if content.colour and column.key == content.colour.key else "",
+                "colour": look.colour if look and content.colour and column.key == content.colour.key else "",
             }
             for column in content.columns
         ],
@@ -182,7 +183,7 @@ def _images(one: Images, entries: Mapping[Path, Entry]) -> Mapping[str, Any]:
         {"caption": caption, "images": [base64.b64encode(image).decode() for image in images]}
         for caption, images in one.items
     ]
-    return {"title": one.title, "items": items, "run": entries.get(one.run) if one.run else None, "svg": ""}
+    return {"title": one.title, "lines": items, "run": entries.get(one.run) if one.run else None, "svg": ""}
 
 
 def _invocations(content: Content) -> Iterator[Mapping[str, str]]:
