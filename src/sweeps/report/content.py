@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sweeps import results
 from sweeps.config import MOUNT
 from sweeps.errors import RecordError
 from sweeps.record.identity import labels
 from sweeps.record.provenance import invocations_of
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps import results
 from sweeps.report.palette import LOOKS, Look, looks_of
 from sweeps.results import format as text
 from sweeps.results.columns import Column, columns_of, swept_columns

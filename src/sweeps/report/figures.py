@@ -96,8 +96,7 @@ def _costs(content: Content) -> Iterator[Figure]:
             drawn += 1
             front = "; a line joins those that no other beats in both" if content.gain else ""
             says = (
-                f"Mean {content.name} of every setting against {cost}{front}."
-                f"{_left_out(data.stopped_early(content))}"
+                f"Mean {content.name} of every setting against {cost}{front}.{_left_out(data.stopped_early(content))}"
             )
             chart = charts.cost(rows, content.name, cost, content.looks)
             yield Figure(f"cost_{cost}", f"{content.name} and {cost}", says, rows, chart)

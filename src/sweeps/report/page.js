@@ -159,7 +159,7 @@
       ["Python", environment.python], ["packages", environment.packages], ["started", run.started],
       ["ended", run.ended], ["attempts", run.attempts]]));
     if (run.traceback) parts.push(make("h3", "Traceback"), make("pre", run.traceback));
-    const settings = { ...data.common, ...run.settings };
+    const settings = { ...data.common, ...run.settings, seed: run.seed };
     parts.push(make("details", [make("summary", "All settings"), facts(Object.entries(settings)
       .map(([name, value]) => [name, value === null ? "null" : value]))]));
     get("details-body").replaceChildren(...parts);
@@ -202,10 +202,11 @@
   function compare() {
     const one = runs.get(left.value), two = runs.get(right.value);
     if (!one || !two) return;
-    const keys = [...new Set([...Object.keys(one.settings), ...Object.keys(two.settings)])].sort();
-    const shown = (run, key) => (key in run.settings ? JSON.stringify(run.settings[key]) : "absent");
-    const lines = keys.filter((key) => shown(one, key) !== shown(two, key)).map((key) => make("tr",
-      [make("th", key, { scope: "row" }), make("td", shown(one, key)), make("td", shown(two, key))]));
+    const [mine, yours] = [one, two].map((run) => ({ ...run.settings, seed: run.seed }));
+    const keys = [...new Set([...Object.keys(mine), ...Object.keys(yours)])].sort();
+    const shown = (settings, key) => (key in settings ? JSON.stringify(settings[key]) : "absent");
+    const lines = keys.filter((key) => shown(mine, key) !== shown(yours, key)).map((key) => make("tr",
+      [make("th", key, { scope: "row" }), make("td", shown(mine, key)), make("td", shown(yours, key))]));
     const head = make("thead", make("tr", ["setting", one.name, two.name].map((name) => make("th", name, { scope: "col" }))));
     get("difference").replaceChildren(lines.length ? make("table", [head, make("tbody", lines)], { class: "facts" })
       : make("p", "Their settings are the same."));

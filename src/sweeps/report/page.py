@@ -78,7 +78,7 @@ def _environment() -> Environment:
 def _summary(content: Content) -> Mapping[str, Any]:
     """What stands above the table, and the problems below it."""
     rows = content.rows
-    saved = saved_by_pruning(rows) if any(row.status == Status.PRUNED for row in rows) else ""
+    pruned = saved_by_pruning(rows) if any(row.status == Status.PRUNED for row in rows) else ""
     found = [(entry, entry.row.problem if entry.row.is_troubled else entry.trouble) for entry in content.entries]
     problems = [
         (entry, f"{entry.row.problem_kind}: {problem}" if entry.row.problem_kind else problem)
@@ -96,7 +96,10 @@ def _summary(content: Content) -> Mapping[str, Any]:
     return {
         "title": ", ".join(dict.fromkeys(row.sweep for row in rows if row.sweep)) or "runs",
         "tally": tally(rows),
-        "sentences": [*sentences(rows, "setting" if content.has_repeats else "run"), *([f"Pruning:{saved}"] if saved else [])],
+        "sentences": [
+            *sentences(rows, "setting" if content.has_repeats else "run"),
+            *[f"Pruning:{pruned}"][: bool(pruned)],
+        ],
         "is_on_test_set": any(row.has_result and row.objective and row.objective.split == "test" for row in rows),
         "settings": settings,
         "advice": advice(rows, content.groups),

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.config import MOUNT, lookup
+from sweeps.errors import ConfigError
 from sweeps.record.records import RunRecord
-from sweeps.targets import make
+from sweeps.targets import named
 from sweeps.terminal import clean
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _MOST = 200  # panels of one function
+_KEY, _LEFT_OUT = "sweep.hooks.panels", "Panels left out"
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,15 @@ def panels_of(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[Panel]:
             by_name.setdefault(str(name), []).append((path, record))
     for name, of in by_name.items():
         try:
-            found = make({"_target_": name, "_partial_": True})(of)
-            yield from _checked(list(found)[:_MOST])
+            if "." not in name:
+                raise ConfigError(f"{_KEY}={name} is invalid: name it in full, such as {_KEY}=mypackage.panels.{name}")
+            found = _checked(list(named(name, _KEY)(of))[:_MOST])
+        except ConfigError as error:
+            found = [Panel(_LEFT_OUT, [Text(clean(error)[:600])])]
         except Exception as error:  # the page is about the runs, and does without
-            yield Panel("Panels left out", [Text(f"sweep.hooks.panels={clean(name)[:100]}: {clean(error)[:400]}")])
+            reason = f"{_KEY}={name} failed: {type(error).__name__}: {error}"
+            found = [Panel(_LEFT_OUT, [Text(clean(reason)[:600])])]
+        yield from found
 
 
 def _checked(panels: Sequence[object]) -> list[Panel]:

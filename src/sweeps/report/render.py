@@ -58,7 +58,8 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
             continue
         svg = _own_ids(with_fixed_widths(drawn), name)
         # vl-convert takes a link within the page for one to the site of Vega's examples; any other link goes nowhere.
-        pictures.append(Picture(figure, name, re.sub(r'href="[^"#]*(#[^"]*)?"', lambda found: f'href="{found[1] or "#"}"', svg)))
+        svg = re.sub(r'href="[^"#]*(#[^"]*)?"', lambda found: f'href="{found[1] or "#"}"', svg)
+        pictures.append(Picture(figure, name, svg))
     return pictures
 
 

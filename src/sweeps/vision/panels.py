@@ -1,4 +1,4 @@
-"""What the report shows of image classifiers: confusion matrices and the most frequent mistakes. Never imports torch."""
+"""What the report shows of image classifiers: confusion matrices, the most frequent mistakes. Never imports torch."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
