@@ -98,7 +98,7 @@ def _summary(content: Content) -> Mapping[str, Any]:
         "tally": tally(rows),
         "sentences": [
             *sentences(rows, "setting" if content.has_repeats else "run"),
-            *[f"Pruning:{pruned}"][: bool(pruned)],
+            *[f"Pruning: {pruned}"][: bool(pruned)],
         ],
         "is_on_test_set": any(row.has_result and row.objective and row.objective.split == "test" for row in rows),
         "settings": settings,

@@ -49,8 +49,9 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
     """
     pictures: list[Picture] = []
     for figure in figures:
-        same = sum(re.sub(r"_\d+$", "", picture.name) == figure.name for picture in pictures)
-        name = f"{figure.name}_{same + 1}" if same else figure.name
+        taken = {picture.name for picture in pictures}
+        names = (figure.name, *(f"{figure.name}_{place}" for place in range(2, len(figures) + 2)))
+        name = next(name for name in names if name not in taken)
         spec = figure.chart if isinstance(figure.chart, dict) else figure.chart.to_dict()
         try:
             drawn = vl_convert.vegalite_to_svg(_printable({**spec, "config": _CONFIG}), allowed_base_urls=[])
