@@ -32,8 +32,9 @@ def page(tmp_path_factory):
     from sweeps.report.cli import main
 
     folder = write_sweep(tmp_path_factory.mktemp("browser") / "lr_study")
-    write_run(folder, name="evil", status=Status.FAILED, values=(), objective=TEST_ACC, overrides=[f"model={FULL_NAME}"],
-              config={"model": {"_target_": f"mylab.{FULL_NAME}"}}, error=Failure("error", FULL_NAME))  # fmt: skip
+    config = {"model": {"_target_": f"mylab.{FULL_NAME}"}}
+    write_run(folder, name="evil", status=Status.FAILED, values=(), objective=TEST_ACC, config=config,
+              overrides=[f"model={FULL_NAME}"], error=Failure("error", FULL_NAME))  # fmt: skip
     best = folder / "model=alexnet,optim.lr=0.01,seed=2"
     write(best, Confusion("test", 2, ["cat", FULL_NAME], [[5, 1], [3, 7]], [Pair(1, 0, 3, [PNG])]))
     assert main([str(folder), "--no-figures"]) == 0
@@ -147,7 +148,8 @@ def test_the_table_filters_by_words_category_and_status(opened):
     assert ask(opened, "document.getElementById('shown').textContent") == "3 of 12 runs"
     opened.execute_script(
         "document.getElementById('filter').value = '';"
-        "const s = document.querySelector('[data-filter=status]'); s.value = 'failed'; s.dispatchEvent(new Event('change'))"
+        "const s = document.querySelector('[data-filter=status]'); s.value = 'failed';"
+        "s.dispatchEvent(new Event('change'))"
     )
     assert ask(opened, shown) == 2
 

@@ -216,9 +216,9 @@ def test_no_value_is_lost(run_in, study):
 
 
 def test_curves_that_are_not_drawn_are_counted(report, run_in, study, monkeypatch):
-    from sweeps.report import data
+    from sweeps.report import figures
 
-    monkeypatch.setattr(data, "MOST_LINES", 2)
+    monkeypatch.setattr(figures, "MOST_LINES", 2)
     for lr in (0.01, 0.1, 1.0):
         run_in(lr=lr)
     page = report(study).page

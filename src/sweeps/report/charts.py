@@ -1,4 +1,4 @@
-"""How each chart is drawn, by Altair, from the rows of `data.py`. Never imports torch."""
+"""How each chart is drawn, by Altair, from the rows of `figures.py`. Never imports torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,8 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from sweeps.report.content import Axis
-from sweeps.report.data import Row
-from sweeps.report.palette import Look
+from sweeps.report.palette import LOOKS, Look
+from sweeps.results.columns import Column
 from sweeps.results.settings import Matrix
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
@@ -19,6 +18,7 @@ _DIGITS = ",.6~g"  # Vega's own choice labels the one tick of equal values 0
 _LOG_FROM = 10  # times the smallest value of an axis: from here on a linear axis crowds its small values
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 Looks = Mapping[str, Look]
+Row = dict[str, Any]
 
 
 def unchecked() -> AbstractContextManager[None]:
@@ -35,7 +35,7 @@ def curves(rows: Sequence[Row], metric: str, looks: Looks) -> Chart:
     return alt.layer(band, line, dots).properties(width=WIDTH, height=HEIGHT)
 
 
-def facets(rows: Sequence[Row], metric: str, axis: Axis, categories: Sequence[str]) -> Chart:
+def facets(rows: Sequence[Row], metric: str, axis: Column) -> Chart:
     """A panel for each category, a line with its band for each value of `axis`."""
     base = alt.Chart().encode(x=_steps(rows), color=_value_colour(rows, axis), detail="at_text:N")
     band = base.mark_area(opacity=0.15).encode(y=_value("low", metric), y2="high:Q")
@@ -44,11 +44,12 @@ def facets(rows: Sequence[Row], metric: str, axis: Axis, categories: Sequence[st
     alone = len({row["category"] for row in rows}) == 1
     width, height = (WIDTH, HEIGHT) if alone else (FACET, FACET * 0.7)
     layered = alt.layer(band, line, data=alt.InlineData(values=list(rows))).properties(width=width, height=height)
+    categories = list(dict.fromkeys(row["category"] for row in rows))
     header = alt.Header(labelLimit=width)
-    return layered.facet(facet=alt.Facet("category:N", title=None, sort=list(categories), header=header), columns=3)
+    return layered.facet(facet=alt.Facet("category:N", title=None, sort=categories, header=header), columns=3)
 
 
-def against(rows: Sequence[Row], means: Sequence[Row], axis: Axis, metric: str, looks: Looks) -> Chart:
+def against(rows: Sequence[Row], means: Sequence[Row], axis: Column, metric: str, looks: Looks) -> Chart:
     """Points for runs, hollow where they were pruned, a line through the means, crosses for diverged runs."""
     x = _axis(rows, axis)
     line = _chart(means).mark_line(strokeWidth=1.5).encode(
@@ -141,11 +142,11 @@ def ticks(first: int, last: int) -> list[int]:
     return [tick for tick in range(0, last + 1, gap) if tick >= first] or [last]
 
 
-def _axis(rows: Sequence[Row], axis: Axis) -> alt.X:
-    if not axis.is_numeric:
-        return alt.X("at_text:N", title=axis.title, sort=_in_order(rows)).axis(labelAngle=-30, labelLimit=110)
+def _axis(rows: Sequence[Row], axis: Column) -> alt.X:
+    if not axis.right:
+        return alt.X("at_text:N", title=axis.header, sort=_in_order(rows)).axis(labelAngle=-30, labelLimit=110)
     kind = _scale([row["at"] for row in rows])
-    return alt.X("at:Q", title=axis.title).scale(type=kind, nice=False, padding=12, zero=False).axis(format=_DIGITS)
+    return alt.X("at:Q", title=axis.header).scale(type=kind, nice=False, padding=12, zero=False).axis(format=_DIGITS)
 
 
 def _scale(values: Sequence[float]) -> Any:
@@ -160,38 +161,36 @@ def _in_order(rows: Sequence[Row]) -> list[str]:
 
 
 def _colour(looks: Looks, *, legend: bool = True) -> alt.Color:
-    scale = alt.Scale(domain=list(looks), range=[look.colour for look in looks.values()])
     told = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2)
-    return alt.Color("category:N", scale=scale, legend=told if legend and len(looks) > 1 else None)
+    return alt.Color("category:N", scale=_look(looks, 0), legend=told if legend and len(looks) > 1 else None)
 
 
 def _dash(looks: Looks) -> alt.StrokeDash:
-    scale = alt.Scale(domain=list(looks), range=[list(look.dash) or [1, 0] for look in looks.values()])
-    return alt.StrokeDash("category:N", scale=scale, legend=None)
+    return alt.StrokeDash("category:N", scale=_look(looks, 1), legend=None)
 
 
 def _shape(looks: Looks) -> alt.Shape:
-    scale = alt.Scale(domain=list(looks), range=[look.shape for look in looks.values()])
-    return alt.Shape("category:N", scale=scale, legend=None)
+    return alt.Shape("category:N", scale=_look(looks, 2), legend=None)
 
 
-# From cold to warm, visible on white and on black, and to all (Okabe and Ito).
-_RAMP = ("#0072b2", "#56b4e9", "#009e73", "#a68a00", "#e69f00", "#d55e00", "#cc79a7", "#7f7f7f")
-_COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")
+def _look(looks: Looks, part: int) -> alt.Scale:
+    return alt.Scale(domain=list(looks), range=[look[part] for look in looks.values()])
 
 
-def _value_colour(rows: Sequence[Row], axis: Axis) -> alt.Color:
-    """A colour for each value; where there are more values than colours, a scale that runs through them."""
-    names = _in_order(rows)
+_COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")  # visible on white and on black, and to all
+
+
+def _value_colour(rows: Sequence[Row], axis: Column) -> alt.Color:
+    """A colour for each value: along a scale where they are numbers."""
     values = sorted({row["at"] for row in rows if row["at"] is not None})
-    if len(names) <= len(_RAMP) or len(values) < 2:
+    if not axis.right or len(values) < 2:
+        names = _in_order(rows)
+        ramp = [LOOKS[place % len(LOOKS)][0] for place in range(len(names))]
         legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=2)
-        ramp = [_RAMP[place % len(_RAMP)] for place in range(len(names))]
-        return alt.Color("at_text:N", title=axis.title, legend=legend).scale(domain=names, range=ramp)
-    low, high = values[0], values[-1]
-    kind = _scale(values)
+        return alt.Color("at_text:N", title=axis.header, legend=legend).scale(domain=names, range=ramp)
+    kind, low, high = _scale(values), values[0], values[-1]
     shares = [place / (len(_COLD_TO_WARM) - 1) for place in range(len(_COLD_TO_WARM))]
     stops = [low * (high / low) ** share if kind == "log" else low + (high - low) * share for share in shares]
-    told = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / len(_RAMP))], symbolOpacity=1)
-    colour = alt.Color("at:Q", title=axis.title, legend=told)
+    told = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / 8)], symbolOpacity=1, format=_DIGITS)
+    colour = alt.Color("at:Q", title=axis.header, legend=told)
     return colour.scale(type=kind, domain=stops, range=_COLD_TO_WARM, nice=False)

@@ -54,7 +54,7 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
     from sweeps.report.panels import figures_in, panels_of
 
     with unchecked():
-        panels = list(panels_of(content.records))
+        panels = list(panels_of([(entry.row.path, entry.record) for entry in content.entries if entry.record]))
         wanted = [*figures_of(content), *figures_in(panels)]
         pictures = render.draw(wanted)
     drawn = {id(picture.figure) for picture in pictures}

@@ -2,14 +2,13 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sweeps import results
 from sweeps.config import MOUNT
 from sweeps.errors import RecordError
 from sweeps.record.identity import labels
@@ -18,9 +17,9 @@ from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.report.palette import LOOKS, Look, looks_of
 from sweeps.results import format as text
 from sweeps.results.columns import Column, columns_of, swept_columns
-from sweeps.results.ranking import objectives, rank, split_name
+from sweeps.results.ranking import objectives, rank
 from sweeps.results.runs import Objective, RunRow, load
-from sweeps.results.settings import has_repeats, judged, settings_of
+from sweeps.results.settings import Setting, has_repeats, judged, settings_of
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 _OWN = ("step", "elapsed")  # what the engine adds to a row of metrics
@@ -55,63 +54,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """A swept key, as an axis of charts."""
-
-    column: Column
-
-    @property
-    def key(self) -> str:
-        """The dotted key."""
-        return self.column.key
-
-    @property
-    def title(self) -> str:
-        """What to call it."""
-        return self.column.header.replace("\n", " ")
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether every run that has the key has a number there."""
-        return self.column.right
-
-    def show(self, row: RunRow) -> str:
-        """The value of a run in words."""
-        return self.column.show(row)
-
-    def number(self, row: RunRow) -> float | None:
-        """The value of a run, if it is a number."""
-        return text.number(self.column.get(row))
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting with the entries of its runs, the best run first."""
-
-    category: str
-    of: results.Setting
-    entries: tuple[Entry, ...]
-
-    @property
-    def best(self) -> Entry:
-        """Its best ranked run."""
-        return self.entries[0]
-
-    @property
-    def drawn(self) -> tuple[Entry, ...]:
-        """The runs whose curves make its own: pruned ones only where there are no others."""
-        return tuple(entry for entry in self.entries if not entry.is_pruned) or self.entries
-
-
-@dataclass(frozen=True)
 class Content:
-    """A report's content; `entries` are ranked, `objective` is that of most runs, and `groups` the judged settings."""
+    """A report's content; `entries` are ranked, `objective` is that of most runs, and `judged` are all settings."""
 
     folders: tuple[Path, ...]
     entries: list[Entry]
     columns: list[Column]
     objective: Objective | None
-    groups: list[results.Setting]
+    judged: list[Setting]
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -120,70 +70,63 @@ class Content:
         return [entry.row for entry in self.entries]
 
     @property
-    def records(self) -> list[tuple[Path, RunRecord]]:
-        """The folders and records of the runs that can be read, in ranked order."""
-        return [(entry.row.path, entry.record) for entry in self.entries if entry.record is not None]
-
-    @property
     def has_repeats(self) -> bool:
         """Whether settings compare over their seeds; then no single run is called the best."""
-        return has_repeats(self.groups)
-
-    @cached_property
-    def compared(self) -> list[Entry]:
-        """The runs of the objective that most runs have."""
-        return [entry for entry in self.entries if entry.row.objective and entry.row.objective == self.objective]
+        return has_repeats(self.judged)
 
     @property
-    def name(self) -> str:
+    def metric(self) -> str:
         """What to call the objective."""
-        return self.objective.name if self.objective else "objective"
+        return self.objective.name if self.objective else ""
 
     @property
     def gain(self) -> Callable[[float], float] | None:
         """Turns a value so that more is better; None where nobody said which values are."""
         return self.objective.gain if self.objective and self.objective.is_ranked else None
 
-    @property
-    def measured_on(self) -> str:
-        """`, measured on the test set`; empty where nobody said."""
-        return f", measured on {split_name(self.objective.split)}" if self.objective and self.objective.split else ""
+    @cached_property
+    def compared(self) -> list[Entry]:
+        """The runs of the objective that most runs have."""
+        return [entry for entry in self.entries if entry.row.objective and entry.row.objective == self.objective]
 
     @cached_property
-    def axes(self) -> list[Axis]:
+    def settings(self) -> list[Setting]:
+        """The settings of the compared runs, the best first."""
+        return [setting for setting in self.judged if setting.objective == self.objective]
+
+    @cached_property
+    def axes(self) -> list[Column]:
         """The swept keys in the order of the table's columns."""
         rows = [entry.row for entry in self.compared]
-        return [Axis(column) for column in swept_columns(rows) if len({column.show(row) for row in rows}) > 1]
+        return [column for column in swept_columns(rows) if len({column.show(row) for row in rows}) > 1]
 
     @cached_property
-    def colour(self) -> Axis | None:
-        """The first swept key that is no number, which gives charts their colours."""
-        few = (axis for axis in self.axes if not axis.is_numeric)
-        return next((axis for axis in few if len({axis.show(row) for row in self.rows}) <= len(LOOKS)), None)
+    def colour(self) -> Column | None:
+        """The first swept key that is no number, and has no more values than there are colours."""
+        names = (axis for axis in self.axes if not axis.right)
+        return next((axis for axis in names if len({axis.show(row) for row in self.rows}) <= len(LOOKS)), None)
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """The look of each category."""
+        return looks_of(self.category(setting.runs[0]) for setting in self.settings)
 
     def category(self, row: RunRow) -> str:
         """What a run is coloured by; the same for all where no key does it."""
         return self.colour.show(row) if self.colour else ""
 
-    @cached_property
-    def categories(self) -> list[str]:
-        """The categories, that of the best run first."""
-        return list(dict.fromkeys(one.category for one in self.settings))
+    def drawn(self, setting: Setting) -> list[Entry]:
+        """The runs whose curves make that of a setting, the best first: pruned ones only where there are no others."""
+        entries = [self._by_path[row.path] for row in setting.runs]
+        return [entry for entry in entries if not entry.is_pruned] or entries
 
     @cached_property
-    def looks(self) -> Mapping[str, Look]:
-        """The look of each category, that of the best run first."""
-        return looks_of(self.categories)
+    def _by_path(self) -> dict[Path, Entry]:
+        return {entry.row.path: entry for entry in self.entries}
 
-    @cached_property
-    def settings(self) -> list[Setting]:
-        """The settings of the compared runs, the best first."""
-        entries = {entry.row.path: entry for entry in self.compared}
-        groups = [group for group in self.groups if group.objective == self.objective]
-        return [
-            Setting(self.category(group.runs[0]), group, tuple(entries[row.path] for row in group.runs))
-            for group in groups
-        ]
+    def entry_of(self, run: Path | None) -> Entry | None:
+        """The entry of the run in this folder."""
+        return self._by_path.get(run) if run else None
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -215,8 +158,10 @@ def read(folders: Sequence[Path]) -> Content:
         for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows)  # noqa: PTH100 - see `load`
         for start in invocations_of(folder)
     ]
+    names = labels([row.name.split(",") for row in rows])
+    entries = [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(names, rows, strict=True), start=1)]
     objective = found[0] if found else None
-    return Content(tuple(folders), _entries(rows), columns_of(rows), objective, judged(settings_of(rows)), starts)
+    return Content(tuple(folders), entries, columns_of(rows), objective, judged(settings_of(rows)), starts)
 
 
 def link(path: Path, base: Path) -> str:
@@ -255,16 +200,6 @@ def _where(command: Sequence[str]) -> Iterator[str]:
 def command_line(command: object) -> str:
     """A recorded command as one types it."""
     return shlex.join(str(word) for word in command) if isinstance(command, list) else ""
-
-
-def objective_of(objective: Objective | None) -> dict[str, str] | None:
-    """An objective as plain data."""
-    return {**objective._asdict(), "name": objective.name} if objective else None
-
-
-def _entries(rows: Sequence[RunRow]) -> list[Entry]:
-    shown = labels([row.name.split(",") for row in rows]) if rows else []
-    return [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(shown, rows, strict=True), start=1)]
 
 
 def _entry(key: str, label: str, row: RunRow) -> Entry:

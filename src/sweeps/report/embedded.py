@@ -1,94 +1,71 @@
 """The data that travel in the page as JSON: every run in full, every chart's rows. Never imports torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sweeps.record.files import to_json
-from sweeps.record.records import RunRecord
-from sweeps.report.content import Content, Entry, command_line, link, objective_of, repeat_line
-from sweeps.report.panels import Figure
+from sweeps.report.content import Content, Entry, command_line, link, repeat_line
+from sweeps.report.render import Picture
 from sweeps.results import format as text
 from sweeps.results.ranking import sentences
+from sweeps.results.runs import Objective
 
 SCHEMA = 2
+_OF_ROW = ("name", "sweep", "seed", "status", "rank", "is_best", "value", "steps", "max_steps", "seconds", "facts")
+_OF_RECORD = ("run_id", "setting_id", "peak_memory", "started", "ended", "attempts")
 
 
-def embedded(content: Content, figures: Mapping[str, Figure], *, base: Path, refresh: float | None) -> dict[str, Any]:
+def embedded(content: Content, pictures: Sequence[Picture], *, base: Path, refresh: float | None) -> dict[str, Any]:
     """Settings in which all runs agree stand once, under `common`; curves are columns, a list for each metric."""
     common = _common(content.entries)
     environments: list[dict[str, Any]] = []
-    runs = [_run(entry, common, environments, base) for entry in content.entries]
     return {
         "schema": SCHEMA,
         "ranked_on": sentences(content.rows),
-        "objective": objective_of(content.objective),
+        "objective": _objective(content.objective),
         "axes": [axis.key for axis in content.axes],
-        "colours": {name: look.colour for name, look in content.looks.items()},
+        "colours": {name: colour for name, (colour, *_) in content.looks.items()},
         "common": common,
         "environments": environments,
-        "runs": runs,
-        "charts": {name: figure.rows for name, figure in figures.items()},
+        "runs": [_run(entry, common, environments, base) for entry in content.entries],
+        "charts": {picture.name: picture.figure.rows for picture in pictures},
         "refresh": refresh,
     }
 
 
 def _run(entry: Entry, common: dict[str, Any], environments: list[dict[str, Any]], base: Path) -> dict[str, Any]:
     row, record = entry.row, entry.record
-    return {
+    metrics = dict.fromkeys(key for report in entry.reports for key in report)
+    found = {
         "key": entry.key,
-        "name": row.name,
-        "sweep": row.sweep,
-        "seed": row.seed,
-        "status": row.status,
-        "rank": row.rank,
-        "is_best": row.is_best,
-        "value": row.value,
-        "objective": objective_of(row.objective),
-        "steps": row.steps,
-        "seconds": row.seconds,
+        **{name: getattr(row, name) for name in _OF_ROW},
+        "objective": _objective(row.objective),
         "path": str(row.path),
         "link": link(row.path, base),
         "problem": " ".join(part for part in (row.problem_kind, row.problem or entry.trouble) if part),
         "settings": {key: value for key, value in row.settings.items() if key not in common},
-        "metrics": dict(_columns(entry.reports)),
-        **(_of_record(record, environments) if record is not None else {}),
+        "metrics": {text.clean(key): [report.get(key) for report in entry.reports] for key in metrics},
     }
+    if record is not None:
+        shared = dict(record.environment)
+        command = command_line(shared.pop("command", None))
+        if shared not in environments:
+            environments.append(shared)
+        found |= {name: getattr(record, name) for name in _OF_RECORD}
+        found |= {"repeat": repeat_line(record), "command": command, "environment": environments.index(shared)}
+        found["traceback"] = record.error.traceback if record.error is not None else ""
+    return found
 
 
-def _of_record(record: RunRecord, environments: list[dict[str, Any]]) -> dict[str, Any]:
-    shared = dict(record.environment)
-    command = command_line(shared.pop("command", None))
-    if shared not in environments:
-        environments.append(shared)
-    return {
-        "repeat": repeat_line(record),
-        "command": command,
-        "run_id": record.run_id,
-        "setting_id": record.setting_id,
-        "facts": {text.clean(key): value for key, value in record.facts.items()},
-        "max_steps": record.max_steps,
-        "peak_memory": record.peak_memory,
-        "started": record.started,
-        "ended": record.ended,
-        "attempts": record.attempts,
-        "environment": environments.index(shared),
-        "traceback": record.error.traceback if record.error is not None else "",
-    }
-
-
-def _columns(reports: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[Any]]]:
-    for key in dict.fromkeys(key for row in reports for key in row):
-        yield text.clean(key), [row.get(key) for row in reports]
+def _objective(objective: Objective | None) -> dict[str, str] | None:
+    return {**objective._asdict(), "name": objective.name} if objective else None
 
 
 def _common(entries: Sequence[Entry]) -> dict[str, Any]:
     """The settings that every readable run has, with the same value."""
-    known = [entry.row.settings for entry in entries if entry.record is not None]
-    if len(known) < 2:
+    first, *others = [entry.row.settings for entry in entries if entry.record is not None] or [{}]
+    if not others:
         return {}
-    return {
-        key: value
-        for key, value in known[0].items()
-        if all(key in settings and to_json(settings[key]) == to_json(value) for settings in known[1:])
-    }
+    texts = [{key: to_json(value) for key, value in settings.items()} for settings in others]
+    return {key: value for key, value in first.items() if all(one.get(key) == to_json(value) for one in texts)}

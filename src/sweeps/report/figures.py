@@ -1,116 +1,229 @@
-"""Which charts a report holds, and the captions: what each shows, and what it leaves out. Never imports torch."""
+"""Which charts a report holds: their rows, and captions that say what each shows and leaves out. Never imports torch.
 
+Every row has `says`, what a pointer or a screen reader gets, and `link`, the place of its run in the page.
+"""
+
+import statistics
 from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
 
-from sweeps.report import charts, data
-from sweeps.report.content import Axis, Content, Setting
+from sweeps.report import charts
+from sweeps.report.content import Content, Entry
 from sweeps.report.panels import Figure
 from sweeps.results import format as text
-from sweeps.results.settings import matrix_of
+from sweeps.results.columns import Column
+from sweeps.results.ranking import split_name
+from sweeps.results.settings import Setting, matrix_of
 
-FEW_VALUES = 5  # as many columns of a heat map stand beside another chart
+MOST_LINES = 40  # in one panel
+MOST_UNRANKED = 8  # curves where nothing says which settings are the best
 MOST_AXES = 6  # swept keys with a chart of their own
 MOST_METRICS = 3  # with curves: the objective, and others in the order in which they are reported
 MOST_COSTS = 5
+FEW_VALUES = 5  # as many columns of a heat map fit beside another chart
+
+Row = dict[str, Any]
 
 
 def figures_of(content: Content) -> Iterator[Figure]:
     """Every chart that these runs have values for."""
-    if content.objective is None:
-        return
-    yield from _curves(content)
-    for axis in content.axes[:MOST_AXES]:
-        yield from _against(content, axis)
-    yield from _heat(content)
-    yield from _costs(content)
-    rows = data.times(content)
-    if rows:
-        says = "Seconds in the training function; every tick is a run. Several runs may have shared the machine."
-        pruned = data.stopped_early(content)
-        says += f" Among them: {_stopped(pruned)}." if pruned else ""
-        yield Figure("time", "Time per run", says, rows, charts.times(rows, content.looks))
+    if content.objective is not None:
+        yield from _curves(content)
+        yield from _curves_by_value(content)
+        for axis in content.axes[:MOST_AXES]:
+            yield from _against(content, axis)
+        yield from _heat(content)
+        yield from islice(_costs(content), MOST_COSTS)
+        yield from _times(content)
 
 
 def _curves(content: Content) -> Iterator[Figure]:
-    best = data.best_by_category(content)
-    which = "Each setting" if content.gain is None else "The best setting"
-    if content.colour and content.gain:
-        which += f" of each {content.colour.title}"
+    first: dict[str, Setting] = {}
+    for one in content.settings:  # the best first
+        first.setdefault(content.category(one.runs[0]), one)
+    best = content.settings[:MOST_UNRANKED] if content.gain is None else list(first.values())
+    which = "The best setting" if content.gain else f"The first {text.plural(len(best), 'setting')}"
+    which += f" of each {content.colour.header}" if content.gain and content.colour else ""
+    says = f"{which}: the mean over the seeds, and a band from the least to the largest.{_of_pruned(content, best)}"
     for key in content.metrics[:MOST_METRICS]:
-        rows = data.curves(best, key)
-        if len({row["step"] for row in rows}) > 1:
-            says = f"{which}: the mean over its seeds, and a band from the least to the largest.{_of_pruned(best)}"
-            left_out = len(content.settings) - len(best)
-            says += f" The first {len(best)} settings are drawn." if content.gain is None and left_out else ""
+        rows = _curve_rows(content, best, key)
+        if _distinct(rows, "step") > 1:
             yield Figure(f"curves_{key}", f"{key} by step", says, rows, charts.curves(rows, key, content.looks))
+
+
+def _curves_by_value(content: Content) -> Iterator[Figure]:
     axis = next((one for one in content.axes if one is not content.colour), None)
-    metric = content.objective.metric if content.objective else ""
-    if axis is None or not metric:
+    if axis is None or content.objective is None:
         return
-    settings = data.best_by_value(content, axis)
-    drawn = data.most_lines(settings)
-    rows = data.curves(drawn, metric, axis)
-    if len({row["at_text"] for row in rows}) > 1 and len({row["step"] for row in rows}) > 1:
-        whose = f" of each {content.colour.title}" if content.colour else ""
-        says = f"The best setting{whose} at each {axis.title}; bands as above.{_of_pruned(drawn)}"
+    metric = content.objective.metric
+    settings = _best_by_value(content, axis)
+    groups = groupby(settings, key=lambda one: content.category(one.runs[0]))
+    drawn = [one for _, of in groups for one in islice(of, MOST_LINES)]
+    rows = _curve_rows(content, drawn, metric, axis)
+    if _distinct(rows, "step") > 1 and _distinct(rows, "at_text") > 1:
+        whose = f" of each {content.colour.header}" if content.colour else ""
+        says = f"The best setting{whose} at each {axis.header}; bands as above.{_of_pruned(content, drawn)}"
         if len(drawn) < len(settings):
             says += (
-                f" The {data.MOST_LINES} best are drawn; left out here, but not in the chart of {axis.title}: "
+                f" The {MOST_LINES} best are drawn; left out here, but not in the chart of {axis.header}: "
                 f"{text.plural(len(settings) - len(drawn), 'curve')} of {len(settings)}."
             )
-        wide = len({row["category"] for row in rows}) > 1
-        chart = charts.facets(rows, metric, axis, content.categories)
-        yield Figure(f"curves_by_{axis.key}", f"{metric} by {axis.title}", says, rows, chart, wide)
+        chart, is_wide = charts.facets(rows, metric, axis), _distinct(rows, "category") > 1
+        yield Figure(f"curves_by_{axis.key}", f"{metric} by {axis.header}", says, rows, chart, is_wide)
 
 
-def _against(content: Content, axis: Axis) -> Iterator[Figure]:
-    rows = data.against(content, axis)
-    if len({row["at_text"] for row in rows}) < 2:
+def _curve_rows(content: Content, settings: Sequence[Setting], metric: str, axis: Column | None = None) -> list[Row]:
+    """Mean, least and largest value over the seeds at each step, with the number of seeds that have one."""
+    rows: list[Row] = []
+    for one in settings:
+        entries = content.drawn(one)
+        points: dict[float, list[float]] = {}
+        for entry in entries:
+            for step, value in entry.curve(metric).items():
+                points.setdefault(step, []).append(value)
+        shared = {**_place(entries[0], content, axis), "label": one.label}
+        for step, values in sorted(points.items()):
+            mean, count = _mean(values), text.plural(len(values), "run")
+            says = f"{one.label}: {metric} {text.figure(mean)} at step {text.steps(step)}, {count}"
+            spread = {"mean": mean, "low": min(values), "high": max(values), "n": len(values)}
+            rows.append({**shared, "step": step, **spread, "says": says})
+    return rows
+
+
+def _best_by_value(content: Content, axis: Column) -> list[Setting]:
+    """Each category's best setting at each of its values of `axis`, the best first."""
+    found: dict[tuple[str, str], Setting] = {}
+    for one in content.settings:
+        found.setdefault((content.category(one.runs[0]), axis.show(one.runs[0])), one)
+    order = list(dict.fromkeys(category for category, _ in found))
+    return [found[place] for place in sorted(found, key=lambda place: order.index(place[0]))]
+
+
+def _against(content: Content, axis: Column) -> Iterator[Figure]:
+    """Every finished run: its objective, or a cross where it diverged."""
+    rows = []
+    for entry in content.compared:
+        row, place = entry.row, _place(entry, content, axis)
+        if row.is_finished and (place["at"] is not None or not axis.right):
+            shown = text.figure(row.value) if row.value is not None else row.status
+            if entry.is_pruned and row.value is not None and row.steps is not None:
+                shown += f", pruned at step {text.steps(row.steps)}"
+            says = f"{entry.label}: {shown}"
+            rows.append({**_run(entry, content), **place, "value": row.value, "pruned": entry.is_pruned, "says": says})
+    if _distinct(rows, "at_text") < 2:
         return
-    name = content.name
+    of = _best_by_value(content, axis) if axis.right and content.gain else []
+    means = [{**_place(content.drawn(one)[0], content, axis), "mean": one.mean} for one in of if one.mean is not None]
     says = "Every point is a run"
-    lines = data.means(data.best_by_value(content, axis), axis) if axis.is_numeric and content.gain else []
-    says += ", lines join the means of the best setting at each value" if lines else ""
+    says += ", lines join the means of the best setting at each value" if means else ""
     says += "; a cross at the bottom is a run that diverged." if any(row["value"] is None for row in rows) else "."
-    if any(row["pruned"] for row in rows):
-        says += f" Hollow points: {_stopped(sum(row['pruned'] for row in rows))}; the lines leave them out."
-    chart = charts.against(rows, lines, axis, name, content.looks)
-    yield Figure(f"by_{axis.key}", f"{name} against {axis.title}", says, rows, chart)
+    if pruned := sum(row["pruned"] for row in rows):
+        says += f" Hollow points: {_stopped(pruned)}; the lines leave them out."
+    chart = charts.against(rows, [row for row in means if row["at"] is not None], axis, content.metric, content.looks)
+    yield Figure(f"by_{axis.key}", f"{content.metric} against {axis.header}", says, rows, chart)
 
 
 def _heat(content: Content) -> Iterator[Figure]:
+    """Two swept keys: in each place the mean of its best setting, and how the runs without a value ended."""
     matrix = matrix_of(content.rows)
-    rows = data.heat(content, matrix) if matrix else []
-    if matrix and len(rows) > 1:
-        says = f"Mean {content.name} of the best setting in each place{content.measured_on}."
-        is_wide = len({row["across"] for row in rows}) > FEW_VALUES
-        chart = charts.heat(rows, content.name, matrix)
+    if matrix is None:
+        return
+    rows = []
+    for (down, across), apart in matrix.others.items():
+        best = matrix.places.get((down, across))
+        ends = [f"{count} {status}" for status, count in apart.items()]
+        value = [f"{text.figure(best.mean)}, {text.plural(best.n, 'run')}"] if best else []
+        if best or ends:
+            rows.append(
+                {
+                    "across": across,
+                    "down": down,
+                    "mean": best.mean if best else None,
+                    "n": best.n if best else 0,
+                    "shown": text.figure(best.mean) if best else "\n".join(one.removeprefix("1 ") for one in ends),
+                    "is_best": (down, across) in matrix.best,
+                    "says": f"{matrix.down.header}={down}, {matrix.across.header}={across}: {'; '.join(value + ends)}",
+                    "link": f"#{content.drawn(best)[0].key}" if best else "#table",
+                }
+            )
+    if len(rows) > 1:
+        where = f", measured on {split_name(matrix.objective.split)}" if matrix.objective.split else ""
+        says = f"Mean {content.metric} of the best setting in each place{where}."
+        chart, is_wide = charts.heat(rows, content.metric, matrix), _distinct(rows, "across") > FEW_VALUES
         yield Figure("heat_map", f"{matrix.down.header} by {matrix.across.header}", says, rows, chart, is_wide)
 
 
 def _costs(content: Content) -> Iterator[Figure]:
-    drawn = 0
+    """Each setting's mean objective against `seconds` or a fact; `front` marks those that no other beats in both."""
+    gain, pruned = content.gain, sum(entry.is_pruned for entry in content.compared)
     for cost in content.costs:
-        rows = data.costs(content, cost)
-        if len({row["cost"] for row in rows}) > 1 and drawn < MOST_COSTS:  # at one and the same cost nothing is weighed
-            drawn += 1
-            front = "; a line joins those that no other beats in both" if content.gain else ""
-            says = (
-                f"Mean {content.name} of every setting against {cost}{front}.{_left_out(data.stopped_early(content))}"
+        rows: list[Row] = []
+        for one in content.settings:
+            entries = content.drawn(one)
+            values = [value for entry in entries if (value := entry.cost(cost)) is not None]
+            if one.mean is not None and values:
+                says = f"{one.label}: {text.figure(one.mean)}, {cost} {text.fact(_mean(values))}"
+                says += f", {text.plural(one.n, 'run')}"
+                shared = {**_run(entries[0], content), "label": one.label}
+                rows.append({**shared, "cost": _mean(values), "value": one.mean, "front": False, "says": says})
+        best = -float("inf")
+        for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]))) if gain else ():
+            row["front"] = gain is not None and gain(row["value"]) > best
+            best = gain(row["value"]) if gain and row["front"] else best
+        if _distinct(rows, "cost") > 1:  # at one and the same cost there is nothing to weigh
+            line = "; a line joins those that no other beats in both" if gain else ""
+            says = f"Mean {content.metric} of every setting against {cost}{line}.{_left_out(pruned)}"
+            chart = charts.cost(rows, content.metric, cost, content.looks)
+            yield Figure(f"cost_{cost}", f"{content.metric} and {cost}", says, rows, chart)
+
+
+def _times(content: Content) -> Iterator[Figure]:
+    rows = []
+    for entry in content.compared:
+        if entry.row.seconds:
+            says = f"{entry.label}: {text.duration(entry.row.seconds)} s, {entry.row.status}"
+            rows.append(
+                {**_run(entry, content), "seconds": entry.row.seconds, "status": entry.row.status, "says": says}
             )
-            chart = charts.cost(rows, content.name, cost, content.looks)
-            yield Figure(f"cost_{cost}", f"{content.name} and {cost}", says, rows, chart)
+    if rows:
+        says = "Seconds in the training function; every tick is a run. Several runs may have shared the machine."
+        pruned = sum(entry.is_pruned for entry in content.compared)
+        says += f" Among them: {_stopped(pruned)}." if pruned else ""
+        yield Figure("time", "Time per run", says, rows, charts.times(rows, content.looks))
+
+
+def _run(entry: Entry, content: Content) -> Row:
+    return {"run": entry.row.name, "seed": entry.row.seed, **_place(entry, content)}
+
+
+def _place(entry: Entry, content: Content, axis: Column | None = None) -> Row:
+    """The category of a run, its place in the page, and its place on an axis: as a number, and as a text."""
+    found = {"category": content.category(entry.row), "link": f"#{entry.key}"}
+    if axis is None:
+        return found
+    return {**found, "at": text.number(axis.get(entry.row)), "at_text": axis.show(entry.row)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal values."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
+
+
+def _distinct(rows: Sequence[Row], key: str) -> int:
+    return len({row[key] for row in rows})
 
 
 def _stopped(count: int) -> str:
     return f"{text.plural(count, 'run')} that {'was' if count == 1 else 'were'} stopped early"
 
 
-def _of_pruned(drawn: Sequence[Setting]) -> str:
+def _of_pruned(content: Content, settings: Sequence[Setting]) -> str:
     """What a caption of curves says of pruned runs."""
+    drawn = [content.drawn(one) for one in settings]
     ends = " Curves that end early, or are a single point, are of runs that a pruner stopped."
-    left_out = _left_out(sum(len(one.entries) - len(one.drawn) for one in drawn))
-    return f"{ends if any(one.best.is_pruned for one in drawn) else ''}{left_out}"
+    left_out = sum(len(one.runs) for one in settings) - sum(map(len, drawn))
+    return f"{ends if any(entries[0].is_pruned for entries in drawn) else ''}{_left_out(left_out)}"
 
 
 def _left_out(count: int) -> str:
