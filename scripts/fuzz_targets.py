@@ -83,9 +83,9 @@ def config() -> dict[str, Any]:
         "trainer.batch_size=25",
         "trainer.epochs=2",
         "trainer.threads=1",
-        "tracker=none",
+        "sweep/tracker=none",
         "device=cpu",
-        "sweep=study",
+        "sweep.name=study",
     ]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return resolve(hydra.compose("config", overrides=words))

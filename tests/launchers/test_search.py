@@ -15,7 +15,7 @@ from .conftest import SMALL, runs_by
 pytest.importorskip("optuna")
 
 TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=1")
-SEARCH = ("-m", "sweep=study", "hydra/sweeper=search", *TINY)
+SEARCH = ("-m", "sweep.name=study", "hydra/sweeper=search", *TINY)
 HERE = "hydra.launcher.workers=0"
 RATE = "optim.lr=tag(log, interval(1e-3, 1))"
 
@@ -113,7 +113,7 @@ def test_what_always_fails_is_tried_once_a_command_however_often_it_is_drawn(swe
         assert runs_by(study, "model.fault")["exception"].read().attempts == command
 
 
-@pytest.mark.parametrize(("policy", "tried"), [("on_failure=stop", 1), ("stop_after=2", 2)])
+@pytest.mark.parametrize(("policy", "tried"), [("sweep.on_failure=stop", 1), ("sweep.stop_after=2", 2)])
 def test_a_policy_holds_for_the_whole_search_and_without_it_the_rest_is_done(
     sweeps, study, tmp_path, monkeypatch, policy, tried
 ):
@@ -174,7 +174,7 @@ def test_samples_are_checked_before_the_first_batch_and_an_invalid_trial_fails_a
 def test_what_a_stopped_batch_did_not_come_to_is_not_told(sweeps, study, tmp_path, monkeypatch, in_batches):
     command = (*SEARCH, HERE, "model._target_=networks.faulty", "+model.fault=exception", "optim.lr=0.1,0.2,0.3,1")
     command = (*command, "hydra.sweeper.sampler=grid", "hydra.sweeper.batch_size=3")
-    done = sweeps(*command, "on_failure=stop")
+    done = sweeps(*command, "sweep.on_failure=stop")
     assert "0 of 4 trials are complete, 1 failed, 3 were not done" in done.text
     assert states_in(study) == ["RUNNING"] * 3
     assert sorted(run.read().status.value for run in find_runs(study)) == ["failed", "pending", "pending"]
@@ -186,7 +186,13 @@ def test_what_a_stopped_batch_did_not_come_to_is_not_told(sweeps, study, tmp_pat
 
 
 def test_a_search_can_prune(sweeps, study):
-    within = ("pruner=asha", "pruner.report_every=0.5", "pruner.first=0.5", "dataset.limit=200", "trainer.epochs=2")
+    within = (
+        "sweep/pruner=asha",
+        "trainer.report_every=0.5",
+        "sweep.pruner.min_resource=0.5",
+        "dataset.limit=200",
+        "trainer.epochs=2",
+    )
     done = sweeps(*SEARCH, HERE, *within, "optim.lr=0.1,0.0000001", "hydra.sweeper.sampler=grid")
     assert done.code == 0, done.text
     assert set(states_in(study)) <= {"COMPLETE", "PRUNED"}
@@ -206,9 +212,12 @@ def test_other_launchers_get_trials_in_batches(sweeps, study):
     [
         (["seed=0"], "hydra/sweeper=search has nothing to search"),
         (["optim.lr=interval(1, 0.1)"], "optim.lr=interval(1, 0.1) is reversed"),
-        (["optim.lr=0.1,0.2", "repeats=3"], "repeats is refused with hydra/sweeper=search"),
-        (["optim.lr=0.1,0.2", "plan=true"], "plan=true is refused with hydra/sweeper=search"),
-        (["optim.lr=0.1,0.2", "pruner=halving"], "pruner=halving, pruner.budget and pruner.extend are refused"),
+        (["optim.lr=0.1,0.2", "sweep.repeats=3"], "repeats is refused with hydra/sweeper=search"),
+        (["optim.lr=0.1,0.2", "sweep.plan=true"], "sweep.plan=true is refused with hydra/sweeper=search"),
+        (
+            ["optim.lr=0.1,0.2", "sweep/pruner=halving"],
+            "sweep/pruner=halving, pruner.budget and pruner.extend are refused",
+        ),
         (["optim.lr=0.1,0.2", "hydra.sweeper.batch_size=0"], "hydra.sweeper.batch_size=0 is refused"),
         (["optim.lr=0.1,-1"], "optim.lr=-1 is refused: a learning rate is a number above 0"),
     ],

@@ -59,7 +59,7 @@ def with_other(config, path):
 
 
 def test_every_setting_that_can_change_the_result_changes_the_identity(compose):
-    config = compose("sweep=a", "dataset=fashion_mnist")
+    config = compose("sweep.name=a", "dataset=fashion_mnist")
     paths = list(leaves(config))
     assert len(paths) > 40
     without_effect = {path for path in paths if run_id(with_other(config, path)) == run_id(config)}
@@ -75,7 +75,7 @@ def test_the_identity_of_settings_stays_what_it_was():
 
 
 def test_the_identity_does_not_depend_on_the_order_of_keys(compose):
-    config = compose("sweep=a")
+    config = compose("sweep.name=a")
     shuffled = {key: config[key] for key in sorted(config, reverse=True)}
     assert list(shuffled) != list(config)
     assert run_id(shuffled) == run_id(config)
@@ -84,7 +84,7 @@ def test_the_identity_does_not_depend_on_the_order_of_keys(compose):
 
 
 def test_overrides_of_other_models_do_not_share_an_identity(compose):
-    ids = {run_id(compose(f"model={model}", "sweep=a")) for model in ("nin", "vgg11", "alexnet", "lenet_bn")}
+    ids = {run_id(compose(f"model={model}", "sweep.name=a")) for model in ("nin", "vgg11", "alexnet", "lenet_bn")}
     assert len(ids) == 4
 
 
@@ -141,9 +141,9 @@ def test_there_are_differences_exactly_where_the_identity_differs(one, other):
         ([], "default"),
         (["model=alexnet"], "model=alexnet"),
         (["optim.lr=0.01", "model=alexnet"], "model=alexnet,optim.lr=0.01"),
-        (["model=alexnet", "optim.lr=0.01", "sweep=study", "output=/data"], "model=alexnet,optim.lr=0.01"),
-        (["device=cuda:1", "tracker=none", "trainer.threads=1", "seed=3"], "seed=3"),
-        (["sweep=study"], "default"),
+        (["model=alexnet", "optim.lr=0.01", "sweep.name=study", "sweep.output=/data"], "model=alexnet,optim.lr=0.01"),
+        (["device=cuda:1", "sweep/tracker=none", "trainer.threads=1", "seed=3"], "seed=3"),
+        (["sweep.name=study"], "default"),
         (["tracker.images=3", "dataset.root=/data", "seed=3"], "seed=3"),
         (["seed=1", "seed=2"], "seed=2"),
         (["+optim.maximize=true", "~optim.nesterov"], "+optim.maximize=true,~optim.nesterov"),
@@ -220,12 +220,14 @@ def test_a_name_does_not_depend_on_the_order_of_the_overrides(overrides, random)
 def test_a_sweep_cannot_leave_the_output_folder(sweep):
     with pytest.raises(ConfigError, match="is refused") as refused:
         sweep_folder("multirun", sweep)
-    assert str(refused.value).startswith("sweep=")
+    assert str(refused.value).startswith("sweep.name=")
     assert str(refused.value).isprintable()
 
 
 def test_the_refusal_of_a_sweep_names_rule_and_way_out():
-    with pytest.raises(ConfigError, match=r"sweep='\.\./x' is refused: .* a folder below out, such as sweep=lr_study"):
+    with pytest.raises(
+        ConfigError, match=r"sweep.name='\.\./x' is refused: .* a folder below out, such as sweep.name=lr_study"
+    ):
         sweep_folder("out", "../x")
     with pytest.raises(ConfigError, match="300 characters, 120 are allowed"):
         sweep_folder("out", "x" * 300)

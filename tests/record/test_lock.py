@@ -56,7 +56,7 @@ def test_a_living_owner_is_respected_and_named(tmp_path):
             pass
         host, pid = this_process().host.partition("/")[0], os.getpid()
         assert f"{tmp_path} is in use by process {pid} on {host}; wait for it" in str(refused.value)
-        assert "sweep=NAME" in str(refused.value)
+        assert "sweep.name=NAME" in str(refused.value)
         assert contents(tmp_path, without=()) == before
     assert issubclass(LockedError, ConfigError)
 
@@ -178,7 +178,7 @@ def test_two_sweeps_of_the_same_second_get_two_folders(compose_all, tmp_path, mo
 
 def test_a_sweep_with_a_name_goes_on_in_its_folder(compose_all, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folders = {claim_folder(compose_all("sweep=study").copy())[0] for _ in range(2)}
+    folders = {claim_folder(compose_all("sweep.name=study").copy())[0] for _ in range(2)}
     assert [str(folder) for folder in folders] == ["multirun/study"]
 
 
@@ -186,7 +186,7 @@ def test_a_second_sweep_in_a_folder_is_refused_and_the_first_one_untouched(sweep
     folder = tmp_path / "multirun" / "study"
     folder.mkdir(parents=True)
     with owned(folder):
-        done = sweeps("-m", "sweep=study", "seed=0,1")
+        done = sweeps("-m", "sweep.name=study", "seed=0,1")
         assert done.code == 1
         assert f"multirun/study is in use by process {os.getpid()} on " in done.text
         assert [path.name for path in folder.iterdir()] == [LOCK_NAME]

@@ -79,15 +79,17 @@ def test_no_part_of_a_secret_is_left(word):
 
 def test_a_reference_to_the_environment_hides_nothing_and_stays():
     assert shown_words(["+model.token=${oc.env:X}"]) == ["+model.token=${oc.env:X}"]
-    assert shown_words(["exclude=[{model:nin,optim.lr:1.0}]", "u=http://host:80/x"]) == [
-        "exclude=[{model:nin,optim.lr:1.0}]",
+    assert shown_words(["sweep.exclude=[{model:nin,optim.lr:1.0}]", "u=http://host:80/x"]) == [
+        "sweep.exclude=[{model:nin,optim.lr:1.0}]",
         "u=http://host:80/x",
     ]
 
 
 def test_a_url_is_shown_without_its_password():
     assert shown({"uri": "postgresql://me:x1y2@host/db"}) == {"uri": "postgresql://***@host/db"}
-    assert shown_words(["tracker.mlflow.uri=http://me:x1y2@host:80"]) == ["tracker.mlflow.uri=http://***@host:80"]
+    assert shown_words(["sweep.tracker.mlflow.uri=http://me:x1y2@host:80"]) == [
+        "sweep.tracker.mlflow.uri=http://***@host:80"
+    ]
 
 
 def test_what_is_unset_or_a_switch_is_no_secret():
@@ -159,8 +161,8 @@ def test_a_failure_shows_no_text_of_the_environment(environ):
 
 
 def test_a_command_is_recorded_without_secrets(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["-m", "-m", "tracker.mlflow.token=x1y2", "--password", "x1y2", "seed=0"])
-    assert environment("cpu")["command"][1:] == ["-m", "tracker.mlflow.token=***", "--password", "***", "seed=0"]
+    monkeypatch.setattr(sys, "argv", ["-m", "-m", "sweep.tracker.mlflow.token=x1y2", "--password", "x1y2", "seed=0"])
+    assert environment("cpu")["command"][1:] == ["-m", "sweep.tracker.mlflow.token=***", "--password", "***", "seed=0"]
 
 
 def test_a_diff_is_recorded_without_secrets(monkeypatch):
@@ -193,8 +195,8 @@ def test_nothing_of_a_sweep_holds_a_secret(tmp_path):
     """Two runs, one after the other and again: every file they leave, and the page."""
     environ = os.environ | {"MY_TOKEN": "x1y2z3", "MY_DATA": "/data/of/nobody"}
     command = [
-        *(sys.executable, "-m", "sweeps", "-m", "seed=0", "dataset=fashion_mnist_mini", "device=cpu", "sweep=x"),
-        *("dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "tracker=[tensorboard,csv]"),
+        *(sys.executable, "-m", "sweeps", "-m", "seed=0", "dataset=fashion_mnist_mini", "device=cpu", "sweep.name=x"),
+        *("dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "sweep/tracker=[tensorboard,csv]"),
         *("dataset.root='${oc.env:MY_DATA}'", "+dataset.source.remedies=['${oc.env:MY_TOKEN}']"),
         "+hydra.job.env_set.OTHER_TOKEN=a9b8c7",
     ]

@@ -28,20 +28,24 @@ NAN, INF = float("nan"), float("inf")
 
 @pytest.fixture
 def record():
-    row = {"epoch": 2, "lr": 0.1, "train_loss": 0.5, "test_acc": 0.75, "seconds": 1.5}
+    row = {"step": 2, "elapsed": 1.5, "lr": 0.1, "train_loss": 0.5, "test_acc": 0.75}
     return RunRecord(
         run_id="0123456789ab",
+        setting_id="ba9876543210",
         name="model=nin",
         sweep="study",
         status=Status.COMPLETED,
-        objective=Objective("test_acc", "max", "last", "test", 0.75),
+        objective=Objective("test_acc", "max", "test", "last", 0.75),
         overrides=["model=nin"],
         config={"model": {"_target_": "sweeps.vision.models.nin", "blocks": [[96, 11, 4, 0]]}, "seed": 0},
-        parameters=1_992_166,
-        epochs=2,
+        seed=0,
+        seed_keys=["seed"],
+        ignore=["sweep"],
+        facts={"parameters": 1_992_166, "name": "nin", "frozen": False},
+        steps=2,
+        max_steps=10.0,
         metrics={"last": row, "best": row},
         seconds=3.0,
-        examples_per_second=1000.0,
         started="2026-01-31T12:00:00+01:00",
         ended="2026-01-31T12:00:09+01:00",
         environment={"packages": {"torch": "2.10"}, "git": None},
@@ -54,8 +58,8 @@ def run_dir(tmp_path):
     return RunDir(tmp_path)
 
 
-def row(epoch, **figures):
-    return {"epoch": epoch, "test_acc": 0.5, **figures}
+def row(step, **figures):
+    return {"step": step, "test_acc": 0.5, **figures}
 
 
 def test_a_record_survives_the_journey_through_its_file(record, run_dir):

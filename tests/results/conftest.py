@@ -138,7 +138,7 @@ def _write_regression(
     name: str = "",
     **settings: Any,
 ) -> RunDir:
-    """One run of a script whose config is flat, that reports `val_loss` alone, or returns `value` and reports nothing."""
+    """One run of a script whose config is flat, that reports `val_loss` alone, or only returns `value`."""
     config = {"lr": 0.1, "depth": 2, "seed": 0, "sweep": {"name": "fit"}, **settings}
     rows = [{"step": step, "elapsed": step / 4, "val_loss": loss} for step, loss in enumerate(losses, start=1)]
     metric = "val_loss" if losses else ""

@@ -29,6 +29,11 @@ class Objective(NamedTuple):
         return self.metric or "objective"
 
     @property
+    def title(self) -> str:
+        """The same with the report that it is taken from: `last val_loss`."""
+        return f"{self.report} {self.name}"
+
+    @property
     def is_ranked(self) -> bool:
         """Whether it is known which values are better."""
         return self.direction in ("max", "min")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.errors import RecordError
+from sweeps import RecordError
 from sweeps.record.files import atomic_write, read_json, to_json
 
 NAME = "confusion.json"

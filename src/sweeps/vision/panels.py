@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sweeps import RecordError
 from sweeps.config import lookup
-from sweeps.errors import RecordError
 from sweeps.record.records import RunRecord, Status
 from sweeps.report import Content, Figure, Images, Panel, Text
 from sweeps.vision import confusion

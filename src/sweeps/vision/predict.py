@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sweeps.errors import ConfigError, DataError, RecordError, SweepsError
+from sweeps import ConfigError, DataError, RecordError, SweepsError
 from sweeps.record.records import RunDir, RunRecord
 from sweeps.vision.build import make_network
 from sweeps.vision.config import lookup

@@ -85,24 +85,17 @@ class Search:
             check_content(study, space)
         except Exception as error:  # optuna reports damage with whatever its reader stumbles over
             raise _damaged(path, error) from error
-        # releases before said so of whole numbers in a range
-        known = {
-            key: re.sub(r"^(int .*), step 1$", r"\1", text) for key, text in study.user_attrs.get("space", mine).items()
-        }
-        trials = study.get_trials(deepcopy=False)
-        only_objectives = known | {"objectives": mine["objectives"]} == mine
-        if known != mine and not any(trial.state.is_finished() for trial in trials) and (only_objectives or not trials):
+        known, trials = study.user_attrs.get("space", mine), study.get_trials(deepcopy=False)
+        other = differences(_comparable(known, study.directions), _comparable(mine, directions))
+        if other and (not trials or _same_trials(known, mine, trials)):
             optuna.delete_study(storage=storage, study_name=_NAME)  # it was invalid, and has no result to lose
-            study, known, trials = (
-                optuna.create_study(storage=storage, study_name=_NAME, directions=directions),
-                mine,
-                [],
-            )
-        if known != mine:
+            study = optuna.create_study(storage=storage, study_name=_NAME, directions=directions)
+        elif other:
             raise ConfigError(
-                f"{path} holds a search of another space ({differences(known, mine)}) and was left as it is; "
-                "name another sweep.name=NAME, or repeat the command as it was"
+                f"{path} holds a search of another space ({other}) and was left as it is; name another "
+                "sweep.name=NAME, or repeat the command as it was"
             )
+        trials = study.get_trials(deepcopy=False)
         if "space" not in study.user_attrs:
             study.set_user_attr("space", mine)
         if n_trials < len(trials):
@@ -224,6 +217,18 @@ def _reports(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> dict[int, 
         found[int(record.steps)] = record.objective.value
     steps = sorted(found)
     return {step: found[step] for step in steps[:: -max(1, len(steps) // _MOST_REPORTS)][::-1]}
+
+
+def _comparable(space: Mapping[str, str], directions: Sequence[StudyDirection]) -> dict[str, str]:
+    """What two searches of one folder must agree in; earlier releases named the step of whole numbers where it is 1."""
+    texts = {key: re.sub(r"^(int .*), step 1$", r"\1", text) for key, text in space.items()}
+    return texts | {"direction": ", ".join(one.name.lower() for one in directions)}
+
+
+def _same_trials(known: Mapping[str, str], mine: Mapping[str, str], trials: Sequence[FrozenTrial]) -> bool:
+    """Whether no trial has a result, and a new search asks for the same ones: only what is optimised has changed."""
+    none = not any(trial.state.is_finished() for trial in trials)
+    return none and {**known, "objectives": ""} == {**mine, "objectives": ""}
 
 
 def _damaged(path: Path, error: Exception) -> ConfigError:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 # Where the search for a size that works looks: the usual image sizes.
 SIZES = (1, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512, 1024)

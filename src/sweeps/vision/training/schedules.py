@@ -6,7 +6,7 @@ A factor that is a function of progress alone needs no state, so a resumed run h
 import math
 from collections.abc import Callable, Sequence
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 Schedule = Callable[[float], float]  # share of steps done, 0 to below 1 -> factor of optim.lr
 
