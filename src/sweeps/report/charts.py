@@ -10,7 +10,7 @@ from altair.utils import schemapi
 
 from sweeps.report.palette import LOOKS, Look
 from sweeps.results.columns import Column
-from sweeps.results.settings import Matrix
+from sweeps.results.matrix import Matrix
 
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 FACET = 170

@@ -13,8 +13,9 @@ from sweeps.report.content import Content, Entry
 from sweeps.report.panels import Figure
 from sweeps.results import format as text
 from sweeps.results.columns import Column
+from sweeps.results.matrix import matrix_of
 from sweeps.results.ranking import split_name
-from sweeps.results.settings import Setting, matrix_of
+from sweeps.results.settings import Setting
 
 MOST_LINES = 40  # in one panel
 MOST_UNRANKED = 8  # curves where nothing says which settings are the best
