@@ -222,7 +222,7 @@ def test_curves_that_are_not_drawn_are_counted(report, run_in, study, monkeypatc
     for lr in (0.01, 0.1, 1.0):
         run_in(lr=lr)
     page = report(study).page
-    assert re.search("The 2 best are drawn; left out here, .*: 1 curve of 3.", caption(page, "curves_by_lr"))
+    assert re.search("The first 2 are drawn; left out here, .*: 1 curve of 3.", caption(page, "curves_by_lr"))
 
 
 def test_repeats_are_compared_as_settings_before_the_runs(report, run_in, study):

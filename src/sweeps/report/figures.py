@@ -44,8 +44,7 @@ def _curves(content: Content) -> Iterator[Figure]:
     for one in content.settings:  # the best first
         first.setdefault(content.category(one.runs[0]), one)
     best = content.settings[:MOST_UNRANKED] if content.gain is None else list(first.values())
-    which = "The best setting" if content.gain else f"The first {text.plural(len(best), 'setting')}"
-    which += f" of each {content.colour.header}" if content.gain and content.colour else ""
+    which = _which(content) if content.gain else f"The first {text.plural(len(best), 'setting')}"
     says = f"{which}: the mean over the seeds, and a band from the least to the largest.{_of_pruned(content, best)}"
     for key in content.metrics[:MOST_METRICS]:
         rows = _curve_rows(content, best, key)
@@ -63,11 +62,10 @@ def _curves_by_value(content: Content) -> Iterator[Figure]:
     drawn = [one for _, of in groups for one in islice(of, MOST_LINES)]
     rows = _curve_rows(content, drawn, metric, axis)
     if _distinct(rows, "step") > 1 and _distinct(rows, "at_text") > 1:
-        whose = f" of each {content.colour.header}" if content.colour else ""
-        says = f"The best setting{whose} at each {axis.header}; bands as above.{_of_pruned(content, drawn)}"
+        says = f"{_which(content)} at each {axis.header}; bands as above.{_of_pruned(content, drawn)}"
         if len(drawn) < len(settings):
             says += (
-                f" The {MOST_LINES} best are drawn; left out here, but not in the chart of {axis.header}: "
+                f" The first {MOST_LINES} are drawn; left out here, but not in the chart of {axis.header}: "
                 f"{text.plural(len(settings) - len(drawn), 'curve')} of {len(settings)}."
             )
         chart, is_wide = charts.facets(rows, metric, axis), _distinct(rows, "category") > 1
@@ -213,6 +211,11 @@ def _mean(values: Sequence[float]) -> float:
 
 def _distinct(rows: Sequence[Row], key: str) -> int:
     return len({row[key] for row in rows})
+
+
+def _which(content: Content) -> str:
+    best = "best" if content.gain else "first"
+    return f"The {best} setting{f' of each {content.colour.header}' if content.colour else ''}"
 
 
 def _stopped(count: int) -> str:
