@@ -15,7 +15,8 @@ from sweeps.results.matrix import Matrix
 WIDTH, HEIGHT = 360, 240  # pixels of the area between the axes
 FACET = 170
 _DIGITS = ",.6~g"  # Vega's own choice labels the one tick of equal values 0
-_LOG_FROM = 10  # times the smallest value of an axis: from here on a linear axis crowds its small values
+# A linear axis crowds values that reach to so many times the smallest one, and whose mean is so near to it.
+_LOG_FROM, _LOG_MIDDLE = 10, 0.42
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 Looks = Mapping[str, Look]
 Row = dict[str, Any]
@@ -144,14 +145,20 @@ def ticks(first: int, last: int) -> list[int]:
 
 def _axis(rows: Sequence[Row], axis: Column) -> alt.X:
     if not axis.right:
-        return alt.X("at_text:N", title=axis.header, sort=_in_order(rows)).axis(labelAngle=-30, labelLimit=110)
+        names = _in_order(rows)
+        angle = -30 if sum(map(len, names)) > WIDTH / 8 else 0
+        return alt.X("at_text:N", title=axis.header, sort=names).axis(labelAngle=angle, labelLimit=110)
     kind = _scale([row["at"] for row in rows])
     return alt.X("at:Q", title=axis.header).scale(type=kind, nice=False, padding=12, zero=False).axis(format=_DIGITS)
 
 
 def _scale(values: Sequence[float]) -> Any:
-    is_log = bool(values) and min(values) > 0 and max(values) / min(values) >= _LOG_FROM
-    return "log" if is_log else "linear"
+    """`log` for values that would crowd at the left of a linear axis."""
+    known = sorted(set(values))
+    if not known or known[0] <= 0 or known[-1] < _LOG_FROM * known[0]:
+        return "linear"
+    middle = sum((value - known[0]) / (known[-1] - known[0]) for value in known) / len(known)
+    return "log" if len(known) == 2 or middle < _LOG_MIDDLE else "linear"
 
 
 def _in_order(rows: Sequence[Row]) -> list[str]:
@@ -191,6 +198,6 @@ def _value_colour(rows: Sequence[Row], axis: Column) -> alt.Color:
     kind, low, high = _scale(values), values[0], values[-1]
     shares = [place / (len(_COLD_TO_WARM) - 1) for place in range(len(_COLD_TO_WARM))]
     stops = [low * (high / low) ** share if kind == "log" else low + (high - low) * share for share in shares]
-    told = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / 8)], symbolOpacity=1, format=_DIGITS)
+    told = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / 8)], symbolOpacity=1, format=".4~g")
     colour = alt.Color("at:Q", title=axis.header, legend=told)
     return colour.scale(type=kind, domain=stops, range=_COLD_TO_WARM, nice=False)

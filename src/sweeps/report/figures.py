@@ -113,6 +113,8 @@ def _against(content: Content, axis: Column) -> Iterator[Figure]:
     if _distinct(rows, "at_text") < 2:
         return
     of = _best_by_value(content, axis) if axis.right and content.gain else []
+    if len(of) == len(content.settings) and len(content.axes) > 1:  # drawn by a search: all else differs as well
+        of = []
     means = [{**_place(content.drawn(one)[0], content, axis), "mean": one.mean} for one in of if one.mean is not None]
     says = "Every point is a run"
     says += ", lines join the means of the best setting at each value" if means else ""
@@ -146,7 +148,8 @@ def _heat(content: Content) -> Iterator[Figure]:
                     "link": f"#{content.drawn(best)[0].key}" if best else "#table",
                 }
             )
-    if len(rows) > 1:
+    size = _distinct(rows, "across") * _distinct(rows, "down")
+    if 1 < size <= 2 * len(rows):  # values that a search has drawn are no grid
         where = f", measured on {split_name(matrix.objective.split)}" if matrix.objective.split else ""
         says = f"Mean {content.metric} of the best setting in each place{where}."
         chart, is_wide = charts.heat(rows, content.metric, matrix), _distinct(rows, "across") > FEW_VALUES
