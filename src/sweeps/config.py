@@ -192,6 +192,12 @@ def settings_of(config: DictConfig) -> SweepConfig:
     return node
 
 
+def ignored_of(config: DictConfig) -> tuple[str, ...]:
+    """The keys of an application's config that name no run: the engine's node and `sweep.ignore`."""
+    mount = mount_of(config)
+    return () if mount is None else (mount, *map(str, settings_of(config).ignore))
+
+
 def _search(node: DictConfig, prefix: str) -> str | None:
     for key in node:
         child = node._get_node(key)

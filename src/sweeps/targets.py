@@ -8,6 +8,7 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import repr as short
 from types import ModuleType
@@ -18,11 +19,14 @@ from sweeps.errors import ConfigError
 # A list of what is allowed: a list of what is not would never be whole.
 # A network of the package is `sweeps.vision.models.NAME`, or `sweeps.vision.models.NAME.NAME` where it is not exported.
 _ALLOWED = re.compile(
-    r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
-      | sweeps\.data\.(IdxFiles|TorchvisionSet)
-      | sweeps\.training\.(constant|cosine|step|one_cycle)
-      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
-      | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+    r"""sweeps\.vision\.models\.([a-z][a-z0-9_]*)(\.\1)?
+      | sweeps\.vision\.data\.(IdxFiles|TorchvisionSet)
+      | sweeps\.vision\.training\.(constant|cosine|step|one_cycle)
+      | sweeps\.vision\.(checks\.check|cost\.cost|panels\.panels)
+      | sweeps\.vision\.trackers\.(TensorBoardTracker|MlflowTracker|WandbTracker)
+      | sweeps\.trackers\.(Tracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
+      | sweeps\.trackers\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner
       | torchvision\.models\.[a-z][a-z0-9_]*
       | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
     """,
@@ -69,6 +73,31 @@ def target_of(node: Any) -> str:
     return _check(node["_target_"])
 
 
+def named(name: str, key: str, home: str = "") -> Callable[..., Any]:
+    """The function that the setting `key` names.
+
+    One without dots is beside the training function, in the module `home`; others are of the package of `home`, or on
+    the allow-list.
+
+    Raises:
+        ConfigError: there is none, or it is somebody else's.
+    """
+    module = sys.modules.get(home)
+    spec = getattr(module, "__spec__", None)
+    package = (spec.name if spec is not None else home).partition(".")[0]
+    if "." not in name:
+        found = getattr(module, name, None)
+        if not callable(found):
+            raise ConfigError(f"{key}={name} is invalid: {home or 'the application'} has no function of that name")
+        return cast(Callable[..., Any], found)
+    try:
+        if package and package != "__main__" and _is_within(name, package):
+            return cast(Callable[..., Any], _import(name))
+        return _find(_check(name))
+    except ConfigError as error:
+        raise ConfigError(f"{key}={name}: {str(error).removeprefix(f'_target_={name} ')}") from error
+
+
 def _made(node: Any) -> Any:
     if isinstance(node, (list, tuple)):
         return [_made(item) for item in node]
@@ -96,10 +125,10 @@ def _made(node: Any) -> Any:
 
 def _check(target: Any) -> str:
     if not isinstance(target, str):
-        raise ConfigError(f"_target_={short(target)} is refused: it must be the dotted name of a function or class")
+        raise ConfigError(f"_target_={short(target)} is invalid: it must be the dotted name of a function or class")
     if _ALLOWED.fullmatch(target) is None and not any(_is_within(target, prefix) for prefix in _extra()):
         raise ConfigError(
-            f"_target_={target} is refused: a config may build sweeps.vision.models.*, torchvision.models.*, the "
+            f"_target_={target} is not allowed: a config may build sweeps.vision.models.*, torchvision.models.*, the "
             "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
             f"For your own code name its package in the environment: {_EXTRA}={target.partition('.')[0]}"
         )
@@ -116,7 +145,7 @@ def _find(target: str) -> Callable[..., Any]:
         home = str(getattr(found, "__module__", None))
         if not any(_is_within(home, prefix.partition(".")[0]) for prefix in _extra()):
             raise ConfigError(
-                f"_target_={target} is refused: it is defined in {home}, which {_EXTRA} does not name; add the whole "
+                f"_target_={target} is not allowed: it is defined in {home}, which {_EXTRA} does not name; add the whole "
                 f"name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
             )
     return cast(Callable[..., Any], found)

@@ -3,6 +3,8 @@
 Hydra executes this module on every start, so nothing heavy is imported here.
 """
 
+import multiprocessing
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +17,13 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from sweeps.config import register
+
+register()
+
 
 class _SweepLauncher(Launcher):
-    """Keeps what Hydra tells until there are jobs."""
+    """Keeps what Hydra gives until there are jobs."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -25,7 +31,10 @@ class _SweepLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what `launch` needs."""
-        self.told = (hydra_context, task_function, config)
+        from sweeps.task import wrapped
+
+        _refuse_import_by_a_worker()
+        self.given = (hydra_context, wrapped(task_function, config.hydra.output_subdir), config)
 
 
 @dataclass
@@ -56,13 +65,13 @@ class LocalLauncher(_SweepLauncher):
         """Do every job; a failed one does not stop the others."""
         from sweeps.launchers.local.launch import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
+        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
         """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
         from sweeps.launchers.local.launch import launch_feed
 
-        launch_feed(*self.told, feed, samples, self.options)
+        launch_feed(*self.given, feed, samples, self.options)
 
 
 @dataclass
@@ -104,13 +113,13 @@ class SlurmLauncher(_SweepLauncher):
         """Do every job; a failed one does not stop the others."""
         from sweeps.launchers.slurm.launch import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
+        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def check(self, samples: Sequence[Sequence[str]]) -> None:
         """Refuse a search in which one of `samples` cannot work."""
         from sweeps.launchers.slurm.launch import check
 
-        check(*self.told, samples)
+        check(*self.given, samples)
 
 
 @dataclass
@@ -130,6 +139,14 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 
 class GridSweeper(BasicSweeper):
     """Every combination of the swept values (`hydra/sweeper=grid`)."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher, which may be any, with a task that keeps a record."""
+        from sweeps.task import wrapped
+
+        _refuse_import_by_a_worker()
+        task = wrapped(task_function, config.hydra.output_subdir)
+        super().setup(hydra_context=hydra_context, task_function=task, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
@@ -172,10 +189,16 @@ class SearchSweeper(Sweeper):
         """Make the launcher, and remember what `sweep` needs."""
         from hydra.core.plugins import Plugins
 
+        from sweeps.task import wrapped
+
+        _refuse_import_by_a_worker()
+
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=hydra_context,
+            task_function=wrapped(task_function, config.hydra.output_subdir),
+            config=config,
         )
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -183,3 +206,11 @@ class SearchSweeper(Sweeper):
         from sweeps.sweepers.search import sweep
 
         return sweep(self, arguments)
+
+
+def _refuse_import_by_a_worker() -> None:
+    """End a worker that imports a script which has no `__main__` guard, and so starts the sweep once more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        from sweeps.launchers.job import UNGUARDED
+
+        os._exit(UNGUARDED)

@@ -1,8 +1,8 @@
 """Where a sweep and its runs live: decided here, once, for parent, workers, searches and clusters. Never imports torch.
 
-The parent asks `claim_folder` for the sweep's folder and `Places` for each run's; whoever does a run is told its
-folder. What a user may set (`output`, `sweep`, `hydra.sweep.dir`, `hydra.sweep.subdir`) is honoured; by default a run's
-folder follows from its overrides alone, without composing them.
+The parent asks `claim_folder` for the sweep's folder and `Folders` for each run's, and passes them on. What a user may
+set (`sweep.output`, `sweep.name`, `hydra.sweep.dir`, `hydra.sweep.subdir`) is honoured; by default a run's folder follows
+from its overrides alone, without composing them.
 """
 
 import os
@@ -17,13 +17,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError, RecordError
-from sweeps.record.identity import labels, run_name
+from sweeps.record.identity import labels, run_name, sweep_folder
 from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, find_runs
-from sweeps.vision.config import RUN_SUBDIR, SWEEP_NAME, SweepsConfig
+
+# As Hydra has them, and release 0.1 of our own application: the run's name takes their place.
+SUBDIRS = ("${hydra.job.num}", "${sweeps.run_name:${hydra.overrides.task}}")
+BY_TIME = "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 
 
-class Places:
+class Folders:
     """The folders of the runs of one sweep.
 
     Args:
@@ -34,7 +38,8 @@ class Places:
         self.folder = folder
         self._loader, self._config = loader, config
         self._names: dict[tuple[int, tuple[str, ...]], str] = {}
-        self.are_default = _raw(config, "hydra.sweep.subdir") == RUN_SUBDIR
+        self._ignore, self._mount = ignored_of(config), mount_of(config)
+        self.are_default = not _is_typed(config, "hydra.sweep.subdir") and _raw(config, "hydra.sweep.subdir") in SUBDIRS
 
     def name(self, overrides: Sequence[str], number: int) -> str:
         """The folder of the run with this number, relative to the sweep's.
@@ -43,19 +48,19 @@ class Places:
             ConfigError: `hydra.sweep.subdir` names none below the sweep's folder.
         """
         if self.are_default:
-            return run_name(overrides)
+            return run_name(overrides, self._ignore)
         # halving limits each of its rounds; the run is the same in all of them
-        key = number, tuple(one for one in overrides if not one.startswith("pruner.budget="))
+        key = number, tuple(one for one in overrides if not one.startswith(f"{self._mount}.pause_at="))
         if key not in self._names:
             self._names[key] = self._composed(key[1], number)
         return self._names[key]
 
     def pinned(self, name: str) -> list[str]:
-        """The overrides by which a launcher that numbers its jobs otherwise puts a run into the same folder."""
-        return [] if self.are_default else [f"hydra.sweep.subdir={_quoted(name)}"]
+        """The overrides by which a launcher that is not ours puts a run into this folder."""
+        return [f"hydra.sweep.subdir={_quoted(name)}"]
 
     def _composed(self, overrides: Sequence[str], number: int) -> str:
-        pinned = {"hydra.sweep.dir": str(self.folder), "sweep": str(self._config.sweep)}
+        pinned = {"hydra.sweep.dir": str(self.folder)}
         with hydra_config(compose(self._loader, self._config, overrides, number, pinned)) as job:
             subdir = str(job.hydra.sweep.subdir)
         name = os.path.normpath(subdir)
@@ -83,7 +88,7 @@ class Places:
         if self.are_default:  # equal names are equal settings
             return names
         by_name: dict[str, str] = {}
-        for name, label in zip(names, labels(jobs), strict=True):
+        for name, label in zip(names, labels(jobs, self._ignore), strict=True):
             if by_name.setdefault(name, label) != label:
                 raise _together(by_name[name], label, self.folder / name)
         for name, label in by_name.items():
@@ -132,16 +137,17 @@ def hydra_config(config: DictConfig, output_dir: Path | None = None) -> Iterator
 def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
     """Make the sweep's folder and settle it in `config`; returns it, and what had to be made for it, itself first.
 
-    One that is named by the time, since nobody named it, is new: two sweeps of the same second get two folders.
+    It is what was typed as hydra.sweep.dir, else the `name` of the engine's node below its `output`, else what the
+    application's config says. One that is named by the time is new: two sweeps of the same second get two folders.
 
     Raises:
-        ConfigError: it lies inside a run's folder.
+        ConfigError: it lies inside a run's folder, or the name is none.
     """
-    folder, name = _place_of(config)
-    by_time, first = _is_named_by_time(config, folder), name
+    mount = mount_of(config)
+    folder, by_time = _place_of(config, mount)
+    first, number = folder, 1
     absent = [place for place in folder.absolute().parents if not place.exists()]
     check_above(folder)
-    number = 1
     while True:
         made = [] if folder.exists() else [folder.absolute()]
         try:
@@ -151,14 +157,13 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
             if not by_time:
                 raise
             number += 1
-            config.sweep = f"{first}-{number}"
-            folder, name = _place_of(config)
+            folder = first.with_name(f"{first.name}-{number}")
     with read_write(config.hydra):
         config.hydra.sweep.dir = str(folder)
         # jobs are composed from the overrides, under whatever launcher
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_quoted(str(folder))}")
-    if name is not None:
-        config.sweep = name
+        if mount is not None:  # written by the run itself, once the folder is known to be its own
+            config.hydra.overrides.hydra.append("hydra.output_subdir=null")
     return folder, [*made, *absent]
 
 
@@ -172,7 +177,7 @@ def check_above(folder: Path) -> None:
         if _is_run(place):
             raise ConfigError(
                 f"{folder} lies in the folder of a run, {place}, where no summary would find it; choose another "
-                "sweep=NAME or folder. No run was started"
+                "sweep.name=NAME or folder. No run was started"
             )
 
 
@@ -202,24 +207,27 @@ def title_of(folder: Path) -> str:
     return folder.absolute().resolve().name or str(folder)
 
 
-def _place_of(config: DictConfig) -> tuple[Path, str | None]:
-    """The sweep's folder, and its name where the application is ours."""
+def _place_of(config: DictConfig, mount: str | None) -> tuple[Path, bool]:
+    """The sweep's folder, and whether it is named by the time."""
+    written = str(_raw(config, "hydra.sweep.dir"))
+    if mount is not None and not _is_typed(config, "hydra.sweep.dir"):
+        settings = settings_of(config)
+        if settings.name is not None:
+            return Path(sweep_folder(settings.output, settings.name)), False
+        if written == BY_TIME and settings.output:
+            written = f"{settings.output.rstrip('/')}/{BY_TIME.partition('/')[2]}"
+            with read_write(config.hydra):
+                config.hydra.sweep.dir = written
     with hydra_config(config):
         folder = str(config.hydra.sweep.dir)
-        name = str(config.sweep) if OmegaConf.get_type(config) is SweepsConfig else None
     if not folder:
         raise ConfigError("hydra.sweep.dir= is invalid: it names the folder of a sweep, such as hydra.sweep.dir=study")
-    return Path(folder), name
+    return Path(folder), "${now:" in written
 
 
-def _is_named_by_time(config: DictConfig, folder: Path) -> bool:
-    """Whether nobody gave the sweep a name or a folder."""
-    if OmegaConf.get_type(config) is not SweepsConfig or _raw(config, "sweep") != SWEEP_NAME:
-        return False
-    config.sweep = f"{config.sweep}-2"
-    follows = _place_of(config)[0] != folder
-    config.sweep = SWEEP_NAME
-    return follows
+def _is_typed(config: DictConfig, key: str) -> bool:
+    """Whether a key of Hydra's own was given on the command line."""
+    return any(one.lstrip("+").startswith(f"{key}=") for one in config.hydra.overrides.hydra)
 
 
 def _is_run(folder: Path) -> bool:

@@ -1,100 +1,88 @@
-"""What is found out about the cells of a grid before any of them runs; happens in a worker, which has torch."""
+"""What is found out about runs before any of them starts; happens in a worker. Writes nothing."""
 
-from collections.abc import Callable, Sequence
+import pickle
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from omegaconf import DictConfig, open_dict
 
-from sweeps.errors import SweepsError
+from sweeps.decision import Action, check, decide
+from sweeps.errors import ConfigError, SweepsError
 from sweeps.launchers.folders import hydra_config
-from sweeps.launchers.job import Setup, packed
-from sweeps.launchers.runs import Cost, Report
-from sweeps.pruners import goes_on
-from sweeps.record.identity import run_id
-from sweeps.record.recording import new_record, previous_record
+from sweeps.launchers.job import JobSetup, packed
+from sweeps.launchers.runs import Cost, Preflight
+from sweeps.record.recording import new_record
 from sweeps.record.records import RunDir
-from sweeps.vision.build import build, check_parts, choose_engine, inspect
-from sweeps.vision.checks import check
-from sweeps.vision.config import resolve
-from sweeps.vision.devices import choose_device, now, peak_memory, reset_peak_memory
-from sweeps.vision.models import NetworkProfile
-from sweeps.vision.training import RECORDED_AFTER, Totals
+from sweeps.record.resolved import resolve
+from sweeps.targets import named
 
 
 class Inspector:
-    """Composes cells and checks them; every distinct network is built once, on the meta device. Writes nothing."""
+    """Composes runs and checks them."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: JobSetup) -> None:
         self._setup = setup
-        self._profiles: dict[str, NetworkProfile] = {}
+        self._home = str(setup.function.__module__)
 
-    def inspect(self, folder: Path, cells: Sequence[tuple[str, int, Sequence[str], str]], here: bool) -> list[Report]:
-        """Reports on `cells`, which will run `here` or elsewhere.
+    def inspect(self, folder: Path, runs: Sequence[tuple[str, int, Sequence[str], str]]) -> list[Preflight]:
+        """Findings on `runs` of the sweep in `folder`.
 
         Args:
-            folder: the sweep's.
-            cells: each (folder below it, number, overrides, hash of its composition).
+            runs: each (folder below it, number, overrides, hash of its composition).
         """
-        return [self._inspect(folder, *cell, here=here) for cell in cells]
+        return [self._inspect(folder.absolute(), *run) for run in runs]
 
     def _inspect(
-        self, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str, *, here: bool
-    ) -> Report:
+        self, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str
+    ) -> Preflight:
         folder = RunDir(sweep / name)
         try:
             job = self._setup.compose(overrides, number)
             with hydra_config(job, folder.path):
-                config = resolve(without_hydra(job))
-            check(config)
-            check_parts(config)
-            if here:
-                choose_engine(config, choose_device(config["device"]))
-            kind = repr(
-                [config[key] for key in ("model", "resize", "augment", "trainer")] + [config["dataset"]["name"]]
-            )
-            if kind not in self._profiles:
-                self._profiles[kind] = inspect(config)
-            previous = previous_record(folder, config)
+                cfg = without_hydra(job)
+                resolved = resolve(cfg, (folder.path, sweep))
+                facts = check(resolved, cfg, sweep, self._home)
+                decision = decide(folder, resolved, sweep)
         except SweepsError as error:
-            return Report(name, error=str(error))
-        profile = self._profiles[kind]
-        record = previous or new_record(config, name=name, overrides=overrides)
-        record.parameters = profile.parameters
-        kept = record.run_id != run_id(config)  # on_mismatch=keep: the folder holds another run, which stays
-        finished = kept or (record.status.is_finished and not goes_on(record, config, sweep))
+            return Preflight(name, error=str(error))
+        previous = decision.previous
+        kept = previous is not None and previous.run_id != resolved.run_id  # on_mismatch=keep: another run, which stays
+        title = str(resolved.settings["name"] or sweep.name)
+        record = previous or new_record(resolved, name=name, sweep=title, overrides=overrides)
         declare = not kept and (previous is None or record.composition != composition)
         record.composition = composition
-        return Report(
+        record.facts = facts | record.facts
+        finished = decision.action is Action.SKIP
+        left = None if resolved.max_steps is None else max(resolved.max_steps - (record.steps or 0), 0)
+        return Preflight(
             name,
-            run_id=run_id(config),
+            run_id=resolved.run_id,
+            setting_id=resolved.setting_id,
             finished=finished,
             record=record if declare else None,
-            replaces=previous is None and config["on_mismatch"] == "rerun",
-            kind=kind,
-            epochs_left=0 if finished else config["trainer"]["epochs"] - record.epochs,
-            parameters=profile.parameters,
-            forward_macs=profile.forward_macs,
-            keeps_weights=config["trainer"]["save_weights"],
+            replaces=decision.replaces,
+            steps_left=0 if finished else left,
+            facts=facts,
             composed=b"" if finished else packed(job),
         )
 
-    def probe(self, folder: Path, number: int, overrides: Sequence[str]) -> Cost:
-        """Time and memory of one cell, from its second training batch and its first test batch."""
-        with hydra_config(self._setup.compose(overrides, number), folder) as job:
-            config = resolve(without_hydra(job))
-        device = choose_device(config["device"])
-        reset_peak_memory(device)
-        step, data = build(config, device)
-        totals = Totals(config["dataset"]["classes"], device)
-        first = RECORDED_AFTER if device.type == "cuda" else 1
-        train = _timed(lambda: step.train(*next(data.train.shuffled(1)), totals), device, first)
-        step.network.eval()
-        with torch.inference_mode():
-            test = _timed(lambda: step.evaluate(*next(data.test.in_order()), totals), device, first - 1)
-        passes = len(data.test) + (len(data.val) if data.val else 0)
-        passes += len(data.train) if config["trainer"]["evaluate_train"] else 0
-        return Cost(train * data.train.steps + test * passes, peak_memory(device))
+    def cost(self, folder: Path, number: int, overrides: Sequence[str], composed: bytes) -> Cost | None:
+        """What the application's hook says of one run; None where it has none."""
+        job = pickle.loads(zlib.decompress(composed)) if composed else self._setup.compose(overrides, number)
+        with hydra_config(job, folder.absolute()):
+            cfg = without_hydra(job)
+            resolved = resolve(cfg, (folder.absolute(),))
+            hook = resolved.settings["hooks"]["cost"]
+            if not hook:
+                return None
+            key = f"{resolved.mount}.hooks.cost"
+            found: Any = named(hook, key, self._home)(cfg)
+        known = ("seconds_per_step", "memory", "disk")
+        if not isinstance(found, Mapping) or not found.keys() <= set(known):
+            raise ConfigError(f"{key}={hook} returned {found!r:.60}: it returns a dict with some of {', '.join(known)}")
+        return Cost(**found)
 
 
 def without_hydra(job: DictConfig) -> DictConfig:
@@ -103,12 +91,3 @@ def without_hydra(job: DictConfig) -> DictConfig:
     with open_dict(own):
         del own["hydra"]
     return own
-
-
-def _timed(work: Callable[[], None], device: torch.device, first: int) -> float:
-    """Seconds that `work` takes on the device once it has been done `first` times."""
-    for _ in range(first):
-        work()
-    began = now(device)
-    work()
-    return now(device) - began

@@ -1,11 +1,12 @@
 """What every job of a sweep shares, and how one is composed and run. Never imports torch."""
 
+import inspect
 import os
 import pickle
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -16,8 +17,15 @@ from omegaconf import DictConfig, open_dict, read_write
 from sweeps.launchers.folders import compose
 
 
+UNGUARDED = 71  # exit code of a worker that was about to run the whole script again
+NO_GUARD = (
+    "a worker cannot import the script, which starts the sweep when it is imported: put the call under "
+    '`if __name__ == "__main__":`'
+)
+
+
 @dataclass
-class Setup:
+class JobSetup:
     """Hydra's context, the task, the sweep's config, and `pinned`: values of keys that the parent has settled.
 
     The date in a sweep's default name, say, would be another one in every process.
@@ -28,16 +36,21 @@ class Setup:
     config: DictConfig
     pinned: dict[str, Any]
 
+    @property
+    def function(self) -> TaskFunction:
+        """The application's own training function."""
+        return cast(TaskFunction, inspect.unwrap(getattr(self.task, "task", self.task)))
+
     def pack(self) -> bytes:
         """The setup and Hydra's global state, for another process."""
         return bytes(cloudpickle.dumps((self, Singleton.get_state())))
 
     @staticmethod
-    def unpack(data: bytes) -> "Setup":
+    def unpack(data: bytes) -> "JobSetup":
         """The setup, with Hydra's global state put in place."""
         setup, state = cloudpickle.loads(data)
         Singleton.set_state(state)
-        assert isinstance(setup, Setup)
+        assert isinstance(setup, JobSetup)
         return setup
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -49,12 +62,13 @@ class Setup:
 
         Args:
             composed: its config as `packed`, where somebody has it already.
-            folder: where it lives, as `Places` says; None leaves it to Hydra, for applications of others.
+            folder: where it lives, as `Folders` says; None leaves it to Hydra, for applications of others.
         """
         job = pickle.loads(zlib.decompress(composed)) if composed else self.compose(overrides, number)
         if folder is not None:
             with read_write(job.hydra), open_dict(job.hydra):
                 job.hydra.sweep.subdir = os.path.relpath(folder, job.hydra.sweep.dir)
+                job.hydra.output_subdir = None  # the run itself writes it, once the folder is known to be its own
         return run_job(
             hydra_context=self.context,
             task_function=self.task,

@@ -1,4 +1,4 @@
-"""Before the first epoch: recognise what is finished, check all the rest, say what is left."""
+"""Before the first run: recognise what is complete, check all the rest, say what is left."""
 
 import contextlib
 from collections.abc import Collection, Sequence
@@ -6,117 +6,116 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ConfigError, RecordError
-from sweeps.launchers.fingerprint import Composition
+from sweeps.launchers.job import NO_GUARD, UNGUARDED
+from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.local.pool import POLL_SECONDS, Pool
-from sweeps.launchers.runs import Cell, Report, failures
+from sweeps.launchers.runs import SweepRun, Preflight, failures
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
 from sweeps.results.format import plural
 
-CHUNK = 8  # cells that a worker inspects before it answers, at most
+CHUNK = 8  # runs that a worker inspects before it answers, at most
 
 
 def prepare(
-    cells: Sequence[Cell],
-    composition: Composition,
+    runs: Sequence[SweepRun],
+    composition: Fingerprint,
     folder: Path,
     pool: Pool,
     view: View,
     stop: StopRequest,
     under_way: Collection[str] = (),
     *,
-    here: bool = True,
     refuse: bool = True,
-) -> list[Cell]:
-    """Find out what each cell is and what is left of it; returns the cells that are left to do. Writes nothing.
+) -> list[SweepRun]:
+    """Find out what each run is and what is left of it; returns the runs that are left to do. Writes nothing.
 
     Args:
-        under_way: the names of cells that somebody else is doing, or about to do. One that has other settings now than
-            it was begun with is among those that are left; all others are not.
-        here: whether the cells will run on this machine, which must then have what they ask for.
-        refuse: whether a cell that cannot work refuses all; else it fails alone.
+        under_way: the names of runs that are queued or running elsewhere. One whose settings have changed since is
+            among those that are left; all others are not.
+        refuse: whether a run that cannot work refuses all; else it fails alone.
 
     Raises:
-        ConfigError: some cell cannot work.
+        ConfigError: some run cannot work.
     """
-    by_name: dict[str, Cell] = {}
-    for cell in cells:
-        if cell.result is not None:  # it failed in an earlier launch of the sweep
+    by_name: dict[str, SweepRun] = {}
+    for run in runs:
+        if run.result is not None:  # it failed in an earlier launch of the sweep
             continue
-        cell.composition = composition.of(cell.overrides)
-        cell.same_as = by_name.get(cell.name)
-        by_name.setdefault(cell.name, cell)
-    begun = {name for name, cell in by_name.items() if name in under_way and _is_as_begun(cell)}
-    unknown = [cell for cell in by_name.values() if not _is_finished(cell) and cell.name not in begun]
+        run.composition = composition.of(run.overrides)
+        run.same_as = by_name.get(run.name)
+        by_name.setdefault(run.name, run)
+    known = {name for name, run in by_name.items() if name in under_way and _is_as_known(run)}
+    unknown = [run for run in by_name.values() if not _is_finished(run) and run.name not in known]
     if unknown:
         view.note(
-            f"{view.title}: starting workers and checking {plural(len(unknown), 'cell')} before the first run ..."
+            f"{view.title}: starting workers and checking {plural(len(unknown), 'run')} ..."
         )
-    for cell, report in zip(unknown, _inspect(unknown, folder, pool, stop, here=here), strict=True):
-        cell.report = report
-    errors = [cell for cell in unknown if cell.report.error]
+    for run, preflight in zip(unknown, _inspect(unknown, folder, pool, stop), strict=True):
+        run.preflight = preflight
+    errors = [run for run in unknown if run.preflight.error]
     if errors and not refuse:
-        for cell in errors:
-            view.note(f"{cell.label}: failed: {cell.report.error}")
-            cell.fail(ConfigError(cell.report.error))
+        for run in errors:
+            view.note(f"{run.label}: failed: {run.preflight.error}")
+            run.fail(ConfigError(run.preflight.error))
     elif errors:
-        first = errors[0].report.error
-        if all(cell.report.error == first for cell in by_name.values()):
-            raise ConfigError(f"{first}. No run was started")  # it is no cell's own fault
-        more = f" ({len(errors) - 1} more cells cannot work either)" if len(errors) > 1 else ""
+        first = errors[0].preflight.error
+        if all(run.preflight.error == first for run in by_name.values()):
+            raise ConfigError(f"{first}. No run was started")  # it is no run's own fault
+        more = f" ({len(errors) - 1} more runs are invalid)" if len(errors) > 1 else ""
         raise ConfigError(f"{errors[0].label}: {first}{more}. No run was started")
-    sound = [cell for cell in by_name.values() if not cell.report.error]
-    for cell in unknown:
-        if cell.report.finished and cell.folder is not None:
-            cell.complete(cell.folder.read())
-    by_settings: dict[str, Cell] = {}
-    for cell in sorted(
-        sound, key=lambda cell: cell.result is None and cell.name not in begun
+    sound = [run for run in by_name.values() if not run.preflight.error]
+    for run in unknown:
+        if run.preflight.finished and run.folder is not None:
+            run.complete(run.folder.read())
+    by_settings: dict[str, SweepRun] = {}
+    for run in sorted(
+        sound, key=lambda run: run.result is None and run.name not in known
     ):  # what is finished, or under way, counts for the others
-        cell.same_as = by_settings.get(cell.report.run_id)
-        by_settings.setdefault(cell.report.run_id, cell)
-    return [cell for cell in unknown if cell.result is None and cell.same_as is None]
+        run.same_as = by_settings.get(run.preflight.run_id)
+        by_settings.setdefault(run.preflight.run_id, run)
+    return [run for run in unknown if run.result is None and run.same_as is None]
 
 
 def check_samples(
-    samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest, *, here: bool = True
+    samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest
 ) -> None:
-    """Compose and check cells that may come; the first that cannot work refuses the sweep.
+    """Compose and check runs that may come; the first that cannot work refuses the sweep.
 
     Raises:
         ConfigError: names its overrides and what is wrong.
     """
-    cells = [Cell(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
-    for cell, report in zip(cells, _inspect(cells, folder, pool, stop, here=here), strict=True):
-        if report.error:
-            raise ConfigError(f"{','.join(cell.overrides)}: {report.error}. No run was started")
+    runs = [SweepRun(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
+    for run, preflight in zip(runs, _inspect(runs, folder, pool, stop), strict=True):
+        if preflight.error:
+            raise ConfigError(f"{','.join(run.overrides)}: {preflight.error}. No run was started")
 
 
-def declare(cells: Sequence[Cell]) -> None:
-    """Write a record for every cell whose folder says less than is known now: what has not begun is `pending`."""
-    for cell in cells:
-        done = cell.read() if cell.result is not None else None
-        if cell.folder is not None and done is not None and done.status.is_final:
-            cell.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
-        if cell.report.record is not None and cell.folder is not None and cell.same_as is None:
+def declare(runs: Sequence[SweepRun]) -> None:
+    """Write a record for every run whose folder says less than is known now: what has not started is `pending`."""
+    for run in runs:
+        done = run.read() if run.result is not None else None
+        if run.folder is not None and done is not None and done.status.is_final:
+            run.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
+        if run.preflight.record is not None and run.folder is not None and run.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
-                if cell.report.replaces:
-                    cell.folder.clear()
-                cell.folder.path.mkdir(parents=True, exist_ok=True)
-                cell.folder.write(cell.report.record, durable=False)  # cheap to write again
-        cell.report.record = None  # thousands of configs need not stay in memory
+                if run.preflight.replaces:
+                    run.folder.clear()
+                run.folder.path.mkdir(parents=True, exist_ok=True)
+                run.folder.write(run.preflight.record, durable=False)  # cheap to write again
+        run.preflight.record = None  # thousands of configs need not stay in memory
 
 
-def say_what_is_left(cells: Sequence[Cell], todo: Sequence[Cell], view: View) -> None:
-    """Name what is merged, and count what is skipped, gone on with and new."""
-    for cell in cells:
-        if cell.same_as is not None:
-            other = "given twice" if cell.same_as.name == cell.name else f"with the settings of {cell.same_as.label}"
-            view.note(f"{cell.label}: {other}, done once")
-    failed = failures(cells)
-    parts = [f"{len(cells)} cells"]
-    if finished := sum(cell.result is not None for cell in cells) - failed:
-        parts.append(f"{finished} finished before and skipped")
+def say_what_is_left(runs: Sequence[SweepRun], todo: Sequence[SweepRun], view: View) -> None:
+    """Name the duplicates, and count what is skipped and what is left."""
+    for run in runs:
+        if run.same_as is not None:
+            other = "duplicate" if run.same_as.name == run.name else f"duplicate of {run.same_as.label}"
+            view.note(f"{run.label}: {other}, runs once")
+    failed = failures(runs)
+    parts = [plural(len(runs), "run")]
+    if finished := sum(run.result is not None for run in runs) - failed:
+        parts.append(f"{finished} already complete, skipped")
     if failed:
         parts.append(f"{failed} failed")
     view.note(f"{view.title}: {', '.join([*parts, f'{len(todo)} to do'])}")
@@ -141,44 +140,45 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, wor
             number, kind = event.worker.task
             event.worker.finish()
             if event.kind == "died":
-                raise ConfigError(f"a worker ended with exit code {event.content} before the first run ({kind})")
+                what = NO_GUARD if event.content == UNGUARDED else f"a worker exited with code {event.content}"
+                raise ConfigError(f"{what}. No run was started ({kind})")
             if isinstance(event.content, BaseException):
                 raise event.content
             answers[number] = event.content
     return [answers[number] for number in range(len(questions))]
 
 
-def _is_finished(cell: Cell) -> bool:
-    """Whether a finished record of the same composition lies in the cell's folder; if so, that is its result."""
-    if not cell.composition or cell.folder is None or not cell.folder.record.exists() or cell.folder.path.is_symlink():
+def _is_finished(run: SweepRun) -> bool:
+    """Whether a finished record of the same composition lies in the run's folder; if so, that is its result."""
+    if not run.composition or run.folder is None or not run.folder.record.exists() or run.folder.path.is_symlink():
         return False
     try:
-        record = cell.folder.read()
+        record = run.folder.read()
     except RecordError:
         return False  # the inspection says what is wrong with it
-    if not record.status.is_final or record.composition != cell.composition:
+    if not record.status.is_final or record.composition != run.composition:
         return False
-    cell.report.run_id = record.run_id
-    cell.complete(record)
+    run.preflight.run_id = record.run_id
+    run.complete(record)
     return True
 
 
-def _is_as_begun(cell: Cell) -> bool:
-    """Whether the record in a cell's folder is of the same composition, finished or not; it tells the settings then."""
-    record = cell.read()
-    if record is None or record.composition != cell.composition:
+def _is_as_known(run: SweepRun) -> bool:
+    """Whether the record in a run's folder is of the same composition, finished or not; it tells the settings then."""
+    record = run.read()
+    if record is None or record.composition != run.composition:
         return False
-    if not cell.composition and record.overrides != cell.overrides:
+    if not run.composition and record.overrides != run.overrides:
         return False  # nothing is known of the composition; the overrides have to do
-    cell.report.run_id = record.run_id
+    run.preflight.run_id = record.run_id
     return True
 
 
-def _inspect(cells: Sequence[Cell], folder: Path, pool: Pool, stop: StopRequest, *, here: bool) -> list[Report]:
-    """Every cell's report, from all workers side by side."""
+def _inspect(runs: Sequence[SweepRun], folder: Path, pool: Pool, stop: StopRequest) -> list[Preflight]:
+    """Every run's preflight, from all workers side by side."""
     questions = []
-    size = min(CHUNK, max(1, len(cells) // len(pool.workers)))  # a small grid starts all workers as well
-    for start in range(0, len(cells), size):
-        chunk = [(cell.name, cell.number, cell.overrides, cell.composition) for cell in cells[start : start + size]]
-        questions.append(("inspect", {"folder": folder, "cells": chunk, "here": here}))
-    return [report for answer in ask(pool, questions, stop) for report in answer]
+    size = min(CHUNK, max(1, len(runs) // len(pool.workers)))  # a small grid starts all workers as well
+    for start in range(0, len(runs), size):
+        chunk = [(run.name, run.number, run.overrides, run.composition) for run in runs[start : start + size]]
+        questions.append(("inspect", {"folder": folder, "runs": chunk}))
+    return [preflight for answer in ask(pool, questions, stop) for preflight in answer]

@@ -1,8 +1,9 @@
-"""The cells of a sweep: what the parent process knows of each run. Never imports torch."""
+"""The runs of a sweep: what the parent process knows of each. Never imports torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
@@ -12,47 +13,46 @@ from sweeps.record.records import RunDir, RunRecord
 
 
 class NotDone(RunFailed):
-    """A cell that its sweep did not get to, because it stopped after a failure."""
+    """A run that its sweep did not get to, because it stopped after a failure."""
 
 
 @dataclass
-class Report:
-    """What an inspection found out about one cell.
+class Preflight:
+    """What was found out about one run before any of them starts.
 
-    `error` tells why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
-    says less, after what is there is deleted if it `replaces` another run. Cells of equal `kind` cost the same per
-    epoch. `forward_macs` are per image. `composed` is the config of a cell with something left, for `Setup.run`.
+    `error` says why it cannot work, `finished` that nothing is left to do, `record` is to be written where the folder
+    says less, after what is there is deleted if it `replaces` another run. `facts` are what the application knows
+    beforehand. `composed` is the config of a run with something left, for `JobSetup.run`.
     """
 
     name: str
     run_id: str = ""
+    setting_id: str = ""
     error: str = ""
     finished: bool = False
     record: RunRecord | None = None
     replaces: bool = False
-    kind: str = ""
-    epochs_left: int = 0
-    parameters: int = 0
-    forward_macs: int = 0
-    keeps_weights: bool = True
+    steps_left: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
     composed: bytes = b""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a probe measured: seconds per epoch, and bytes at the peak."""
+    """What the application's `cost` hook says of one run; None where it does not say. Memory and disk are in bytes."""
 
-    epoch_seconds: float
-    peak_memory: int
+    seconds_per_step: float | None = None
+    memory: float | None = None
+    disk: float | None = None
 
 
 @dataclass
-class Cell:
+class SweepRun:
     """One job of a sweep, and what has become of it.
 
-    `label` is what tells it from the other cells: its name without what all of them have in common.
+    `label` is what tells it from the other runs: its name without what all of them have in common.
     `folder` is None where the launcher serves another application, of whose runs it knows nothing. `result` is there
-    once the cell is done with. `same_as` names an earlier cell with the same settings, whose result counts for both.
+    once the run is done with. `same_as` names an earlier run with the same settings, whose result counts for both.
     """
 
     number: int
@@ -61,11 +61,11 @@ class Cell:
     label: str
     folder: RunDir | None = None
     composition: str = ""
-    report: Report = field(default_factory=lambda: Report(""))
+    preflight: Preflight = field(default_factory=lambda: Preflight(""))
     tries: int = 0
     not_before: float = 0.0  # monotonic clock
     result: JobReturn | None = None
-    same_as: "Cell | None" = None
+    same_as: "SweepRun | None" = None
 
     def read(self) -> RunRecord | None:
         """What the run says of itself now; None where it says nothing, or nothing readable."""
@@ -86,33 +86,37 @@ class Cell:
         self._set_result(JobStatus.FAILED, error)
 
     def _set_result(self, status: JobStatus, value: object) -> None:
-        self.report.composed = b""
+        self.preflight.composed = b""
         self.result = JobReturn(overrides=list(self.overrides), status=status, _return_value=value)
 
 
-def make_cells(
-    jobs: Sequence[Sequence[str]], first: int, folder: Path | None, names: Sequence[str] | None = None
-) -> list[Cell]:
-    """The cells of a sweep from the overrides of its jobs, numbered from `first`.
+def make_runs(
+    jobs: Sequence[Sequence[str]],
+    first: int,
+    folder: Path | None,
+    names: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+) -> list[SweepRun]:
+    """The runs of a sweep from the overrides of its jobs, numbered from `first`.
 
-    Their runs are in `folder`, if any, under the `names` that `Places` gives; None are the default ones.
+    They live in `folder`, if any, under the `names` that `Folders` gives. Keys that are in `ignore` name no run.
     """
-    cells = []
-    for number, (overrides, label) in enumerate(zip(jobs, labels(jobs), strict=True), start=first):
-        name = run_name(overrides) if names is None else names[number - first]
-        cells.append(Cell(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None))
-    return cells
+    runs = []
+    for number, (overrides, label) in enumerate(zip(jobs, labels(jobs, ignore), strict=True), start=first):
+        name = run_name(overrides, ignore) if names is None else names[number - first]
+        runs.append(SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None))
+    return runs
 
 
-def failures(cells: Sequence[Cell]) -> int:
-    """How many of the cells have failed for good."""
-    return sum(cell.result is not None and cell.result.status is JobStatus.FAILED for cell in cells)
+def failures(runs: Sequence[SweepRun]) -> int:
+    """How many of the runs have failed for good."""
+    return sum(run.result is not None and run.result.status is JobStatus.FAILED for run in runs)
 
 
-def settle(cells: Sequence[Cell], *, stopped: bool) -> None:
-    """Give the cells their results that are left: of the one that counts for them, or that they were not done."""
-    for cell in cells:
-        if cell.same_as is not None:
-            cell.result = cell.same_as.result
-        elif cell.result is None and not stopped:
-            cell.fail(NotDone(f"{cell.name} was not done: the sweep stopped after a failure"))
+def settle(runs: Sequence[SweepRun], *, stopped: bool) -> None:
+    """Give the runs their results that are left: of the one that counts for them, or that they were not done."""
+    for run in runs:
+        if run.same_as is not None:
+            run.result = run.same_as.result
+        elif run.result is None and not stopped:
+            run.fail(NotDone(f"{run.name} was not done: the sweep stopped after a failure"))

@@ -1,4 +1,4 @@
-"""One signal asks to stop after the epoch, a second one means at once."""
+"""One signal asks to stop at the next report, a second one means at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-STOPPING = "stopping after this epoch; Ctrl-C once more stops at once"
+STOPPING = "stopping at the next report; Ctrl-C again stops at once"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -1,21 +1,31 @@
-"""Which runs are not worth their remaining epochs: what they report, and the rules that stop them."""
+"""Which runs are not worth their remaining steps: what they report, and the rules that stop them."""
 
-from sweeps.pruners.report_log import BOARD_NAME, Board, Report
-from sweeps.pruners.reporter import PRUNED, Reporter, goes_on, pruning_metric, reporter_of, rule_of
-from sweeps.pruners.rules import Rule, budgets, judge, rungs
+from sweeps.pruners.base import Comparison, Pruner, Values
+from sweeps.pruners.judge import PAUSED, PRUNED, Judge, judge_of, rounds_of
+from sweeps.pruners.report_log import LOG_NAME, Report, ReportLog
+from sweeps.pruners.rules import (
+    HalvingPruner,
+    HyperbandPruner,
+    MedianPruner,
+    PatientPruner,
+    SuccessiveHalvingPruner,
+)
 
 __all__ = [
-    "BOARD_NAME",
+    "LOG_NAME",
+    "PAUSED",
     "PRUNED",
-    "Board",
+    "Comparison",
+    "HalvingPruner",
+    "HyperbandPruner",
+    "Judge",
+    "MedianPruner",
+    "PatientPruner",
+    "Pruner",
     "Report",
-    "Reporter",
-    "Rule",
-    "budgets",
-    "goes_on",
-    "judge",
-    "pruning_metric",
-    "reporter_of",
-    "rule_of",
-    "rungs",
+    "ReportLog",
+    "SuccessiveHalvingPruner",
+    "Values",
+    "judge_of",
+    "rounds_of",
 ]

@@ -1,4 +1,4 @@
-"""The board of a sweep: one file to which every run appends how well it does. Never imports torch.
+"""The report log of a sweep: one file to which every run appends the values that pruners compare. No torch here.
 
 It needs nothing but a file system: workers of one machine and jobs of a cluster write to the same one. A line is
 written by one call and begins on a line of its own, so what a killed process leaves is at worst one line that is left
@@ -21,41 +21,41 @@ try:
 except ImportError:  # Windows, where an appending write is as safe as it gets
     fcntl = None  # type: ignore[assignment]
 
-BOARD_NAME = "pruning.jsonl"
+LOG_NAME = "pruning.jsonl"
 
 
 class Report(NamedTuple):
-    """How run `run` (its run_id) of cell `cell` (its cell_id) stood after `at` epochs."""
+    """The value that run `run` (its run_id) of setting `setting` (its setting_id) reported at `step`."""
 
-    cell: str
+    setting: str
     run: str
-    at: float
+    step: float
     metric: str
     value: float
 
 
-Reports = dict[str, dict[str, dict[float, float]]]  # cell -> run -> epochs done -> value
+Reports = dict[str, dict[str, dict[float, float]]]  # setting -> run -> step -> value
 
 
-class Board:
-    """The reports of all runs of a sweep."""
+class ReportLog:
+    """The reports of all runs of a sweep; `sweep` is its folder."""
 
     def __init__(self, sweep: Path) -> None:
-        self.path = sweep / BOARD_NAME
+        self.path = sweep / LOG_NAME
         self._known: dict[str, Reports] = {}  # by metric: what was read so far
         self._file = (0, 0)  # its device and number: another file may have its name by now
         self._offset = 0  # bytes
 
     def add(self, report: Report) -> None:
-        """Append `report` and see it on the disk; a run that is repeated may say the same again."""
+        """Append `report` durably; a run that is repeated may report the same again."""
         line = json.dumps(report._asdict(), allow_nan=False)
         with open_to_append(self.path) as file:
-            with _alone(file.fileno()):
+            with _locked(file.fileno()):
                 file.write(f"\n{line}\n".encode())
             os.fsync(file.fileno())
 
     def read(self, metric: str) -> Reports:
-        """The reports of `metric`, of repeated ones the last; not to be changed, for the next call adds to it.
+        """The reports of `metric`, of repeated ones the last. Do not change it: the next call adds to it.
 
         Only what was appended since is read: with a thousand runs the whole file takes a second.
 
@@ -77,29 +77,33 @@ class Board:
                 self._file, self._known, self._offset = (found.st_dev, found.st_ino), {}, 0
             file.seek(self._offset)
             new = file.read()
-            whole = new[: new.rfind(b"\n") + 1]
-            self._offset += len(whole)
-            for line in whole.splitlines():
-                report = _parsed(line)
-                if report is not None:
-                    runs = self._known.setdefault(report.metric, {}).setdefault(report.cell, {})
-                    runs.setdefault(report.run, {})[report.at] = report.value
+        complete = new[: new.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        for line in complete.splitlines():
+            report = _parsed(line)
+            if report is not None:
+                runs = self._known.setdefault(report.metric, {}).setdefault(report.setting, {})
+                runs.setdefault(report.run, {})[report.step] = report.value
         return self._known.get(metric, {})
 
 
 def _parsed(line: bytes) -> Report | None:
-    if not line.startswith(b'{"cell": '):  # as `add` begins them: a file of millions of others is soon read
+    is_old = line.startswith(b'{"cell": ')  # release 0.1
+    if not is_old and not line.startswith(b'{"setting": '):  # as `add` begins them: others need no parsing
         return None
     try:
-        return typed(Report, parse_json(line))
-    except ValueError:  # blank, torn, or from elsewhere
+        data = parse_json(line)
+        if is_old:
+            data = {**data, "setting": data["cell"], "step": data.get("at")}
+        return typed(Report, data)
+    except ValueError:  # torn, or written by something else
         return None
 
 
 @contextlib.contextmanager
-def _alone(descriptor: int) -> Iterator[None]:
-    """Nobody else writes inside the block; where a file system has no locks, appending has to do."""
+def _locked(descriptor: int) -> Iterator[None]:
+    """No other process writes inside the block; where a file system has no locks, appending has to do."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.lockf(descriptor, fcntl.LOCK_EX)
-    yield  # closing the file lets go of the lock
+    yield  # closing the file releases the lock

@@ -37,12 +37,12 @@ def run_id(config: Mapping[str, Any], ignore: Iterable[str]) -> str:
     return _digest(settings_of(config, ignore))
 
 
-def setting_id(config: Mapping[str, Any], ignore: Iterable[str], seed_key: str) -> str:
+def setting_id(config: Mapping[str, Any], ignore: Iterable[str], seed_keys: Iterable[str]) -> str:
     """The identity of a setting: what runs that differ in their seed alone have in common.
 
-    `config` is resolved with some fixed value at `seed_key`, so that what refers to the seed does not tell runs apart.
+    `seed_keys` are the key of the seed and those that follow from it.
     """
-    return _digest(settings_of(config, (*ignore, seed_key)))
+    return _digest(settings_of(config, (*ignore, *seed_keys)))
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

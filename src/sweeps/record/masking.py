@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from omegaconf import OmegaConf, SCMode
+
 MASK = "***"
 _TELLING = 4  # characters; what is shorter stands in any text
 
@@ -97,6 +99,12 @@ def without_secrets(node: Any) -> Any:
     if isinstance(node, list):
         return [without_secrets(item) for item in node]
     return _shown_word(node) if isinstance(node, str) else node
+
+
+def shown_yaml(config: Any) -> str:
+    """A composed config, or a list, as YAML: not resolved, and without secrets."""
+    config = OmegaConf.to_container(config, structured_config_mode=SCMode.DICT) if OmegaConf.is_config(config) else config
+    return OmegaConf.to_yaml(OmegaConf.create(without_secrets(config)))
 
 
 def shown_words(words: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ This module never imports torch.
 """
 
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -89,6 +90,32 @@ def reset_peak_rss() -> None:
     """Forget the peak so far, where the system can (Linux)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def device_name() -> str:
+    """The GPU that torch uses in this process; empty where it uses none."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return ""
+
+
+def peak_memory() -> int:
+    """The most memory held so far, in bytes: of the GPU where torch uses one here, else of the process."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    return peak_rss()
+
+
+def release_memory() -> None:
+    """Before a run: give back what earlier runs of this process hold on a GPU, and forget the peaks so far."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        gc.collect()  # recorded graphs sit in reference cycles
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    reset_peak_rss()
 
 
 class Heartbeat:

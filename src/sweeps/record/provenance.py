@@ -1,6 +1,7 @@
 """What is needed to get a result again: versions, device, code. This module never imports torch."""
 
 import functools
+import inspect
 import json
 import os
 import platform
@@ -21,8 +22,8 @@ PACKAGES = ("hydra-sweeps", "torch", "torchvision", "hydra-core", "omegaconf", "
 DIFF_LIMIT = 200_000  # characters
 
 
-def environment(device: str) -> dict[str, Any]:
-    """Versions, machine, `device` (its name in words), and the state of the code that runs."""
+def environment(device: str, code: Path | None) -> dict[str, Any]:
+    """Versions, machine, `device` (its name in words), and the state of the code in the folder `code`."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -31,7 +32,7 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "command": [*Path(sys.argv[0]).name.split(), *shown_words(sys.argv[1:])],
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "git": code_state(),
+        "git": None if code is None else code_state(code),
     }
 
 
@@ -41,15 +42,15 @@ def slurm_job() -> str:
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
-def note_invocation(folder: Path, slots: Sequence[str]) -> None:
+def note_invocation(folder: Path, slots: Sequence[str], code: Path | None) -> None:
     """Add this start of a sweep to `sweep.json` in its folder: command, versions, code with its diff, GPUs.
 
     What earlier starts wrote stays as it is.
     """
     invocations = invocations_of(folder)
     began = datetime.now().astimezone().isoformat(timespec="seconds")
-    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor()), "slots": list(slots)}
-    invocations.append({**state, "diff": code_diff()})
+    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor(), code), "slots": list(slots)}
+    invocations.append({**state, "diff": None if code is None else code_diff(code)})
     while len(text := json.dumps({"invocations": invocations}, indent=2).encode()) > SIZE_LIMIT and invocations[1:]:
         del invocations[0]  # it could not be read again
     atomic_write(folder / "sweep.json", text, private=True)
@@ -80,23 +81,27 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def code_diff() -> str | None:
+def code_diff(code: Path) -> str | None:
     """What the working tree changes against the commit, cut where it is very long; None outside a checkout."""
-    if code_state() is None:
+    if code_state(code) is None:
         return None
-    diff = _output(Path(__file__).resolve().parent, "git", "diff", "HEAD") or ""
-    diff = shown_text(diff)
+    diff = shown_text(_output(code, "git", "diff", "HEAD") or "")
     return diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n[cut]"
 
 
 @functools.cache
-def code_state() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that this package runs from; None for an installed package."""
-    folder = Path(__file__).resolve().parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None or _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+def code_state(code: Path) -> dict[str, Any] | None:
+    """Commit and dirty flag of the checkout that a folder of code belongs to; None where git does not know the folder."""
+    commit = _git(code, "rev-parse", "HEAD")
+    if commit is None or not _git(code, "ls-files"):
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": commit, "dirty": bool(_git(code, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def folder_of_code(function: Any) -> Path | None:
+    """The folder of the file that defines a function."""
+    file = Path(getattr(inspect.unwrap(function), "__code__", None) and inspect.unwrap(function).__code__.co_filename or "")
+    return file.absolute().parent if file.is_file() else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -111,6 +116,7 @@ def _output(folder: Path, *command: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

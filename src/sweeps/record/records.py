@@ -90,12 +90,13 @@ class RunRecord:
     """The content of `run.json`.
 
     `run_id` and `setting_id` identify the run and its setting (the run without its seed), see `sweeps.record.identity`.
-    `config` is the resolved config; `ignore` are the keys of it that are no part of the identity, first of them the
-    node of the engine. `facts` are what the application recorded: numbers and texts. `steps` is the last reported
-    step (None: none), `max_steps` that of a whole run (None: unknown), `metrics` holds the rows `last` and `best`
-    of metrics.jsonl. `seconds` is the time spent in the training function up to the last report, over all attempts.
-    `started` and `ended` are ISO 8601 with the offset to UTC; `peak_memory` is in bytes. `composition` hashes what
-    the config was composed from: with an equal one it need not be composed again. `process` does, or did, the run.
+    `config` is the resolved config; `ignore` are its keys that are no part of the identity, first of them the node of
+    the engine; `seed_keys` are the key of the seed and those that follow from it. `facts` are what the application
+    recorded: numbers and texts. `steps` is the last reported step (None: none), `max_steps` that of a whole run (None:
+    unknown), `metrics` holds the rows `last` and `best` of metrics.jsonl. `seconds` is the time in the training
+    function up to the last report, over all attempts. `started` and `ended` are ISO 8601 with the offset to UTC;
+    `peak_memory` is in bytes. `composition` is a hash of what the config was composed from: with an equal one it need
+    not be composed again. `process` does, or did, the run.
     """
 
     run_id: str
@@ -105,6 +106,7 @@ class RunRecord:
     status: Status
     objective: Objective
     seed: Any = None
+    seed_keys: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
@@ -296,8 +298,9 @@ def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
     objective = data["objective"]
     return {
         **data,
-        "setting_id": setting_id(config, IGNORED_BEFORE, "seed"),
+        "setting_id": setting_id(config, IGNORED_BEFORE, ("seed",)),
         "seed": config.get("seed"),
+        "seed_keys": ["seed"],
         "objective": {**objective, "report": objective["epoch"]},
         "ignore": list(IGNORED_BEFORE),
         "facts": facts,

@@ -1,5 +1,6 @@
-"""From a command line to cells: what is swept crosswise, what side by side, what is left out. Never imports torch."""
+"""From overrides to runs: combinations, values side by side, exclusions, seeds. Never imports torch."""
 
+import difflib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -9,38 +10,61 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.errors import ConfigError
-from sweeps.launchers.fingerprint import HOW_IT_IS_DONE
-from sweeps.vision.config import SweepsConfig
+from sweeps.record.identity import is_ignored
+from sweeps.record.identity import settings_of as leaves_of
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
-OF_THE_SWEEP = ("repeats", "zip", "exclude")  # keys that make cells; no cell has them
+MAKE_RUNS = ("repeats", "zip", "exclude")  # settings of the sweep that have done their work once there are runs
 
 
 def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]:
-    """The overrides of every cell, in the order in which their keys were first given; of equal keys the last counts.
+    """The overrides of every run, in the order in which their keys were first given; of equal keys the last counts.
+
+    An application without the engine's node gets every combination, as Hydra's own sweeper makes them.
 
     Raises:
-        ConfigError: `repeats`, `zip` or `exclude` cannot be done with what is swept.
+        ConfigError: `repeats`, `zip` or `exclude` do not fit what is swept, or a setting of the sweep is itself swept.
         HydraException: a sweep that is no list of values, such as interval(), which needs `hydra/sweeper=search`.
     """
     lists = values_by_key(overrides)
-    if OmegaConf.get_type(config) is not SweepsConfig:  # the sweeper serves other applications, whose keys are theirs
-        return _crosswise(list(lists.values()))
+    mount = mount_of(config)
+    if mount is None:
+        return _combinations(list(lists.values()))
     for key, values in lists.items():
-        if len(values) > 1 and HOW_IT_IS_DONE.match(f"{key}="):
-            raise ConfigError(
-                f"{key} is refused with several values ({', '.join(values)}): it is of the whole sweep and makes no "
-                "other run; give one value, or another sweep=NAME for each"
-            )
-    for key in OF_THE_SWEEP:
-        lists.pop(key, None)
-    repeats, zips, excluded = (OmegaConf.select(config, key) for key in OF_THE_SWEEP)
-    if repeats is not None:
-        # the first seed of every cell comes before any second one: what is stopped early has seen them all
-        lists = {"seed": seeds_of(repeats, any(key.lstrip("+") == "seed" for key in lists)), **lists}
-    cells = _crosswise(_zipped(lists, _plain(zips)))
-    return _without(cells, _plain(excluded))
+        if len(values) > 1:
+            check_sweepable(key, mount, f"several values ({', '.join(value.partition('=')[2] for value in values)})")
+    lists = {
+        key: values for key, values in lists.items() if _target(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}
+    }
+    settings = settings_of(config)
+    if settings.repeats is not None:
+        # the first seed of every setting before any second one, so that a sweep that is stopped early has seen them all
+        seeds = _seeds(settings, config, mount, [key.lstrip("+") for key in lists])
+        lists = {settings.seed_key: seeds, **lists}
+    return _without(_combinations(_zipped(lists, _plain(settings.zip))), _plain(settings.exclude))
+
+
+def is_of_sweep(key: str, mount: str) -> bool:
+    """Whether a key, as it is typed, belongs to the engine's node or to Hydra: then it makes no other run."""
+    return is_ignored(_target(key), (mount,))
+
+
+def check_sweepable(key: str, mount: str, what: str) -> None:
+    """Raises a ConfigError if `key` is a setting of the sweep, which has one value and not `what`."""
+    if is_of_sweep(key, mount):
+        raise ConfigError(
+            f"{key} is invalid with {what}: it is a setting of the whole sweep; give it one value, or start another "
+            f"sweep, {mount}.name=NAME, for each"
+        )
+
+
+def _target(key: str) -> str:
+    """The dotted key of the config that an override changes: `sweep/pruner` and `sweep/pruner@sweep.pruner` alike."""
+    name, _, package = key.lstrip("+~").partition("@")
+    package = package.rpartition(":")[2]
+    return package.removeprefix("_global_.") if package and package != "_group_" else name.replace("/", ".")
 
 
 def values_by_key(overrides: Sequence[Override]) -> dict[str, list[str]]:
@@ -71,7 +95,10 @@ def values_of(override: Override) -> list[str]:
         count_of(override.get_key_element(), value)
     values = list(override.sweep_string_iterator())
     if not values:
-        raise ConfigError(_nothing_of(override))
+        loader = override.config_loader
+        known = loader.get_group_options(override.key_or_group) if loader is not None else []
+        options = f"; {override.key_or_group} has {', '.join(known)}" if known else ""
+        raise ConfigError(f"{override.input_line} is invalid: it matches nothing{options}")
     return values
 
 
@@ -92,30 +119,29 @@ def count_of(key: str, sweep: RangeSweep) -> float:
     return count
 
 
-def _nothing_of(override: Override) -> str:
-    """Says that a sweep has no value, and which there are."""
-    loader = override.config_loader
-    known = loader.get_group_options(override.key_or_group) if loader is not None else []
-    options = f"; {override.key_or_group} has {', '.join(known)}" if known else ""
-    return f"{override.input_line} is invalid: it matches nothing{options}"
+def _seeds(settings: SweepConfig, config: DictConfig, mount: str, given: Sequence[str]) -> list[str]:
+    """`seed=0`, `seed=1` ... for `repeats`."""
+    repeats, key = settings.repeats, settings.seed_key
+    assert repeats is not None
+    shown = f"{mount}.repeats={repeats}"
+    if key in given:
+        raise ConfigError(f"{shown} is invalid beside {key}=: {mount}.repeats=3 is {key}=0,1,2; give one of the two")
+    if not 1 <= repeats <= MOST_VALUES:
+        raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5")
+    parent, _, last = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig) or last not in list(node.keys()):  # `in node` is false for a missing value
+        known = list(leaves_of(OmegaConf.to_container(config), (mount,)))  # type: ignore[arg-type]
+        similar = [one for one in known if "seed" in one.lower()][:5] or difflib.get_close_matches(key, known)
+        has = f"it has {', '.join(similar)}, so add {mount}.seed_key={similar[0]}" if similar else "add one"
+        raise ConfigError(
+            f"{shown} is invalid: the config has no key {key} for the seed of a run; {has}"
+            + (f", or add {key}: 0 to the config" if similar else f" ({key}: 0), or name it: {mount}.seed_key=KEY")
+        )
+    return [f"{key}={seed}" for seed in range(repeats)]
 
 
-def seeds_of(repeats: int, has_seed: bool) -> list[str]:
-    """`seed=0`, `seed=1` ... for `repeats`.
-
-    Raises:
-        ConfigError: less than one, or seeds are given as well.
-    """
-    if has_seed:
-        raise ConfigError(f"repeats={repeats} is refused beside seed=: repeats=3 is seed=0,1,2; give one of the two")
-    if repeats < 1:
-        raise ConfigError(f"repeats={repeats} is refused: at least one seed, such as repeats=5")
-    if repeats > MOST_VALUES:
-        raise ConfigError(f"repeats={repeats} is invalid: at most {MOST_VALUES:,} seeds, such as repeats=5")
-    return [f"seed={seed}" for seed in range(repeats)]
-
-
-def _crosswise(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
+def _combinations(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
     """Every combination; an entry that is a tuple holds several overrides."""
     count = math.prod(map(len, lists))
     if count > MOST_VALUES:
@@ -125,83 +151,81 @@ def _crosswise(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
             "sweep fewer values, or search with hydra/sweeper=search"
         )
     combined = itertools.product(*lists)
-    return [[part for entry in cell for part in ((entry,) if isinstance(entry, str) else entry)] for cell in combined]
+    return [[part for entry in run for part in ((entry,) if isinstance(entry, str) else entry)] for run in combined]
 
 
 def _zipped(lists: Mapping[str, list[str]], zips: Sequence[Any]) -> list[Sequence[Any]]:
     """`lists` with each set of zipped keys as one list of tuples, where its first key stood."""
-    groups = zips if any(isinstance(group, list) for group in zips) else [zips] if zips else []
+    sets = zips if any(isinstance(one, list) for one in zips) else [zips] if zips else []
+    typed = {key.lstrip("+"): key for key in lists}
     left: dict[str, Sequence[Any]] = dict(lists)
     taken: set[str] = set()
-    for group in groups:
-        names = [str(key) for key in group] if isinstance(group, list) else [str(group)]
+    for one in sets:
+        names = [str(key).lstrip("+") for key in one] if isinstance(one, list) else [str(one)]
         shown = f"zip=[{','.join(names)}]"
         if len(names) < 2:
-            raise ConfigError(f"{shown} is refused: side by side takes two keys or more, such as zip=[model,optim.lr]")
+            raise ConfigError(f"{shown} is invalid: it takes two keys or more, such as zip=[model,lr]")
         for name in names:
-            if name not in lists:
+            if name not in typed:
                 swept = ", ".join(key for key, values in lists.items() if len(values) > 1) or "none"
-                raise ConfigError(f"{shown} is refused: {name} is not given; swept are: {swept}")
+                raise ConfigError(f"{shown} is invalid: {name} is not given; swept keys: {swept}")
             if name in taken or names.count(name) > 1:
-                raise ConfigError(f"{shown} is refused: {name} is zipped twice")
-        lengths = {name: len(lists[name]) for name in names}
-        if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            raise ConfigError(f"{shown} is refused: side by side needs equally many values, but {counts}")
+                raise ConfigError(f"{shown} is invalid: {name} is zipped twice")
+        keys = [typed[name] for name in names]
+        if len({len(lists[key]) for key in keys}) > 1:
+            counts = ", ".join(f"{key} has {len(lists[key])}" for key in keys)
+            raise ConfigError(f"{shown} is invalid: zipped keys need equally many values, but {counts}")
         taken.update(names)
-        first = min(names, key=list(lists).index)
-        left[first] = list(zip(*(lists[name] for name in names), strict=True))
-        for name in names:
-            if name != first:
-                del left[name]
+        first = min(keys, key=list(lists).index)
+        left[first] = list(zip(*(lists[key] for key in keys), strict=True))
+        for key in keys:
+            if key != first:
+                del left[key]
     return list(left.values())
 
 
-def _without(cells: list[list[str]], excluded: Sequence[Any]) -> list[list[str]]:
-    """`cells` without those that some exclusion fits."""
-    kept = cells
+def _without(runs: list[list[str]], excluded: Sequence[Any]) -> list[list[str]]:
+    """`runs` without those that some exclusion fits."""
+    kept = runs
     for rule in excluded:
         wanted = _rule(rule)
-        fitting = [cell for cell in cells if _fits(cell, wanted)]
+        fitting = {id(run) for run in runs if _fits(run, wanted)}
         if not fitting:
-            common = set(cells[0]).intersection(*cells[1:]) if len(cells) > 1 else set()
-            swept = ",".join(part for part in cells[0] if part not in common)
-            raise ConfigError(f"exclude: {_shown(wanted)} fits no cell; name values as they are swept, such as {swept}")
-        kept = [cell for cell in kept if not any(cell is other for other in fitting)]
+            common = set(runs[0]).intersection(*runs[1:]) if len(runs) > 1 else set()
+            swept = ",".join(part for part in runs[0] if part not in common)
+            shown = ",".join(f"{key}={'|'.join(values)}" for key, values in wanted.items())
+            raise ConfigError(f"exclude: {shown} fits no run; give values as they are swept, such as {swept}")
+        kept = [run for run in kept if id(run) not in fitting]
     if not kept:
-        raise ConfigError(f"exclude leaves nothing of {len(cells)} cells; exclude less")
+        raise ConfigError(f"exclude leaves none of {len(runs)} runs; exclude less")
     return kept
 
 
 def _rule(rule: Any) -> dict[str, list[str]]:
-    """Keys and the values of each that an exclusion fits, from `{model: nin}` or `model=nin`."""
+    """Keys, and the values of each that an exclusion fits, from `{model: small}` or `model=small`."""
     if isinstance(rule, dict) and rule:
-        return {str(key): [str(one) for one in (value if isinstance(value, list) else [value])]
-                for key, value in rule.items()}  # fmt: skip
+        lists = {str(key): value if isinstance(value, list) else [value] for key, value in rule.items()}
+        return {key.lstrip("+"): [str(value) for value in values] for key, values in lists.items()}
     parts = [part.partition("=") for part in str(rule).split(",")] if isinstance(rule, str) else []
     if not parts or not all(equals and key for key, equals, _ in parts):
         raise ConfigError(
-            f"exclude: {rule!r} is no cell; write {{model:nin,optim.lr:1.0}}, or a run's name such as "
-            '"model=nin,optim.lr=1.0"'
+            f'exclude: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run\'s name such as "model=small,lr=1.0"'
         )
-    return {key: [value] for key, _, value in parts}
+    return {key.lstrip("+"): [value] for key, _, value in parts}
 
 
-def _fits(cell: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> bool:
-    given = dict(override.lstrip("+").partition("=")[::2] for override in cell)
+def _fits(run: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> bool:
+    given = dict(override.lstrip("+").partition("=")[::2] for override in run)
     return all(key in given and any(_alike(given[key], value) for value in values) for key, values in wanted.items())
 
 
 def _alike(given: str, wanted: str) -> bool:
     """The same text, or the same number: 1e-1 is 0.1."""
+    given, wanted = given.strip("'\""), wanted.strip("'\"")
     try:
         return given == wanted or float(given) == float(wanted)
     except ValueError:
         return given.casefold() == wanted.casefold() and wanted.casefold() in ("true", "false", "null", "none")
-
-
-def _shown(wanted: Mapping[str, Sequence[str]]) -> str:
-    return ",".join(f"{key}={'|'.join(values)}" for key, values in wanted.items())
 
 
 def _plain(node: Any) -> list[Any]:

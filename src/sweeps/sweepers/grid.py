@@ -1,28 +1,24 @@
-"""From the swept values of a command line to runs."""
+"""`hydra/sweeper=grid`: every combination of the swept values is a run. Never imports torch."""
 
-import contextlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.errors import RunFailed
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.folders import Places, claim_folder
+from sweeps.launchers.folders import Folders
 from sweeps.launchers.local.slots import check_count
 from sweeps.launchers.runs import NotDone
-from sweeps.launchers.supported import check_honoured
-from sweeps.pruners import budgets, rule_of
-from sweeps.record.files import atomic_write
-from sweeps.record.lock import owned
-from sweeps.record.records import find_runs
-from sweeps.results import print_summary
+from sweeps.launchers.supported import check_supported
+from sweeps.pruners import rounds_of
 from sweeps.sweepers.expansion import expand
-from sweeps.sweepers.launches import Launches
-from sweeps.vision.config import SweepsConfig, shown_yaml
+from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
 
 if TYPE_CHECKING:
     from hydra_plugins.sweeps.plugins import GridSweeper
@@ -31,76 +27,98 @@ if TYPE_CHECKING:
 def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]:
     """Launch every combination of the swept values, `max_batch_size` at a time.
 
+    An application without the engine's node gets what Hydra's own sweeper does, and no records.
+
     Raises:
-        ConfigError: an option is wrong, or some cell cannot work; no run was started.
+        ConfigError: an option is wrong, or some run cannot work; no run was started.
         RunFailed: some run failed.
     """
-    assert sweeper.config is not None
-    assert sweeper.launcher is not None
-    assert sweeper.hydra_context is not None
-    ours = OmegaConf.get_type(sweeper.config) is SweepsConfig
-    if ours:
-        check_honoured(sweeper.config, sweeper.config.hydra)
-    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    config, context = sweeper.config, sweeper.hydra_context
+    assert config is not None
+    assert context is not None
+    mount = mount_of(config)
+    settings = settings_of(config) if mount is not None else None
+    if settings is not None:
+        check_supported(config, config.hydra)
+    parser = OverridesParser.create(config_loader=context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    overrides = parser.parse_overrides(swept + arguments)  # of equal keys the last one counts
-    cells = expand(overrides, sweeper.config)
+    runs = expand(parser.parse_overrides(swept + arguments), config)  # of equal keys the last one counts
     check_count("hydra.sweeper.max_batch_size", sweeper.max_batch_size, 1)
-    launches = Launches(sweeper.launcher, sweeper.config, sweeper.max_batch_size)
-    plan = bool(OmegaConf.select(sweeper.config, "plan", default=False))
-    folder, made = claim_folder(sweeper.config)
-    results: list[JobReturn] = []
-    not_begun = ""
+    launches = Launches(sweeper.launcher, config, sweeper.max_batch_size)
+    if not launches.is_ours:
+        sweeper.validate_batch_is_legal(runs)  # our launchers do so themselves, in their workers
     console = SweepConsole()
-    try:
-        with owned(folder):
-            if ours:  # of the whole sweep, whatever the launcher
-                Places(sweeper.hydra_context.config_loader, sweeper.config, folder).names(cells)
-            if not plan:
-                atomic_write(folder / "multirun.yaml", shown_yaml(sweeper.config).encode(), private=True)
-            try:
-                rounds = [None] if plan else rounds_of(sweeper.config)
-                for number, budget in enumerate(rounds, start=1):
-                    if launches.has_enough:
-                        not_begun = f"; round {number} of {len(rounds)} was not begun"
-                        break
-                    if len(rounds) > 1:
-                        limit = sweeper.config.pruner.budget if budget is None else budget
-                        how_far = "to their end" if limit is None else f"to {limit:g} epochs"
-                        console.print(f"round {number} of {len(rounds)}: {how_far}", highlight=False)
-                    limit_by = [] if budget is None else [f"pruner.budget={budget:g}"]
-                    results = launches.launch([[*job, *limit_by] for job in cells])  # what the last round has left
-            finally:
-                if not plan and any(find_runs(folder)):
-                    print_summary(console, folder)
-    finally:
-        leave_nothing_empty(made)
+    plan = settings is not None and settings.plan
+    rounds: list[float | None] = [None]
+    if settings is not None and not plan:
+        rounds = _rounds(context.config_loader, config, settings, runs, console)
+    results: list[JobReturn] = []
+    left_out = ""
+    with owned_folder(config) as folder:
+        if settings is not None:  # whatever the launcher
+            Folders(context.config_loader, config, folder).names(runs)
+        if not plan:
+            write_config(config, folder)
+        try:
+            for number, step in enumerate(rounds, start=1):
+                if launches.has_enough:
+                    left_out = f"; round {number} of {len(rounds)} was not started"
+                    break
+                if settings is not None and len(rounds) > 1:
+                    limit = settings.pause_at if step is None else step
+                    until = "to completion" if limit is None else f"to step {limit:.12g}"
+                    console.print(f"round {number} of {len(rounds)}: {until}", highlight=False)
+                pause = [] if step is None else [f"{mount}.pause_at={step:.12g}"]
+                results = launches.launch([[*run, *pause] for run in runs])  # each round resumes what the last one kept
+        finally:
+            if settings is not None and not plan:
+                summarize(console, folder)
+    if settings is None:
+        for job in results:
+            _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
     errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
     left = sum(isinstance(error, NotDone) for error in errors)
     if errors:
-        rest = f" and {left} were not done" if left else ""
-        failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{not_begun}"
-        raise RunFailed(f"{failed}; the run.json of each, in {folder}, tells why")
+        rest = f" and {left} were not started" if left else ""
+        failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{left_out}"
+        raise RunFailed(f"{failed}; the run.json of each, in {folder}, says why")
     return [results]
 
 
-def rounds_of(config: DictConfig) -> list[float | None]:
-    """How many epochs the runs may do in each round of a sweep; None is no limit but the runs' own.
+def _rounds(
+    loader: ConfigLoader, config: DictConfig, settings: SweepConfig, runs: Sequence[Sequence[str]], console: Any
+) -> list[float | None]:
+    """The steps at which the runs wait for each other in each round of the sweep; None: they run to completion.
 
-    A pruner that compares runs as they come has one round. Halving has one for each rung, which is how its runs wait
-    for each other under any launcher.
+    Pruners that compare runs as they report have one round. Halving has one more than it has rungs, which makes its
+    runs wait for each other under any launcher. The last round pauses where `pause_at` says.
     """
-    if OmegaConf.get_type(config) is not SweepsConfig:
-        return [None]
-    limit = config.pruner.budget
-    below = [at for at in budgets(rule_of(config)) if at is not None and (limit is None or at < limit)]
-    return [*below, None]  # the last one has the budget that was typed
+    try:
+        rounds = rounds_of(settings, settings.max_steps)
+    except OmegaConfBaseException:  # it refers to what every run sets for itself
+        rounds = []
+    if len(rounds) != 1 and OmegaConf.is_interpolation(settings, "max_steps"):
+        mount = mount_of(config)
+        jobs = [loader.load_sweep_config(config, list(run)) for run in _samples(runs, settings.seed_key)]
+        found: set[float | None] = {OmegaConf.select(job, f"{mount}.max_steps") for job in jobs}
+        known = sorted(steps for steps in found if steps is not None)
+        if len(known) > 1:
+            console.print(
+                f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs; the largest sets the rounds",
+                highlight=False,
+            )
+        rounds = rounds_of(settings, known[-1] if known else None)
+    limit = settings.pause_at
+    return [*(step for step in rounds if step is not None and (limit is None or step < limit)), None]
 
 
-def leave_nothing_empty(made: Sequence[Path]) -> None:
-    """A sweep that was only planned, or refused, leaves none of the folders that were `made` for it."""
-    with contextlib.suppress(OSError):  # something else lies there
-        if made and [entry.name for entry in made[0].iterdir()] == ["multirun.yaml"]:
-            (made[0] / "multirun.yaml").unlink()
-        for place in made:
-            place.rmdir()
+def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:
+    """Runs in which every swept value but the seeds occurs: far fewer than all, and enough to compare what they set."""
+    seen: set[str] = set()
+    samples: list[Sequence[str]] = []
+    for run in runs:
+        new = {override for override in run if override.lstrip("+").partition("=")[0] != seed_key} - seen
+        if new or not samples:
+            samples.append(run)
+            seen |= new
+    return samples

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweeps.launchers.console import showing
-from sweeps.launchers.job import Setup
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import Event, Pool, Worker
 from sweeps.launchers.local.slots import Slot
 from sweeps.launchers.local.worker import PipeProgress, Tasks
@@ -35,7 +35,7 @@ class InlineWorker(Worker):
 class InlinePool(Pool):
     """The pool for `workers=0`."""
 
-    def __init__(self, setup: Setup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]) -> None:
+    def __init__(self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]) -> None:
         super().__init__([], b"")
         self.workers = [InlineWorker(Tasks(setup))]
         self._progress = PipeProgress(lambda kind, content: tell(HERE.name, kind, content), stop_requested)

@@ -1,6 +1,6 @@
 """Worker processes and what they say: the mechanism, without a policy.
 
-A worker is a spawned process with a pipe. Whatever happens in it, a segfault as well as an exception, the pool reports
+A worker is a spawned process with a pipe. Whatever happens in it, a segfault as well as an exception, the pool findings
 as an event; the caller decides what follows.
 """
 
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.5  # a waiting parent wakes up so often to look at the clock an
 class Event:
     """What a worker said of its task.
 
-    `kind` is `begin`, `batch` or `epoch` while it is at work, `done` with its result (an exception is one), or
+    `kind` is `begin`, `update` or `report` while it works, `done` with its result (an exception is one), or
     `died` with the exit code of its process: negative for the signal that ended it.
     """
 
@@ -69,12 +69,12 @@ class Worker:
             self._connection.send((kind, content))
 
     def send_stop(self) -> None:
-        """Ask the run under way to end after its epoch."""
+        """Ask the run under way to stop at its next report."""
         if self._connection is not None and self.task is not None:
             try:
                 self._connection.send(("stop", None))
             except OSError:
-                return  # dead already; `read` will report it
+                return  # dead already; `read` will preflight it
 
     def watched(self) -> list[Any]:
         """What becomes ready when there is something to read."""
@@ -180,6 +180,6 @@ class Pool:
         return [event for worker in self.workers for event in worker.read()]
 
     def stop(self) -> None:
-        """Ask every run under way to end after its epoch."""
+        """Ask every run under way to stop at its next report."""
         for worker in self.workers:
             worker.send_stop()

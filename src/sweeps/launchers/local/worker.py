@@ -18,7 +18,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn
 
 from sweeps.launchers.console import showing
-from sweeps.launchers.job import Setup
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.signals import let_signals_through
 from sweeps.progress import Progress
 from sweeps.record.records import RunRecord
@@ -28,34 +28,34 @@ ORPHANED = 70  # exit code of a worker whose parent is gone
 
 
 class PipeProgress(Progress):
-    """Passes on what a run tells, as events."""
+    """Passes on the events of a run."""
 
     def __init__(self, send: Callable[[str, Any], None], stop_requested: Callable[[], bool]) -> None:
         self._send = send
         self._stop_requested = stop_requested
 
-    def begin(self, record: RunRecord, *, epochs: int, batches: int) -> None:
-        """Tell how far the run has come and how far it is to go."""
-        self._send("begin", {"done": record.epochs, "epochs": epochs})
+    def begin(self, record: RunRecord) -> None:
+        """Pass on where the run stands, and how far it goes."""
+        steps, metric = record.steps or 0, record.objective.metric
+        self._send("begin", {"step": steps, "max_steps": record.max_steps, "metric": metric})
 
-    def batch(self, phase: str, epoch: int, done: int, total: int, loss: float, acc: float, rate: float) -> None:
-        """Tell where the pass stands."""
-        figures = {"loss": loss, "acc": acc, "rate": rate}
-        self._send("batch", {"phase": phase, "epoch": epoch, "share": done / total, **figures})
+    def update(self, step: float, text: str) -> None:
+        """Pass it on."""
+        self._send("update", {"step": step, "text": text})
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Tell the epoch's figures."""
-        self._send("epoch", dict(row))
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._send("report", dict(row))
 
     def stop_requested(self) -> bool:
-        """Whether somebody has asked to stop."""
+        """Whether the sweep is being stopped."""
         return self._stop_requested()
 
 
 class Tasks:
     """What a worker can be asked to do, by name."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: JobSetup) -> None:
         self._setup = setup
         self._inspector: Any = None
 
@@ -96,7 +96,7 @@ def main(connection: Connection, setup: bytes) -> None:
         except OSError:  # the parent is gone; seen as an error of the run, it would stand in its record as a failure
             os._exit(ORPHANED)
 
-    tasks = Tasks(Setup.unpack(setup))
+    tasks = Tasks(JobSetup.unpack(setup))
     with showing(PipeProgress(send, stop.is_set)):
         while (task := inbox.get())[0] != QUIT:
             send("done", _pack(tasks(*task)))

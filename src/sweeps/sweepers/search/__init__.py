@@ -1,7 +1,17 @@
-"""`hydra/sweeper=search`: trials instead of a grid. optuna chooses them; what runs them is the same as for a grid."""
+"""`hydra/sweeper=search`: optuna chooses the runs, one trial each; what runs them is the same as for a grid.
 
-from sweeps.sweepers.search.space import Axis, Space, space_of
-from sweeps.sweepers.search.study import Search
-from sweeps.sweepers.search.sweep import sweep
+The package needs optuna, an extra, and is imported where a search is asked for and nowhere else.
+"""
 
-__all__ = ["Axis", "Search", "Space", "space_of", "sweep"]
+from sweeps.errors import ConfigError
+
+try:
+    import optuna
+except ImportError as error:
+    raise ConfigError("hydra/sweeper=search needs optuna: pip install 'hydra-sweeps[search]'") from error
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+from sweeps.sweepers.search.sweep import sweep  # noqa: E402  only once it is clear that there is an optuna
+
+__all__ = ["sweep"]

@@ -1,54 +1,45 @@
-"""The file of a study, which somebody else may have made: mended where a kill tore it, checked before use.
-
-Never imports torch.
-"""
+"""The journal of a search, which somebody else may have made: mended where a kill tore it, checked before use."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study
 
 from sweeps.errors import ConfigError
 from sweeps.record.files import LINES_LIMIT, open_to_append
 from sweeps.record.typed import is_number
-from sweeps.sweepers.search.space import Space
-
-if TYPE_CHECKING:
-    from optuna.study import Study
+from sweeps.sweepers.search.space import Space, holds
 
 _BLOCK = 1 << 20
 
 
-def check_content(study: "Study", space: Space) -> None:
+def check_content(study: Study, space: Space) -> None:
     """Whether a journal says what this package wrote into it.
 
     Raises:
-        ValueError: it does not.
+        ValueError, KeyError: it does not.
     """
     known = study.user_attrs.get("space", {})
     if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
         raise ValueError(f"its space is {known!r}")
-    if known and known != space.describe() | {"objectives": known.get("objectives")}:
-        return  # of another space, which is said elsewhere
     axes, count = space.named, len(study.directions)
     if known and count != len(known["objectives"].split(", ")):
         raise ValueError(f"it has {count} directions")
+    same_space = not known or {**space.describe(), "objectives": ""} == {**known, "objectives": ""}
     for place, trial in enumerate(study.get_trials(deepcopy=False)):
         values = trial.values if trial.values is not None else []
         if trial.number != place or not all(map(is_number, [*values, *trial.intermediate_values.values()])):
             raise ValueError(f"trial {trial.number} has the values {values}")
+        if trial.state.name == "COMPLETE" and len(values) != count:
+            raise ValueError(f"trial {trial.number} has the values {values}")
+        if not same_space:
+            continue  # which is said elsewhere
         if trial.state.name == "COMPLETE":
-            if len(values) != count:
-                raise ValueError(f"trial {trial.number} has the values {values}")
-            _check_whole(space, trial.params)
+            params = trial.params
+            space.draw(lambda name, axis, params=params: params[name])  # type: ignore[misc]
         for name, value in trial.params.items():
-            if name not in axes or not axes[name].holds(value):
+            if name not in axes or not holds(axes[name], value):
                 raise ValueError(f"trial {trial.number} has {name}={value!r}")
-
-
-def _check_whole(space: Space, params: Mapping[str, Any]) -> None:
-    """Raises a KeyError where a trial that is told lacks a parameter."""
-    space.draw(lambda name, axis: params[name])
 
 
 def mend(path: Path) -> None:
@@ -75,4 +66,4 @@ def mend(path: Path) -> None:
             if whole < size:
                 file.truncate(whole)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be used ({error}); move it away, or name another sweep=NAME") from error
+        raise ConfigError(f"{path} cannot be used ({error}); move it away, or name another sweep.name=NAME") from error
