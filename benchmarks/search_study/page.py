@@ -13,8 +13,8 @@ def page(found: Mapping[str, Any]) -> str:
     """The page; a part that was not measured says how to."""
     parts = [
         "# Search, pruning and statistics, measured",
-        "Made by `python scripts/search_study.py all` (docs/search.json holds the figures); do not edit.",
-        *_section("Pruners on a grid of 27 cells", "grid", found, _grid),
+        "Made by `python scripts/search_study.py all` from docs/search.json; do not edit.",
+        *_section("Pruners on a grid of 27 settings", "grid", found, _grid),
         *_section("tpe against random", "samplers", found, _samplers),
         *_section("Killed and repeated", "kills", found, _kills),
         *_section("Workers of an asynchronous search", "busy", found, _busy),
@@ -38,12 +38,12 @@ def _grid(found: Mapping[str, Any]) -> Iterator[str]:
     true_best = max(values, key=lambda cell: statistics.fmean(values[cell]))
     yield (
         f"lenet_bn on 10,000 images, learning rate x batch size x momentum, {EPOCHS} epochs, {len(seeds)} seeds; runs "
-        "are compared by their train loss on the way, and the best is the one of highest test_bn_acc among those that "
-        "came to their end. A pruned run is bit for bit the beginning of the whole one, so each grid was trained once "
-        "and the pruners were replayed on its reports, two workers at a time, the cells in random order."
+        "are compared by their train loss, and the best is the completed one with the highest test_bn_acc. A pruned "
+        "run is bit for bit the beginning of the whole one, so each grid was trained once and the pruners were replayed "
+        "on its reports, with two workers, the settings in random order."
     )
     lines = ["| pruner | epochs of the full grid's | fewer by | within 0.5 points of the grid's best | "
-             "regret: mean, worst | the cell it chose, on the other seeds |", "|---|---|---|---|---|---|"]  # fmt: skip
+             "regret: mean, worst | the setting it chose, on the other seeds |", "|---|---|---|---|---|---|"]  # fmt: skip
     lines.append(f"| none: the whole grid | 100% | 1 | | | {_elsewhere(values, bests)} |")
     for name, replays in found["rules"].items():
         factors = [one["of"] / one["epochs"] for one in replays]
@@ -60,11 +60,11 @@ def _grid(found: Mapping[str, Any]) -> Iterator[str]:
     yield "\n".join(lines)
     real, replayed = found["real"], found["rules"]["halving"][0]
     alike = "as in the replay" if real == {key: replayed[key] for key in real} else f"in the replay {replayed}"
-    yield f"Run for real, halving trained {real['epochs']} epochs of the first seed and chose {real['found']}: {alike}."
+    yield f"In a real run, halving trained {real['epochs']} epochs of the first seed and chose {real['found']}: {alike}."
     yield (
-        "The regret is against the best of the same 27 runs, whose lead is partly luck of its seed. The last column "
-        "asks what the choice is worth: the mean of the chosen cell over all seeds but the one it was chosen by, "
-        f"averaged over them. The best cell over all seeds is {true_best}: {statistics.fmean(values[true_best]):.4f}."
+        "Regret is the distance to the best of the same 27 runs, which is partly luck of the seed. The last column is "
+        "what the choice is worth: the mean of the chosen setting over all seeds but the one it was chosen by, averaged "
+        f"over them. The best setting over all seeds is {true_best}: {statistics.fmean(values[true_best]):.4f}."
     )
 
 
@@ -85,8 +85,8 @@ def _samplers(curves: Mapping[str, Any]) -> Iterator[str]:
     marks = [mark for mark in (5, 10, 15, 20, 30) if mark <= trials]
     yield (
         "lenet_bn on 5,000 images for 3 epochs, over learning rate (1e-3 to 10), momentum (0 to 0.99) and batch size "
-        "(64 to 512), two workers. Regret against the best figure that any search found: its mean over the seeds "
-        "(standard deviation). The first ten trials of tpe are drawn as those of random are."
+        "(64 to 512), two workers. Regret is the distance to the best value that any search found: mean over the seeds "
+        "(standard deviation). The first ten trials of tpe are random."
     )
     lines = [f"| sampler | {' | '.join(f'{mark} trials' for mark in marks)} |", "|---" * (len(marks) + 1) + "|"]
     for name, seeds in curves.items():
@@ -103,15 +103,15 @@ def _kills(one: Mapping[str, Any]) -> Iterator[str]:
     states = ", ".join(f"{count} {state}" for state, count in one["trials"].items())
     stuck = sum(count for state, count in one["trials"].items() if state in ("RUNNING", "WAITING"))
     yield (
-        f"A search of {one['n_trials']} trials with two workers, killed with -9 {one['kills']} times at moments drawn "
-        f"by chance and then repeated: {states}; {stuck or 'none'} stuck."
+        f"A search of {one['n_trials']} trials with two workers, killed with -9 {one['kills']} times at random "
+        f"moments and then repeated: {states}; {stuck or 'none'} stuck."
     )
 
 
 def _busy(one: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{one['trials']} trials of 4 or 40 epochs on two workers: at work {one['share']:.1%} of the time until the "
-        "last trial begins."
+        f"{one['trials']} trials of 4 or 40 epochs on two workers: busy {one['share']:.1%} of the time until the "
+        "last trial starts."
     )
 
 
@@ -123,10 +123,10 @@ def _statistics(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"{one['tables']:,} simulated tables each, normal values."
     yield "\n".join(
         [
-            f"* 95 % intervals that hold the true mean: {covered}.",
-            f"* Plain bootstrap percentiles would: {plain}.",
-            f"* Paired tests of two equal cells with p below 0.05: {alarms}.",
-            f"* Tables of {table['cells']} equal cells over {table['n']} seeds in which any is called worse than the "
+            f"* 95 % intervals that contain the true mean: {covered}.",
+            f"* Plain bootstrap percentiles that do: {plain}.",
+            f"* Paired tests of two equal settings with p below 0.05: {alarms}.",
+            f"* Tables of {table['cells']} equal settings over {table['n']} seeds in which any is called worse than the "
             f"best (Holm over all pairs): {table['share']:.1%}.",
         ]
     )
