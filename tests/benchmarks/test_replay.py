@@ -83,7 +83,7 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     # the grid chose a, which has .80 on the other seed, and b, which has .80; asha c (.70) and a (.90)
     assert "| none: the whole grid | 100% | 1 | | | 0.8000 |" in text
     assert "| asha | 28% | 3.8 [3.0, 4.5] | 1 of 2 seeds | 0.0315, 0.0600 | 0.8000 |" in text
-    assert "Run for real, halving trained 66 epochs of the first seed and chose a: as in the replay." in text
-    assert "The best cell over all seeds is a: 0.8500." in text
-    assert "at work 97.0% of the time" in text
+    assert "In a real run, halving trained 66 epochs of the first seed and chose a: as in the replay." in text
+    assert "The best setting over all seeds is a: 0.8500." in text
+    assert "busy 97.0% of the time" in text
     assert "| tpe, 2 seeds | 0.0500 (0.0707) |" in text
