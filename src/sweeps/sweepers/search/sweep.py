@@ -167,7 +167,7 @@ class Feed:
         return None
 
     def settle(self) -> None:
-        """Tell the search of every run that has its result."""
+        """Give the search the result of every run that has one."""
         for name, same in list(self._running.items()):
             result = same[0][1].result
             if result is None:
