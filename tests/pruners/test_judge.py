@@ -64,7 +64,7 @@ def fill(log, losses, step=1.0):
 
 
 def pruned(steps, kind="pruned", status=Status.PRUNED):
-    record = RunRecord("a", "A", "run", "s", status, Objective("loss", "min"), steps=steps)
+    record = RunRecord("a", "A", "run", "s", status, Objective("loss", "min", "val", "last"), steps=steps)
     record.error = Failure(kind, "")
     return record
 
@@ -274,14 +274,16 @@ def threshold(tmp_path, monkeypatch):
     (tmp_path / "threshold_pruner.py").write_text(THRESHOLD)
     group = tmp_path / "conf" / "sweep" / "pruner"
     group.mkdir(parents=True)
-    (group / "threshold.yaml").write_text("_target_: threshold_pruner.ThresholdPruner\nleast: 0.5\ndirection: max\n")
-    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - sweep/pruner: none\n")
+    (group / "threshold.yaml").write_text("defaults: [none]\n_target_: threshold_pruner.ThresholdPruner\nleast: 0.5\n")
+    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - sweep: default\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "threshold_pruner")
     importlib.invalidate_caches()
     register()
     with hydra.initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
-        config = hydra.compose("config", overrides=["sweep/pruner=threshold", "sweep.pruner.least=0.55"])
+        config = hydra.compose(
+            "config", overrides=["sweep/pruner=threshold", "sweep.pruner.least=0.55", "sweep.pruner.direction=max"]
+        )
     yield OmegaConf.to_container(config.sweep.pruner, resolve=True)
     sys.modules.pop("threshold_pruner", None)
 
