@@ -194,6 +194,8 @@ class RecordedRun(Run):
         record, objective = self._record, self._record.objective
         number = as_number(returned[0] if isinstance(returned, (tuple, list)) and returned else returned)
         reported = list(dict.fromkeys(key for row in self._rows for key in row if key not in _RESERVED))
+        if self._judge is not None and (missing := self._judge.missing(reported)):
+            log.warning("%s", missing)
         if objective.metric in reported:
             return
         if objective.metric and reported:

@@ -242,6 +242,15 @@ def test_what_cannot_work_is_an_error_with_a_way_out(settings, pruner, given, sa
         settings(ASHA | pruner, **given)
 
 
+def test_a_pruner_whose_metric_is_never_reported_says_so(judge):
+    own = judge("a", SuccessiveHalvingPruner())
+    assert own.missing(["loss", "lr"]) is None
+    assert own.missing(["lr", "acc"]) == (
+        "sweep.pruner.metric=loss was never reported, so asha could stop nothing; reported were lr, acc"
+    )
+    assert judge("a", Pruner(), pause_at=1).missing(["acc"]) is None
+
+
 def test_halving_has_a_round_for_every_rung_below_the_pause():
     assert rounds_of({"pruner": HALVING, "pause_at": None}, 10) == [1, 3, None]
     assert rounds_of({"pruner": HALVING, "pause_at": 3.0}, 10) == [1, None], "the last one has the pause that was typed"
