@@ -128,14 +128,14 @@ def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
         return export.groups_to_json(rows, groups, keys)
     if args.format == "csv":
         _warn(rows)
-        return export.to_csv([export.group_fields(group) for group in groups])
+        return export.to_csv([export.setting_fields(group) for group in groups])
     failures = tables.failures_table(rows)
-    return _as_text([tables.group_table(rows, keys, groups), *([failures] if failures else [])], args)
+    return _as_text([table for table in (tables.settings_table(rows, groups, keys), failures) if table], args)
 
 
 def _sorted_groups(groups: list[Setting], wanted: str) -> list[Setting]:
     """Groups by one of their own columns, ascending, blanks last."""
-    fields = {id(group): export.group_fields(group) for group in groups}
+    fields = {id(group): export.setting_fields(group) for group in groups}
     known = list(fields[id(groups[0])])
     if wanted not in known:
         raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")
