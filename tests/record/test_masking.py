@@ -1,20 +1,23 @@
 """What others may read shows no secret (records, Hydra's files, commands, diffs), and a run stays the same run."""
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from sweeps.record.identity import cell_id, run_id
+from sweeps.config import SweepConfig
+from sweeps.record.identity import run_id
 from sweeps.record.masking import is_secret, shown, shown_text, shown_words
 from sweeps.record.provenance import code_diff, environment
 from sweeps.record.recording import describe_failure, new_record
 from sweeps.record.records import RunDir
-from sweeps.vision.config import resolve
+from sweeps.record.resolved import resolve as resolve_run
 
 SECRETS = [
     *("token", "HF_TOKEN", "tracker.mlflow.token", "auth_token", "authToken", "api_key", "WANDB_API_KEY", "apiKey"),
@@ -109,6 +112,16 @@ def environ(monkeypatch):
     monkeypatch.setenv("MY_INIT", "kaiming")
 
 
+def resolve(config):
+    """The plain config of an application."""
+    return resolved_of(config).config
+
+
+def resolved_of(config):
+    node = OmegaConf.structured(SweepConfig(ignore=["output", "tracker", "dataset.root"]))
+    return resolve_run(OmegaConf.merge(OmegaConf.create({"sweep": node}), config), ())
+
+
 CONFIG = {
     "dataset": {"root": "${oc.env:MY_DATA}", "name": "mini"},
     "output": "${dataset.root}/sweeps",
@@ -140,14 +153,14 @@ def test_a_short_value_of_the_environment_is_not_looked_for_in_other_texts(monke
 
 
 def test_settings_from_the_environment_stay_apart_and_a_run_the_same(environ, monkeypatch):
-    first = resolve(OmegaConf.create(CONFIG))
-    assert run_id(first) == run_id(json.loads(json.dumps(first)))  # as if it had been typed
+    first = resolved_of(OmegaConf.create(CONFIG))
+    assert first.run_id == run_id(json.loads(json.dumps(first.config)), first.ignore)  # as if it had been typed
     monkeypatch.setenv("MY_INIT", "xavier")
-    second = resolve(OmegaConf.create(CONFIG))
-    assert run_id(first) != run_id(second)
-    assert cell_id(shown(first)) != cell_id(shown(second))
+    second = resolved_of(OmegaConf.create(CONFIG))
+    assert first.run_id != second.run_id
+    assert shown(first.config) != shown(second.config)
     monkeypatch.setenv("MY_DATA", "/elsewhere")
-    assert run_id(second) == run_id(resolve(OmegaConf.create(CONFIG)))
+    assert second.run_id == resolved_of(OmegaConf.create(CONFIG)).run_id
 
 
 def test_a_failure_shows_no_text_of_the_environment(environ):
@@ -162,29 +175,36 @@ def test_a_failure_shows_no_text_of_the_environment(environ):
 
 def test_a_command_is_recorded_without_secrets(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["-m", "-m", "sweep.tracker.mlflow.token=x1y2", "--password", "x1y2", "seed=0"])
-    assert environment("cpu")["command"][1:] == ["-m", "sweep.tracker.mlflow.token=***", "--password", "***", "seed=0"]
+    assert environment("cpu", None)["command"][1:] == [
+        "-m",
+        "sweep.tracker.mlflow.token=***",
+        "--password",
+        "***",
+        "seed=0",
+    ]
 
 
 def test_a_diff_is_recorded_without_secrets(monkeypatch):
     diff = "diff --git a/x b/x\n-HF_TOKEN=x1y2\n+optim.lr=0.1\n+password: x1 y2"
-    monkeypatch.setattr("sweeps.record.provenance.code_state", lambda: {"commit": "0", "dirty": True})
+    monkeypatch.setattr("sweeps.record.provenance.code_state", lambda code: {"commit": "0", "dirty": True})
     monkeypatch.setattr("sweeps.record.provenance._output", lambda *_: diff)
-    assert code_diff() == "diff --git a/x b/x\n-HF_TOKEN=***\n+optim.lr=0.1\n+password: ***"
+    assert code_diff(Path()) == "diff --git a/x b/x\n-HF_TOKEN=***\n+optim.lr=0.1\n+password: ***"
 
 
-def test_a_record_is_written_without_secrets(compose):
-    record = new_record(compose() | {"token": "x1y2"}, name="a", overrides=["+token=x1y2", "seed=0"])
+def test_a_record_is_written_without_secrets(resolved):
+    run = dataclasses.replace(resolved(), config=resolved().config | {"token": "x1y2"})
+    record = new_record(run, name="a", sweep="s", overrides=["+token=x1y2", "seed=0"])
     assert record.overrides == ["+token=***", "seed=0"]
     assert "x1y2" not in record.to_json()
 
 
-def test_a_record_is_not_for_the_world(compose, tmp_path):
+def test_a_record_is_not_for_the_world(resolved, tmp_path):
     before = os.umask(0o022)
     try:
-        RunDir(tmp_path).write(new_record(compose(), name="a", overrides=[]))
+        RunDir(tmp_path).write(new_record(resolved(), name="a", sweep="s", overrides=[]))
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o640
         os.umask(0o077)
-        RunDir(tmp_path).write(new_record(compose(), name="a", overrides=[]))
+        RunDir(tmp_path).write(new_record(resolved(), name="a", sweep="s", overrides=[]))
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(before)

@@ -66,7 +66,8 @@ def setting_column(key: str, rows: Sequence[RunRow], header: str = "") -> Column
 
     def show(row: RunRow) -> str:
         value = find(row)
-        return text.BLANK if value is _ABSENT else shortened[value] if isinstance(value, float) else text.setting(value)
+        short = shortened.get(value) if isinstance(value, float) else None  # an unreadable row is not one of `rows`
+        return text.BLANK if value is _ABSENT else short or text.setting(value)
 
     def get(row: RunRow) -> Any:
         value = find(row)

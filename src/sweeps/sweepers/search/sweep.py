@@ -46,7 +46,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     objectives = list(options["objectives"])
     console = SweepConsole()
     with owned_folder(config) as folder:
-        search = Search.open(
+        search = Search(
             folder,
             space,
             objectives=objectives,

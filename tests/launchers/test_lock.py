@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from sweeps.errors import ConfigError
+from sweeps.launchers.folders import claim_folder
 from sweeps.record.lock import LOCK_NAME, LockedError, owned, owner_of
 from sweeps.record.processes import STALE_SECONDS, Process, this_process
-from sweeps.sweepers.grid import claim_folder
 
 from .conftest import chaos, contents
 
@@ -169,11 +169,11 @@ def test_two_sweeps_of_the_same_second_get_two_folders(compose_all, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     configs = [compose_all("trainer.epochs=3").copy() for _ in range(3)]  # the time in their name is one and the same
     folders = [claim_folder(config)[0] for config in configs]
-    assert len({config.sweep for config in configs}) == 3
     assert len(set(folders)) == 3
     assert all(folder.is_dir() for folder in folders)
     assert folders[1].name == f"{folders[0].name}-2"
-    assert [str(folder) for folder in folders] == [f"multirun/{config.sweep}" for config in configs]
+    assert [str(folder) for folder in folders] == [config.hydra.sweep.dir for config in configs]
+    assert {folder.parts[0] for folder in folders} == {"multirun"}
 
 
 def test_a_sweep_with_a_name_goes_on_in_its_folder(compose_all, tmp_path, monkeypatch):
