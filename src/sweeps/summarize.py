@@ -47,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def compare_main(argv: Sequence[str] | None = None) -> int:
+    """`python -m sweeps compare DIR A B`, which is `summarize DIR --compare A B`."""
+    parser = _Parser(prog="python -m sweeps compare", description="Is one setting of a sweep better than another?")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    parser.add_argument("first", metavar="A", help="a setting: nin, or model=nin,optim.lr=0.1")
+    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("--format", choices=("table", "json", "md"), default="table", help="json has all digits")
+    args = parser.parse_args(argv)
+    return main([*args.folders, "--compare", args.first, args.second, "--format", args.format])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"summarize: {message} (see --help)\n")

@@ -8,10 +8,9 @@ Records in, rows, settings, statistics, tables out:
     print_summary(console, folder)           # what `python -m sweeps.summarize FOLDER` shows (tables)
 
 runs      RunRow: path name status sweep run_id setting_id seed objective value settings overridden facts last best
-          steps max_steps seconds process problem_kind problem rank; metric
-          is_finished is_unfinished is_troubled has_result counts
-          is_best chosen. Objective (metric, direction, report, split): name, title, is_ranked,
-          gain(value). UNREADABLE. load
+          steps max_steps seconds process problem_kind problem rank; metric is_finished
+          is_unfinished is_troubled has_result counts is_best chosen. Objective (metric, direction, report, split):
+          name, title, is_ranked, gain(value). UNREADABLE. load
 ranking   rank, objectives(rows) (that of most runs first), sentences, ranked_on, split_name, tally, saved_by_pruning,
           tested(row), NO_RANKING
 columns   Column: key header get(row) show(row) right is_setting gives_way largest_first is_stated. columns_of,
