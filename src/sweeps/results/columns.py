@@ -14,7 +14,7 @@ from sweeps.results.runs import UNREADABLE, RunRow
 _ABSENT = object()
 _LONG = 8  # characters of a number that nobody has typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
-_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT = 1, 2, 6, 7, 5, 8, 9
+_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT, _TEXT = 1, 2, 6, 7, 5, 8, 9, 10
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,13 @@ def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str
         is_number = all(text.number(get(row)) is not None for row in rows if get(row) is not None)
         is_fact = field == "facts"
         header = key if is_fact else f"last\n{key}"
-        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=gives_way, is_stated=is_fact)
+        way = gives_way if is_number else _TEXT
+        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=way, is_stated=is_fact)
 
     keys = dict.fromkeys(key for row in rows for key in getattr(row, field))
-    return (column(key) for key in keys if field == "facts" or key not in ("step", "elapsed"))
+    shown = {one.metric if one.report == "last" else "" for one in objectives(rows)}  # has a column, if it is one
+    told = ("step", "elapsed", *(shown if len(shown) == 1 else ())) if field == "last" else ()
+    return (column(key) for key in keys if key not in told)
 
 
 def _status(row: RunRow) -> str:
