@@ -147,6 +147,16 @@ def test_compare_needs_a_direction(regression_in, study):
         compare(rows_of(study), "lr=0.1", "lr=0.2")
 
 
+def test_two_sweeps_of_the_same_runs_compare_by_their_names(tmp_path, made_up):
+    for sweep, gain in (("a", 0.0), ("b", 0.1)):
+        for seed in (0, 1, 2):
+            made_up.write_run(tmp_path / sweep, seed=seed, accuracies=(0.5 + gain + seed / 100 * (1 + gain),))
+    rows = rows_of(tmp_path)
+    assert compare(rows, "b", "sweep=a").sentence.startswith("Yes: sweep=b is better than sweep=a")
+    with pytest.raises(ConfigError, match=r"fits 2 settings, which differ in sweep: name one of them, such as .*sweep="):
+        compare(rows, "model=alexnet", "a")
+
+
 def test_different_objectives_do_not_compare(run_in, study):
     for seed in (0, 1):
         run_in(model="a", seed=seed)

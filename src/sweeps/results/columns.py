@@ -12,7 +12,7 @@ from sweeps.results.ranking import objectives
 from sweeps.results.runs import UNREADABLE, RunRow
 
 _ABSENT = object()
-_LONG = 8  # characters of a number that nobody has typed
+_LONG = 8  # characters: a longer number was drawn, not typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
 _OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT, _TEXT = 1, 2, 6, 7, 5, 8, 9, 10
 
@@ -206,9 +206,9 @@ def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str
         return Column(f"{field}.{key}", header, get, show, is_number, gives_way=way, is_stated=is_fact)
 
     keys = dict.fromkeys(key for row in rows for key in getattr(row, field))
-    shown = {one.metric if one.report == "last" else "" for one in objectives(rows)}  # has a column, if it is one
-    told = ("step", "elapsed", *(shown if len(shown) == 1 else ())) if field == "last" else ()
-    return (column(key) for key in keys if key not in told)
+    shown = {one.metric if one.report == "last" else "" for one in objectives(rows)}  # has a column where it is one
+    elsewhere = ("step", "elapsed", *(shown if len(shown) == 1 else ())) if field == "last" else ()
+    return (column(key) for key in keys if key not in elsewhere)
 
 
 def _status(row: RunRow) -> str:

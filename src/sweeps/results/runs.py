@@ -207,7 +207,7 @@ def _failure(record: RunRecord) -> tuple[str, str]:
 
 
 def _best(reports: Sequence[dict[str, Any]], objective: Objective) -> dict[str, Any]:
-    """The first of the reports with the best value; the empty row where there is none, or nobody knows the best."""
+    """The first of the reports with the best value; empty where there is none, or no direction."""
     if not objective.is_ranked:
         return {}
     return max(reports, key=lambda row: objective.gain(row[objective.metric]), default={})

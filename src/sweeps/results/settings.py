@@ -91,7 +91,7 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     """The settings of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`).
 
     `columns` are those of `swept_columns` unless they are given. Where two sweeps did the same run, seed included,
-    each keeps a setting of its own: their values stay apart, as nobody repeats in vain.
+    each keeps a setting of its own: the same run twice is no second seed.
     """
     known = [row for row in rows if row.objective is not None]
     columns = swept_columns(rows) if columns is None else columns
