@@ -403,9 +403,10 @@ def test_ticks_of_steps_are_whole(first, last, found):
     ("command", "line"),
     [
         (["sweeps", "--config-dir", "my conf", "-m", "optim=mine,sgd", "--config-name=own"],
-         "python -m sweeps --config-dir 'my conf' --config-name=own optim=mine"),
-        (["python", "-m", "sweeps", "-m", "optim=mine,sgd"], "python -m sweeps optim=mine"),
-        (["train.py", "-m", "optim=mine,sgd", "sweep.name=study"], "python train.py optim=mine"),
+         "python -m sweeps -m --config-dir 'my conf' --config-name=own optim=mine"),
+        (["python", "-m", "sweeps", "-m", "optim=mine,sgd"], "python -m sweeps -m optim=mine"),
+        (["python", "-m", "sweeps", "optim=mine"], "python -m sweeps optim=mine"),
+        (["train.py", "-m", "optim=mine,sgd", "sweep.name=study"], "python train.py -m optim=mine"),
     ],
 )  # fmt: skip
 def test_a_repeat_line_keeps_the_program_and_where_its_configs_are(report, run_in, study, command, line):

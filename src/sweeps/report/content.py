@@ -175,18 +175,19 @@ def repeat_line(record: RunRecord) -> str:
     dropped = {f"{mount}.{key}" for key in ("name", "on_mismatch", "repeats", "zip", "exclude", "plan")}
     kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in dropped]
     words = record.environment.get("command")
-    command = [str(word) for word in words] if isinstance(words, list) else []
-    name = f"{mount}.name={REPEATED}"
-    return shlex.join([*_program(command), *_where(command), *kept, *([name] if mount else [])])
+    program, options = _program([str(word) for word in words] if isinstance(words, list) else [])
+    multirun = [word for word in options if word in ("-m", "--multirun")][-1:]  # without it nothing may be recorded
+    return shlex.join([*program, *multirun, *_where(options), *kept, f"{mount}.name={REPEATED}"])
 
 
-def _program(command: Sequence[str]) -> list[str]:
-    """The first words of a recorded command: `python train.py`, `python -m sweeps`."""
+def _program(command: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """The first words of a recorded command, `python train.py` or `python -m sweeps`, and the others."""
+    if command[:1] == ["python"]:
+        length = 3 if command[1:2] == ["-m"] else 2
+        return list(command[:length]), command[length:]
     if not command or command[0] == "sweeps":
-        return ["python", "-m", "sweeps"]
-    if command[0] == "python":
-        return list(command[: 3 if command[1:2] == ["-m"] else 2])
-    return ["python", command[0]] if command[0].endswith(".py") else [command[0]]
+        return ["python", "-m", "sweeps"], command[1:]
+    return ["python"] * command[0].endswith(".py") + [command[0]], command[1:]
 
 
 def _where(command: Sequence[str]) -> Iterator[str]:
