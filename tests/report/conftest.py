@@ -77,6 +77,7 @@ def write_run(
         status=status,
         objective=Objective(metric, direction, split, report, value),
         seed=seed,
+        seed_keys=["seed"],
         overrides=overrides,
         config=config,
         ignore=["sweep"],
@@ -88,8 +89,6 @@ def write_run(
         error=error,
         process=this_process() if status is Status.RUNNING else None,
     )
-    if hasattr(record, "seed_keys"):
-        record.seed_keys = ["seed"]
     run.write(record, durable=False)
     return run
 

@@ -583,3 +583,12 @@ def test_a_chart_that_cannot_be_drawn_is_left_out(report, run_in, study, monkeyp
     assert done.code == 0
     assert "cannot be drawn and is left out" in done.err
     assert "by_lr" in done.data["charts"]  # the next one is drawn
+
+
+def test_what_is_the_same_in_all_runs_is_a_sentence_and_no_column(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run_in(lr=lr, width=8, facts={"solver": "<sgd>", "parameters": int(lr * 100)})
+    page = report(study).page
+    assert "<p>In all runs: width=8, solver=&lt;sgd&gt;, steps=2.</p>" in page
+    heads = re.findall(r'<button type="button">([^<]*)</button></th>', page)
+    assert heads == ["#", "run", "lr", "val_loss", "parameters", "status", "seconds"]

@@ -16,7 +16,7 @@ from sweeps.record.provenance import invocations_of
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.report.palette import LOOKS, Look, looks_of
 from sweeps.results import format as text
-from sweeps.results.columns import Column, columns_of, swept_columns
+from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.ranking import objectives, rank
 from sweeps.results.runs import Objective, RunRow, load
 from sweeps.results.settings import Setting, has_repeats, judged, settings_of
@@ -59,7 +59,8 @@ class Content:
 
     folders: tuple[Path, ...]
     entries: list[Entry]
-    columns: list[Column]
+    columns: list[Column]  # of the table: those that tell runs apart
+    in_all_runs: list[str]  # what others would hold: `px=28`
     objective: Objective | None
     judged: list[Setting]
     invocations: list[dict[str, Any]] = field(default_factory=list)
@@ -161,7 +162,14 @@ def read(folders: Sequence[Path]) -> Content:
     names = labels([row.name.split(",") for row in rows])
     entries = [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(names, rows, strict=True), start=1)]
     objective = found[0] if found else None
-    return Content(tuple(folders), entries, columns_of(rows), objective, judged(settings_of(rows)), starts)
+    columns, same = [], in_all_runs(rows)
+    for column in columns_of(rows):
+        shown = {column.show(row) for row in rows} - {text.BLANK}
+        if column.is_stated and len(rows) > 1 and len(shown) == 1:
+            same.append(f"{column.header}={shown.pop()}")
+        else:
+            columns.append(column)
+    return Content(tuple(folders), entries, columns, same, objective, judged(settings_of(rows)), starts)
 
 
 def link(path: Path, base: Path) -> str:
