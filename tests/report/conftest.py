@@ -40,7 +40,7 @@ def write_run(
 ) -> RunDir:
     """One run of a plain training function; its `values` are the reports of its objective.
 
-    `settings` are its config and, unless `overrides` are given, what was typed; `__` in a name stands for a dot.
+    `settings` are its config and, unless `overrides` are given, what was typed; `__` in a name means a dot.
     """
     keys = {key.replace("__", "."): value for key, value in settings.items()}
     if config is None:

@@ -171,7 +171,7 @@ def layers_of(figure):
     return [{**layer, "rows": drawn["datasets"][layer["data"]["name"]]} for layer in drawn["layer"]]
 
 
-def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run_in, study):
+def test_pruned_runs_are_distinguished_and_left_out_of_lines_and_fronts(report, run_in, study):
     for lr, parameters, score in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
         run_in(lr=lr, facts={"parameters": parameters}, values=(0.3, 0.4, 0.5, score), objective=MAX)
     stopped = {"status": Status.PRUNED, "objective": MAX}
@@ -435,7 +435,7 @@ def test_settings_of_two_runs_differ_where_they_differ(report, run_in, study):
     assert {key for run in data["runs"] for key in run["settings"]} == {"model"}
 
 
-def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
+def test_provenance_has_commands_commit_and_changes(report, run_in, study):
     run_in()
     start = {"began": "2026-01-01", "command": ["python", "-m", "sweeps", "-m", "model=nin"],
              "packages": {"torch": "9.9"}, "git": {"commit": "abcdef", "dirty": True}, "diff": "+ a <b>"}  # fmt: skip
@@ -446,7 +446,7 @@ def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
     assert "The same changes as above." in page
 
 
-def test_an_empty_folder_is_refused_with_the_layout(report, tmp_path):
+def test_an_empty_folder_is_an_error_with_the_layout(report, tmp_path):
     done = report(tmp_path)
     assert done.code == 2
     assert re.fullmatch(r"report: .* holds no runs; .*run\.json\n", done.err)
@@ -470,7 +470,7 @@ def test_a_sweep_of_failures_alone_has_a_page_without_charts(report, run_in, stu
     assert done.page.count("data: no data") >= 2
 
 
-def test_damaged_files_are_told_and_cost_no_other_run(report, run_in, study):
+def test_damaged_files_are_listed_and_cost_no_other_run(report, run_in, study):
     torn = run_in(lr=0.1)
     torn.metrics.write_text("what\n" + torn.metrics.read_text(encoding="utf-8"), encoding="utf-8")
     run_in(lr=0.2).record.write_text("{ half", encoding="utf-8")
@@ -522,7 +522,7 @@ def test_watch_ends_when_nobody_is_at_work(report, sweep, run_in, study, monkeyp
     assert '"refresh": 7.0' in page
 
 
-def test_without_the_extra_the_way_to_it_is_told(report, sweep, monkeypatch):
+def test_without_the_extra_the_error_says_how_to_get_it(report, sweep, monkeypatch):
     from sweeps.report import cli
 
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)

@@ -31,7 +31,7 @@ class Entry:
     """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
 
     key: str  # of its place in the page
-    label: str  # what of its overrides tells it from the other runs
+    label: str  # its overrides, without those that all runs share
     row: RunRow
     record: RunRecord | None
     reports: list[dict[str, Any]]
@@ -59,7 +59,7 @@ class Content:
 
     folders: tuple[Path, ...]
     entries: list[Entry]
-    columns: list[Column]  # of the table: those that tell runs apart
+    columns: list[Column]  # of the table: those in which runs differ
     in_all_runs: list[str]  # what others would hold: `px=28`
     objective: Objective | None
     judged: list[Setting]
@@ -82,7 +82,7 @@ class Content:
 
     @property
     def gain(self) -> Callable[[float], float] | None:
-        """Turns a value so that more is better; None where nobody said which values are."""
+        """Turns a value so that more is better; None where no direction is set."""
         return self.objective.gain if self.objective and self.objective.is_ranked else None
 
     @cached_property
