@@ -32,7 +32,8 @@ from sweeps.record.processes import Process, this_process
 from sweeps.record.provenance import invocations_of
 from sweeps.record.recording import new_record, previous_record
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
-from sweeps.results.predictions import right_answers
+from sweeps.results.compare import right_answers
+from sweeps.results.runs import Objective as Ranked
 from sweeps.sweepers.expansion import expand
 from sweeps.sweepers.search.space import space_of
 from sweeps.vision import confusion
@@ -633,7 +634,7 @@ TARGETS: dict[str, Target] = {
     "resume": Target(resume_example, resumed),
     "predictions": Target(
         lambda: Example({"predictions.safetensors": predictions()}, ("predictions.safetensors",)),
-        lambda folder, _: right_answers(folder, "test"),
+        lambda folder, _: right_answers(folder, Ranked("test_acc", "max", "last", "test")),
     ),
     "images": Target(images_example, images),
     "grid": Target(lambda: Example(arguments=words()), grid, GRAMMAR),

@@ -11,8 +11,6 @@ from sweeps.results import format as text
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import UNREADABLE, RunRow
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 20  # characters; of more reports some are left out
 _ABSENT = object()
 _LONG = 8  # characters of a number that nobody has typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
@@ -268,18 +266,10 @@ def curve_column(rows: Sequence[RunRow]) -> Column:
 
     def show(row: RunRow) -> str:
         curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
-        return sparkline(curve, min(of), max(of)) if curve else text.BLANK
+        return text.sparkline(curve, min(of), max(of)) if curve else text.BLANK
 
     header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
     return Column("curve", header, lambda row: curves[row.path], show, right=False)
-
-
-def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """One block a value, at most `CURVE_WIDTH` of them; the first and the last value are always there."""
-    count = min(len(values), CURVE_WIDTH)
-    places = [round(at * (len(values) - 1) / max(count - 1, 1)) for at in range(count)]
-    heights = [(values[place] - low) / (high - low) if high > low else 0.5 for place in places]
-    return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
 
 
 def _curve(row: RunRow) -> list[float]:
