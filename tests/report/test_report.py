@@ -180,7 +180,7 @@ def test_pruned_runs_are_distinguished_and_left_out_of_lines_and_fronts(report, 
     done = report(study)
     charts = done.data["charts"]
     points = {(row["at"], row["seed"]): row["pruned"] for row in charts["by_lr"]}
-    assert points == {(0.01, 0): False, (0.1, 0): False, (0.03, 0): True, (0.1, 1): True}
+    assert points == {(0.01, "0"): False, (0.1, "0"): False, (0.03, "0"): True, (0.1, "1"): True}
     assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "by_lr")
     assert sorted(row["value"] for row in charts["cost_parameters"]) == [0.7, 0.8]
     assert "Left out: 2 runs that were stopped early." in caption(done.page, "cost_parameters")
@@ -592,3 +592,12 @@ def test_what_is_the_same_in_all_runs_is_a_sentence_and_no_column(report, run_in
     assert "<p>In all runs: width=8, solver=&lt;sgd&gt;, steps=2.</p>" in page
     heads = re.findall(r'<button type="button">([^<]*)</button></th>', page)
     assert heads == ["#", "run", "lr", "val_loss", "parameters", "status", "seconds"]
+
+
+def test_numbers_of_any_size_cost_no_chart(report, run_in, study):
+    for lr in (0.1, 2**62):
+        rows = [{"step": step, "val_loss": lr * step} for step in (1e90, 2e90)]
+        run_in(lr=lr, rows=rows, seed=10**99, name=str(lr))
+    done = report(study)
+    assert done.err == ""
+    assert {"curves_val_loss", "curves_by_lr", "by_lr", "time"} <= set(done.data["charts"])

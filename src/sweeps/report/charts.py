@@ -132,7 +132,7 @@ def _steps(rows: Sequence[Row]) -> alt.X:
     steps = [row["step"] for row in rows]
     if not all(float(step).is_integer() for step in steps):
         return x.axis(format=_DIGITS)
-    return x.axis(values=ticks(int(min(steps)), int(max(steps))), format=_DIGITS)
+    return x.axis(values=list(map(float, ticks(int(min(steps)), int(max(steps))))), format=_DIGITS)
 
 
 def ticks(first: int, last: int) -> list[int]:

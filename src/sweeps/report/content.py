@@ -99,7 +99,8 @@ class Content:
     def axes(self) -> list[Column]:
         """The swept keys in the order of the table's columns."""
         rows = [entry.row for entry in self.compared]
-        return [column for column in swept_columns(rows) if len({column.show(row) for row in rows}) > 1]
+        swept = [column for column in swept_columns(rows) if column.key != "setting_id"]
+        return [column for column in swept if len({column.show(row) for row in rows}) > 1]
 
     @cached_property
     def colour(self) -> Column | None:
