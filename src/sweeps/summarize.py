@@ -117,7 +117,7 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
     columns = columns_of(rows, args.all_metrics)
     if args.curves:
-        columns.insert(-1, curve_column(rows))
+        columns.insert([column.key for column in columns].index("status"), curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":

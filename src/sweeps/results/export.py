@@ -61,8 +61,9 @@ def run_fields(row: RunRow, columns: Sequence[Column]) -> dict[str, Any]:
 
 def _values(columns: Sequence[Column], taken: Mapping[str, Any], row: RunRow) -> dict[str, Any]:
     """The columns' values; a setting of the application's own whose name is taken is `settings.NAME`."""
-    other = [column for column in columns if column.key not in taken or row.settings.get(column.key) is not None]
-    return {f"settings.{one.key}" if one.key in taken else one.key: one.get(row) for one in other}
+    found = {one.key: one.get(row) for one in columns if one.key not in taken}
+    own = [one for one in columns if one.key in taken and one.is_setting and one.key != "seed"]
+    return {f"settings.{one.key}": one.get(row) for one in own} | found
 
 
 def setting_fields(one: Setting) -> dict[str, Any]:
