@@ -1,1 +1,4 @@
-"""Instruments around the package: speed, reproduction of published figures, studies of pruners and samplers."""
+"""The measuring instruments behind `scripts/bench.py`, `scripts/reproduce.py` and `scripts/search_study.py`.
+
+They are an application of `sweeps.vision` and no part of the wheel.
+"""

@@ -83,9 +83,9 @@ def config() -> dict[str, Any]:
         "trainer.batch_size=25",
         "trainer.epochs=2",
         "trainer.threads=1",
-        "tracker=none",
+        "sweep/tracker=none",
         "device=cpu",
-        "sweep=study",
+        "sweep.name=study",
     ]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return resolve(hydra.compose("config", overrides=words))
@@ -351,10 +351,10 @@ SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b", "trainer.batch_size=
 
 
 def search_on(folder: Path, arguments: Sequence[str], *, sampler: str = "random", asked: int = 2) -> None:
-    from sweeps.sweepers.search import Search
+    from sweeps.sweepers.search.trials import Search
 
     space = space_of(OverridesParser.create().parse_overrides(list(SPACE)))
-    search = Search.open(folder, space, sampler=sampler, seed=0, n_trials=8, objectives=["objective"], direction="max")
+    search = Search(folder, space, sampler=sampler, seed=0, n_trials=8, objectives=["objective"], direction="max")
     assert search.finished >= 0
     for _ in range(asked):
         one = search.ask()

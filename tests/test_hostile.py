@@ -247,7 +247,7 @@ def test_a_run_does_not_go_on_in_a_folder_with_a_link(folder, do_run, outside, n
     folder.path.mkdir()
     (folder.path / name).symlink_to(outside if name != "run.log" else outside / "file")
     with pytest.raises(RecordError, match=rf"{name} is a link"):
-        do_run("tracker=tensorboard")
+        do_run("sweep/tracker=tensorboard")
     assert not folder.record.exists()
 
 

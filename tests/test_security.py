@@ -88,7 +88,7 @@ def nested(place: str, value: object) -> dict[str, object]:
 
 
 def do_as_a_plan_does(config):
-    """Everything that `plan=true` makes of a resolved config, and a run before its first batch."""
+    """Everything that `sweep.plan=true` makes of a resolved config, and a run before its first batch."""
     from sweeps.vision.build import check_parts, inspect
 
     check(config)
@@ -198,7 +198,7 @@ def test_a_run_that_is_resumed_runs_nothing_of_its_record_and_checkpoint(run_int
 
 COMMANDS = {
     "a run": ([], "schedule.zzz"),
-    "a plan": (["-m", "plan=true"], "schedule.zzz"),
+    "a plan": (["-m", "sweep.plan=true"], "schedule.zzz"),
     "a sweep": (["-m", "seed=0"], "dataset.source.remedies"),
 }
 
@@ -209,7 +209,7 @@ def test_a_command_line_runs_nothing_through_a_node(tmp_path, marker, options, p
     value = tricks(marker)["an escaped interpolation"]
     override = f'++{place}=["{value}"]'
     command = [sys.executable, "-m", "sweeps", *options, override, "dataset=fashion_mnist_mini", "device=cpu"]
-    small = ["dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "tracker=none", "sweep=x"]
+    small = ["dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "sweep/tracker=none", "sweep.name=x"]
     done = subprocess.run([*command, *small], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr
     assert (done.returncode != 0) == (place == "schedule.zzz"), done.stderr

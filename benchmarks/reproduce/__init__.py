@@ -1,5 +1,4 @@
-"""The book's table anew: what is behind `scripts/reproduce.py`.
+"""The book's table anew.
 
-Reading order: published (what others measured), results (what was measured here), figures (medians and spreads), page
-(docs/results.md), grid (the sweep), cli.
+Reading order: published (what others measured), results (what was measured here), page (docs/results.md), cli.
 """

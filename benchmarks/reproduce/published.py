@@ -3,9 +3,8 @@
 import csv
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 
 class Range(NamedTuple):
@@ -18,16 +17,17 @@ class Range(NamedTuple):
     def __contains__(self, value: object) -> bool:
         return isinstance(value, (int, float)) and self.p5 <= value <= self.p95
 
+    def __str__(self) -> str:
+        return f"{self.median:.4f} [{self.p5:.4f}, {self.p95:.4f}]"
 
-@dataclass(frozen=True)
-class Published:
+
+class Published(NamedTuple):
     """The published runs of one network; `since` is empty for all of them, else the month that these begin in.
 
     `diverged` and `collapsed` count runs; the figures are those of the runs that did not diverge.
     `examples_per_second` is a median. `settings` are what these runs used, by the keys of our config.
     """
 
-    network: str
     since: str
     runs: int
     diverged: int
@@ -37,31 +37,6 @@ class Published:
     test_acc: Range
     examples_per_second: float
     settings: Mapping[str, Any]
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, str]) -> Self:
-        """One line of `published.csv`."""
-
-        def spread(key: str) -> Range:
-            return Range(*(float(row[f"{key}_{part}"]) for part in Range._fields))
-
-        own = {
-            "optim.lr": float(row["lr"]),
-            "trainer.batch_size": int(row["batch_size"]),
-            "resize.size": int(row["image_size"]),
-        }
-        return cls(
-            network=row["network"],
-            since=row["since"],
-            runs=int(row["runs"]),
-            diverged=int(row["diverged"]),
-            collapsed=int(row["collapsed"]),
-            train_loss=spread("train_loss"),
-            train_acc=spread("train_acc"),
-            test_acc=spread("test_acc"),
-            examples_per_second=float(row["examples_per_second"]),
-            settings={**SHARED_SETTINGS, **own},
-        )
 
 
 # What the published runs of all networks used, by the keys of our config.
@@ -87,6 +62,25 @@ def published() -> Mapping[str, tuple[Published, ...]]:
     lines = Path(__file__).with_name("published.csv").read_text(encoding="utf-8").splitlines()
     found: dict[str, tuple[Published, ...]] = {}
     for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-        entry = Published.from_row(row)
-        found[entry.network] = (*found.get(entry.network, ()), entry)
+        own = {
+            "optim.lr": float(row["lr"]),
+            "trainer.batch_size": int(row["batch_size"]),
+            "resize.size": int(row["image_size"]),
+        }
+        entry = Published(
+            since=row["since"],
+            runs=int(row["runs"]),
+            diverged=int(row["diverged"]),
+            collapsed=int(row["collapsed"]),
+            train_loss=_range(row, "train_loss"),
+            train_acc=_range(row, "train_acc"),
+            test_acc=_range(row, "test_acc"),
+            examples_per_second=float(row["examples_per_second"]),
+            settings={**SHARED_SETTINGS, **own},
+        )
+        found[row["network"]] = (*found.get(row["network"], ()), entry)
     return found
+
+
+def _range(row: Mapping[str, str], name: str) -> Range:
+    return Range(*(float(row[f"{name}_{part}"]) for part in Range._fields))

@@ -14,7 +14,7 @@ FIXED = (
     "dataset.test_limit=100",
     "trainer.batch_size=10",
     "trainer.threads=1",
-    "tracker=none",
+    "sweep/tracker=none",
     "device=cpu",
 )
 AXES = ("optim.lr=0.02,0.2", "seed=0,1,2")
@@ -22,7 +22,7 @@ AXES = ("optim.lr=0.02,0.2", "seed=0,1,2")
 # Two at a time, with as much work between two epochs as a test needs to step in.
 GRID = (
     "-m",
-    f"sweep={SWEEP}",
+    f"sweep.name={SWEEP}",
     *AXES,
     *FIXED,
     "dataset.limit=1000",
@@ -52,7 +52,7 @@ class Mode:
     def arguments(self, workers: int) -> tuple[str, ...]:
         """The command line without the program's name."""
         size = (f"dataset.limit={self.limit}", f"trainer.epochs={self.epochs}", f"hydra.launcher.workers={workers}")
-        return ("-m", f"sweep={SWEEP}", *FIXED, *self.options, *size)
+        return ("-m", f"sweep.name={SWEEP}", *FIXED, *self.options, *size)
 
     def share_with(self, workers: int) -> int:
         """Of a hundred kills, how many are for this mode and this number of workers."""
@@ -64,9 +64,9 @@ MODES = {
     mode.name: mode
     for mode in (
         Mode("grid", AXES, 20, share_of_pool=8),
-        Mode("halving", (*AXES, "pruner=halving"), 18),
-        Mode("search", (*SEARCH, "pruner=asha"), 18, workers=(0, 1), in_order=True),
-        Mode("search, 2 at a time", (*SEARCH, "pruner=asha"), 0, workers=(2,), share_of_pool=8, bits=False),
+        Mode("halving", (*AXES, "sweep/pruner=halving"), 18),
+        Mode("search", (*SEARCH, "sweep/pruner=asha"), 18, workers=(0, 1), in_order=True),
+        Mode("search, 2 at a time", (*SEARCH, "sweep/pruner=asha"), 0, workers=(2,), share_of_pool=8, bits=False),
         Mode("subdir", (*AXES, "hydra.sweep.subdir=${hydra.job.num}"), 8),
         Mode("chdir", (*AXES, "hydra.job.chdir=true"), 8),
     )

@@ -10,11 +10,12 @@ if _typing.TYPE_CHECKING:
 
     from sweeps.errors import ConfigError as ConfigError
     from sweeps.errors import DataError as DataError
+    from sweeps.errors import RecordError as RecordError
+    from sweeps.errors import RunFailed as RunFailed
     from sweeps.errors import SweepsError as SweepsError
     from sweeps.record.recording import Diverged as Diverged
     from sweeps.record.recording import StopRun as StopRun
     from sweeps.results.dataframes import Frames as _Frames
-    from sweeps.run import NullRun as NullRun
     from sweeps.run import Run as Run
     from sweeps.run import current_run as current_run
     from sweeps.task import recorded as recorded
@@ -25,14 +26,15 @@ _HOMES = {
     "ConfigError": "sweeps.errors",
     "DataError": "sweeps.errors",
     "Diverged": "sweeps.record.recording",
-    "NullRun": "sweeps.run",
+    "RecordError": "sweeps.errors",
     "Run": "sweeps.run",
+    "RunFailed": "sweeps.errors",
     "StopRun": "sweeps.record.recording",
     "SweepsError": "sweeps.errors",
     "current_run": "sweeps.run",
     "recorded": "sweeps.task",
 }
-__all__ = [*_HOMES, "load", "load_model"]  # noqa: PLE0604
+__all__ = [*_HOMES, "load", "load_model"]
 
 
 def __getattr__(name: str) -> _typing.Any:

@@ -134,5 +134,7 @@ def _portable(value: Any) -> Any:
 
 def _original(value: Any) -> Any:
     if isinstance(value, dict):
-        return value[_ARRAY].numpy() if value.keys() == {_ARRAY} else {key: _original(one) for key, one in value.items()}
+        return (
+            value[_ARRAY].numpy() if value.keys() == {_ARRAY} else {key: _original(one) for key, one in value.items()}
+        )
     return type(value)(_original(item) for item in value) if type(value) in (list, tuple) else value

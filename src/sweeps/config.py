@@ -145,12 +145,18 @@ class SweepConfig:
 
 
 def register() -> None:
-    """Store the group `sweep` and its subgroups in Hydra's ConfigStore."""
+    """Store the group `sweep` and its subgroups in Hydra's ConfigStore.
+
+    Hydra calls this at every start. What an application has stored under the name of a tracker before stays.
+    """
     store = ConfigStore.instance().store
+    known = ConfigStore.instance().repo.get("sweep", {}).get("tracker", {})
     store(group="sweep", name="default", node=SweepConfig, provider="sweeps")
     for name, pruner in PRUNERS.items():
         store(group="sweep/pruner", name=name, node=pruner, provider="sweeps")
     for name, tracker in TRACKERS.items():
+        if f"{name}.yaml" in known:
+            continue
         store(group="sweep/tracker", name=name, node={name: tracker}, provider="sweeps")
 
 

@@ -31,7 +31,7 @@ VARIABLE = "SWEEPS_RUN"  # in the environment of the process of a run: processes
 _RESERVED = ("step", "elapsed")
 
 
-class NullRun:
+class Run:
     """The run outside of a sweep: it keeps nothing, so that a training function needs no other code there."""
 
     in_sweep = False
@@ -62,7 +62,7 @@ class NullRun:
         """Show nothing."""
 
 
-class Run(NullRun):
+class RecordedRun(Run):
     """A run of a sweep, from its training function: made by the engine, found with `sweeps.current_run()`.
 
     `dir` is its folder, `seed` the value of `sweep.seed_key`, `trackers` are those of `sweep.tracker`.
@@ -136,7 +136,9 @@ class Run(NullRun):
         """
         self._check_caller("restore")
         if self._stateful is not None:
-            raise ReportError("restore() was called before: give it everything at once, restore(model=..., optimizer=...)")
+            raise ReportError(
+                "restore() was called before: give it everything at once, restore(model=..., optimizer=...)"
+            )
         if self._is_open:
             raise ReportError("restore() comes after report(): call it before the first step")
         for name, one in stateful.items():
@@ -236,7 +238,9 @@ class Run(NullRun):
             )
         if number is _NOTHING:
             if returned is not None:
-                log.warning("the training function returned %.60r, which is no number: the run has no objective", returned)
+                log.warning(
+                    "the training function returned %.60r, which is no number: the run has no objective", returned
+                )
             elif reported:
                 log.warning("the run has no objective: set sweep.objective.metric to one of %s", ", ".join(reported))
             return
@@ -292,9 +296,13 @@ class Run(NullRun):
         if at is _NOTHING or not math.isfinite(at):
             raise ReportError(f"report(step={step!r}) is invalid: a step is a number, such as the epochs done")
         if self._rows and at <= last:
-            raise ReportError(f"report(step={at:g}) is invalid: the last report was of step {last:g}, and steps increase")
+            raise ReportError(
+                f"report(step={at:g}) is invalid: the last report was of step {last:g}, and steps increase"
+            )
         if not isinstance(metrics, Mapping):
-            raise ReportError(f"report({metrics!r:.60}) is invalid: metrics are numbers by name, report({{'loss': 0.1}})")
+            raise ReportError(
+                f"report({metrics!r:.60}) is invalid: metrics are numbers by name, report({{'loss': 0.1}})"
+            )
         row: dict[str, Any] = {"step": at, "elapsed": round(self._before + time.perf_counter() - self._began, 6)}
         for name, value in metrics.items():
             number = _number(value)
@@ -375,16 +383,18 @@ class Run(NullRun):
 
     def _check_caller(self, what: str) -> None:
         if threading.get_ident() != self._owner[1]:
-            raise ReportError(f"{what}() was called in another thread: call it in the one that runs the training function")
+            raise ReportError(
+                f"{what}() was called in another thread: call it in the one that runs the training function"
+            )
 
 
 _NOTHING: Any = object()
-_NULL = NullRun()
-_current: Run | None = None
+_NULL = Run()
+_current: RecordedRun | None = None
 _warned: set[str] = set()
 
 
-def current_run() -> NullRun:
+def current_run() -> Run:
     """The run that this process is doing; outside of a sweep a null run, whose methods do nothing."""
     if _current is not None:
         return _current if _current._is_own_process() else _NULL
@@ -397,7 +407,7 @@ def current_run() -> NullRun:
 
 
 @contextmanager
-def making_current(run: Run) -> Iterator[None]:
+def making_current(run: RecordedRun) -> Iterator[None]:
     """Inside the block `run` is the current run."""
     global _current
     before, variable = _current, os.environ.get(VARIABLE)

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -13,17 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps import run as running
 from sweeps.config import mount_of
+from sweeps.decision import Action, check, decide, judge_for
 from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.launchers.console import current_progress
 from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
-from sweeps.decision import Action, check, decide, judge_for
 from sweeps.progress import Progress
 from sweeps.record.files import atomic_write
 from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
 from sweeps.record.provenance import environment, folder_of_code, processor
-from sweeps.record.recording import StopRun, new_record, outcome_of, recording
+from sweeps.record.recording import StopRun, new_record, recording
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved, resolve
 from sweeps.trackers import Trackers, make_trackers
@@ -91,11 +91,11 @@ def perform(task: Task, cfg: DictConfig, output_subdir: str | None) -> float:
     overrides = cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
     name = folder.path.name if is_single else os.path.relpath(folder.path, sweep)
     with current_progress() as progress:
-        record = _perform(task, cfg, folder, resolved, sweep, name, overrides, output_subdir, progress)
+        record = do_run(task, cfg, folder, resolved, sweep, name, overrides, output_subdir, progress)
     return NO_VALUE if record.objective.value is None else record.objective.value
 
 
-def _perform(
+def do_run(
     task: Task,
     cfg: DictConfig,
     folder: RunDir,
@@ -106,6 +106,16 @@ def _perform(
     output_subdir: str | None,
     progress: Progress,
 ) -> RunRecord:
+    """Do what is left of a run; Hydra's own config is that of its job.
+
+    Args:
+        sweep: the folder of its sweep.
+        name: its own folder, relative to that.
+
+    Raises:
+        SweepsError: the run could not be done; its record says why.
+        Interrupted: the sweep is being stopped.
+    """
     decision = decide(folder, resolved, sweep)
     previous = decision.previous
     if decision.action is Action.SKIP:
@@ -124,7 +134,7 @@ def _perform(
     record.environment = environment(processor(), code)
     working = Path.cwd()
     try:
-        with recording(folder, record, progress, resolved.config):
+        with recording(folder, record, resolved.config, progress.end):
             for path, text in _sources(cfg, overrides, output_subdir).items():
                 (folder.path / path).parent.mkdir(exist_ok=True)
                 atomic_write(folder.path / path, text.encode(), durable=False, private=True)
@@ -155,7 +165,7 @@ def _train(
     previous: RunRecord | None,
 ) -> None:
     settings = resolved.settings
-    run = running.Run(
+    run = running.RecordedRun(
         folder,
         record,
         judge=judge_for(resolved, sweep),

@@ -28,7 +28,7 @@ SMALL = (
     "trainer.batch_size=25",
     "trainer.epochs=2",
     "trainer.threads=1",
-    "tracker=none",
+    "sweep/tracker=none",
     "device=cpu",
 )
 

@@ -33,9 +33,9 @@ OVERRIDES = (
     "trainer.epochs=2",
     "trainer.threads=1",
     "optim.momentum=0.9",
-    "tracker=none",
+    "sweep/tracker=none",
     "device=cpu",
-    "sweep=crash",
+    "sweep.name=crash",
 )
 
 

@@ -14,7 +14,7 @@ from sweeps.record.records import Status, find_runs
 
 from .conftest import SMALL, contents, runs_by
 
-SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *SMALL, "dataset.limit=50", "trainer.epochs=1")
+SWEEP = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *SMALL, "dataset.limit=50", "trainer.epochs=1")
 
 
 def everything(folder):
@@ -22,7 +22,7 @@ def everything(folder):
 
 
 def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
-    done = sweeps(*SWEEP, "model=lenet_bn", "optim.lr=0.1,0.2,0.10", "seed=0,1", "plan=true", "trainer.epochs=7")
+    done = sweeps(*SWEEP, "model=lenet_bn", "optim.lr=0.1,0.2,0.10", "seed=0,1", "sweep.plan=true", "trainer.epochs=7")
     assert done.code == 0
     assert list(tmp_path.iterdir()) == []
     rows = [line.split() for line in done.text.splitlines() if line.lstrip().startswith("optim.lr=")]
@@ -42,7 +42,7 @@ def test_a_plan_of_a_sweep_that_has_begun_says_what_is_left_and_changes_nothing(
     study = tmp_path / "multirun" / "study"
     sweeps(*SWEEP, "seed=0,1")
     before = everything(study)
-    done = sweeps(*SWEEP, "seed=0,1,2", "plan=true")
+    done = sweeps(*SWEEP, "seed=0,1,2", "sweep.plan=true")
     assert done.code == 0
     assert "1 of 3 cells to do" in done.text
     assert "2 finished before and skipped" in done.text
@@ -50,11 +50,11 @@ def test_a_plan_of_a_sweep_that_has_begun_says_what_is_left_and_changes_nothing(
 
 
 def test_a_plan_without_a_name_leaves_no_folder(sweeps, tmp_path):
-    assert sweeps("-m", *SWEEP[2:], "seed=0", "plan=true").code == 0
+    assert sweeps("-m", *SWEEP[2:], "seed=0", "sweep.plan=true").code == 0
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [("sweep=study",), ()], ids=["named", "named by the time"])
+@pytest.mark.parametrize("name", [("sweep.name=study",), ()], ids=["named", "named by the time"])
 def test_one_bad_cell_refuses_the_grid_and_leaves_no_folder(sweeps, tmp_path, name):
     cells = ("model._target_=networks.refused", "+model.bad=false,true", "seed=0,1")
     done = sweeps("-m", *name, *SWEEP[2:], *cells)
@@ -79,19 +79,19 @@ def test_a_bad_new_cell_leaves_a_sweep_as_it_was(sweeps, tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("on_failure=explode", "on_failure=explode is refused: known are continue, stop"),
-        ("on_mismatch=ask", "on_mismatch=ask is refused: known are refuse, rerun, keep"),
-        ("stop_after=0", "stop_after=0 is refused: at least one failure"),
-        ("retries=-1", "retries=-1 is refused"),
-        ("timeout=0", "timeout=0.0 is refused"),
+        ("sweep.on_failure=explode", "sweep.on_failure=explode is refused: known are continue, stop"),
+        ("sweep.on_mismatch=ask", "sweep.on_mismatch=ask is refused: known are refuse, rerun, keep"),
+        ("sweep.stop_after=0", "sweep.stop_after=0 is refused: at least one failure"),
+        ("sweep.retries=-1", "sweep.retries=-1 is refused"),
+        ("sweep.timeout=0", "sweep.timeout=0.0 is refused"),
         ("hydra.launcher.workers=-1", "hydra.launcher.workers=-1 is invalid: at least 0"),
         ("hydra.launcher.workers=many", "Value 'many' of type 'str' could not be converted to Integer"),
         ("hydra.launcher.threads=9999", "hydra.launcher.threads=9999 is refused: there are "),
         ("hydra.launcher.recycle_after=0", "hydra.launcher.recycle_after=0 is invalid: at least 1"),
         ("hydra.launcher.speed=9", "Key 'speed' not in 'LocalLauncherConfig'"),
-        ("sweep=../outside", "sweep='../outside' is refused"),
-        ("sweep=/outside", "sweep='/outside' is refused"),
-        (f"sweep={'x' * 300}", "it has 300 characters"),
+        ("sweep.name=../outside", "sweep.name='../outside' is refused"),
+        ("sweep.name=/outside", "sweep.name='/outside' is refused"),
+        (f"sweep.name={'x' * 300}", "it has 300 characters"),
     ],
 )
 def test_bad_input_is_refused_by_its_name_and_leaves_nothing(sweeps, tmp_path, monkeypatch, argument, message):
@@ -129,7 +129,7 @@ def test_what_a_sweep_rests_on_is_written_down_at_every_start(sweeps, tmp_path):
 def test_the_record_of_every_cell_has_its_config_from_the_start(sweeps, tmp_path, monkeypatch):
     """Also of those that were never begun: an analysis knows what is missing."""
     monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
-    sweeps(*SWEEP, "model._target_=networks.faulty", "+model.fault=exception", "seed=0,1", "on_failure=stop")
+    sweeps(*SWEEP, "model._target_=networks.faulty", "+model.fault=exception", "seed=0,1", "sweep.on_failure=stop")
     pending = runs_by(tmp_path / "multirun" / "study", "seed")[1].read()
     assert (pending.status, pending.attempts, pending.process, pending.started) == (Status.PENDING, 0, None, "")
     assert pending.config["dataset"]["limit"] == 50
@@ -154,7 +154,7 @@ def test_equal_batches_are_proven_by_equal_hashes(sweeps, tmp_path):
 
 @pytest.mark.slow
 def test_the_parent_never_imports_torch(shell):
-    started = shell.start("-m", "sweep=study", "seed=0,1", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=20")
+    started = shell.start("-m", "sweep.name=study", "seed=0,1", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=20")
     libraries = {"parent": "", "worker": ""}
     while started.process.poll() is None:
         for who, pid in [("parent", started.pid), *(("worker", pid) for pid in started.workers)]:

@@ -96,7 +96,7 @@ def repaired(new_shell, compose, tmp_path_factory):
     before = {name: state for name, state in contents(complete).items() if name != "run.json"}
     command = (
         "-m",
-        "sweep=study",
+        "sweep.name=study",
         "hydra.launcher.workers=2",
         *CELL,
         f"seed={','.join(map(str, range(FINISHED + 1)))}",
@@ -137,7 +137,7 @@ def test_what_was_complete_stays_complete(repaired):
 
 
 def test_a_finished_run_whose_record_is_empty_is_done_again_and_no_other(sweeps, tmp_path):
-    command = ("-m", "sweep=study", "hydra.launcher.workers=0", *SMALL, "seed=0,1")
+    command = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *SMALL, "seed=0,1")
     sweeps(*command)
     runs = runs_by(tmp_path / "multirun" / "study", "seed")
     weights, metrics, other = runs[1].weights.read_bytes(), untimed(runs[1]), contents(runs[0].path)
@@ -167,7 +167,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_costs_what_did_not_fit_and_nothing_else(sweeps, tmp_path, small_disk):
-    command = ("-m", "sweep=study", "hydra.launcher.workers=0", *CELL, "seed=0,1,2,3,4,5")
+    command = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *CELL, "seed=0,1,2,3,4,5")
     study = tmp_path / "multirun" / "study"
     done = sweeps(*command)
     assert (done.code, "Traceback" in done.text) == (1, False), done.text
@@ -191,7 +191,7 @@ def test_a_full_disk_costs_what_did_not_fit_and_nothing_else(sweeps, tmp_path, s
 def test_a_disk_without_room_for_the_first_byte(sweeps, tmp_path, small_disk):
     (tmp_path / "multirun" / "ballast").write_bytes(b"\0" * (1200 << 10))
     for arguments in (("-m",), ()):
-        done = sweeps(*arguments, "sweep=study", "hydra.launcher.workers=0", *SMALL)
+        done = sweeps(*arguments, "sweep.name=study", "hydra.launcher.workers=0", *SMALL)
         assert (done.code, "Traceback" in done.text) == (1, False), done.text
         assert "No space left on device; choose another folder: output=FOLDER" in done.text
 
@@ -223,7 +223,7 @@ def read_only():
 
 def test_what_happens_to_a_folder_in_mid_sweep_costs_that_run_alone(shell, read_only):
     study, away = shell.folder / "multirun" / "study", shell.folder / "away"
-    command = ("-m", "sweep=study", "hydra.launcher.workers=1", "seed=0,1,2,3", *SMALL, "trainer.epochs=30")
+    command = ("-m", "sweep.name=study", "hydra.launcher.workers=1", "seed=0,1,2,3", *SMALL, "trainer.epochs=30")
     started = shell.start(*command)
 
     def at_work(seed):

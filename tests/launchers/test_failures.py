@@ -18,7 +18,9 @@ def aftermath(new_shell):
     """One sweep in which everything goes wrong that can, two cells at a time."""
     shell = new_shell()
     faults = "hang,none,exception,exit,sys_exit,oom,kill,segfault,diverge,config,data"
-    done = shell("-m", "sweep=study", f"+model.fault={faults}", "timeout=10", "hydra.launcher.workers=2", *NETWORK)
+    done = shell(
+        "-m", "sweep.name=study", f"+model.fault={faults}", "sweep.timeout=10", "hydra.launcher.workers=2", *NETWORK
+    )
     return done, runs_by(shell.folder / "multirun" / "study", "model.fault")
 
 
@@ -74,7 +76,7 @@ def test_failures_come_with_advice_and_the_end_of_their_traceback(aftermath):
 
 def test_the_run_beside_them_is_what_it_is_alone(aftermath, sweeps, tmp_path):
     _, runs = aftermath
-    done = sweeps("-m", "sweep=alone", "+model.fault=none", "hydra.launcher.workers=0", *NETWORK)
+    done = sweeps("-m", "sweep.name=alone", "+model.fault=none", "hydra.launcher.workers=0", *NETWORK)
     assert done.code == 0
     (alone,) = find_runs(tmp_path / "multirun" / "alone")
     assert untimed(runs["none"]) == untimed(alone)
@@ -93,7 +95,14 @@ def test_what_failed_or_was_ended_left_no_lock_and_no_half_written_file(aftermat
 def retried(new_shell, tmp_path_factory):
     """Faults of the second epoch that happen once, and a sweep that tries again by itself: the folder, twice."""
     shell = new_shell(FAULTS_ONCE=str(tmp_path_factory.mktemp("marks")))
-    command = ("-m", "sweep=study", "+model.fault=none,exception,kill,config", "+model.after=5", "retries=1", *NETWORK)
+    command = (
+        "-m",
+        "sweep.name=study",
+        "+model.fault=none,exception,kill,config",
+        "+model.after=5",
+        "sweep.retries=1",
+        *NETWORK,
+    )
     command = (*command, "trainer.epochs=3", "hydra.launcher.workers=2")
     first = shell(*command)
     folder = shell.folder / "multirun" / "study"

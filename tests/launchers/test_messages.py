@@ -71,7 +71,7 @@ def test_why_a_run_failed_is_shown_where_its_record_could_not_be_written(compose
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sweep_goes_on_where_nobody_reads_it_any_more(workers, tmp_path):
-    words = ("-m", f"hydra.launcher.workers={workers}", *TINY, "optim.lr=0.1,0.2", "sweep=study")
+    words = ("-m", f"hydra.launcher.workers={workers}", *TINY, "optim.lr=0.1,0.2", "sweep.name=study")
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps", *words],
         cwd=tmp_path,
@@ -91,7 +91,7 @@ def test_a_sweep_goes_on_where_nobody_reads_it_any_more(workers, tmp_path):
 
 @pytest.mark.slow
 def test_stopped_before_its_first_run_a_sweep_does_not_promise_to_go_on(shell):
-    started = shell.start("-m", "hydra.launcher.workers=1", *TINY, "optim.lr=0.1,0.2", "sweep=study")
+    started = shell.start("-m", "hydra.launcher.workers=1", *TINY, "optim.lr=0.1,0.2", "sweep.name=study")
     started.wait_for(lambda: "checking 2 cells" in started.text, "the check")
     started.process.send_signal(signal.SIGTERM)
     done = started.end()

@@ -12,7 +12,7 @@ from sweeps.record.records import Status, find_runs
 from .conftest import SMALL, contents, runs_by, untimed
 
 TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=3")
-SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *TINY)
+SWEEP = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *TINY)
 LONGER = ("trainer.epochs=4",)
 RATES = "optim.lr=0.001,0.01,0.1,0.3"
 
@@ -42,14 +42,14 @@ def shelf(tmp_path_factory):
 def whole(sweeps, study, shelf):
     """The metrics of every cell of the grid, trained to its end in one go."""
     if not shelf.exists():
-        assert sweeps(*SWEEP, *LONGER, RATES, "sweep=whole").code == 0
+        assert sweeps(*SWEEP, *LONGER, RATES, "sweep.name=whole").code == 0
         found = {lr: untimed(run) for lr, run in runs_by(study.with_name("whole"), "optim.lr").items()}
         shelf.write_text(json.dumps(list(found.items())))
     return dict(json.loads(shelf.read_text()))
 
 
 def test_halving_takes_the_best_further_and_pruned_runs_can_go_on_later(sweeps, study, whole):
-    halving = ("pruner=halving", "pruner.factor=2", *LONGER)
+    halving = ("sweep/pruner=halving", "sweep.pruner.reduction_factor=2", *LONGER)
     done = sweeps(*SWEEP, RATES, *halving)
     assert done.code == 0, done.text
     assert "round 1 of 3: to 1 epochs" in done.text
@@ -87,7 +87,10 @@ def test_halving_takes_the_best_further_and_pruned_runs_can_go_on_later(sweeps, 
 
 
 def test_seeds_of_a_cell_go_on_together(sweeps, study):
-    assert sweeps(*SWEEP, "optim.lr=0.001,0.1,0.3", "repeats=2", "pruner=halving", "trainer.epochs=2").code == 0
+    assert (
+        sweeps(*SWEEP, "optim.lr=0.001,0.1,0.3", "sweep.repeats=2", "sweep/pruner=halving", "trainer.epochs=2").code
+        == 0
+    )
     ended = {}
     for run in find_runs(study):
         record = run.read()
@@ -104,7 +107,7 @@ def test_seeds_of_a_cell_go_on_together(sweeps, study):
 
 
 def test_asha_stops_within_an_epoch(sweeps, study):
-    within = ("pruner=asha", "pruner.report_every=0.5", "pruner.first=0.5", "dataset.limit=200")
+    within = ("sweep/pruner=asha", "trainer.report_every=0.5", "sweep.pruner.min_resource=0.5", "dataset.limit=200")
     done = sweeps(*SWEEP, "optim.lr=0.1,0.0000001", *within)
     assert done.code == 0, done.text
     worst = runs_by(study, "optim.lr")[0.0000001].read()
@@ -119,30 +122,30 @@ def test_asha_stops_within_an_epoch(sweeps, study):
 
 
 def test_a_budget_pauses_and_a_larger_one_goes_on(sweeps, study):
-    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    assert sweeps(*SWEEP, "optim.lr=0.1", "sweep.pause_at=1").code == 0
     (run,) = find_runs(study)
     record = run.read()
     assert (record.status, record.epochs, record.error.kind) == (Status.PRUNED, 1, "paused")
     first = untimed(run)
-    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    assert sweeps(*SWEEP, "optim.lr=0.1", "sweep.pause_at=1").code == 0
     assert run.read().attempts == 1
-    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=2").code == 0
+    assert sweeps(*SWEEP, "optim.lr=0.1", "sweep.pause_at=2").code == 0
     assert (run.read().epochs, run.read().attempts, untimed(run)[:1]) == (2, 2, first)
     assert sweeps(*SWEEP, "optim.lr=0.1").code == 0
     assert (run.read().status, run.read().error) == (Status.COMPLETED, None)
 
 
 def test_a_run_whose_folder_is_gone_begins_anew_whatever_the_board_knows_of_it(sweeps, study):
-    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    assert sweeps(*SWEEP, "optim.lr=0.1", "sweep.pause_at=1").code == 0
     (run,) = find_runs(study)
     first = untimed(run)
     shutil.rmtree(run.path)
-    assert sweeps(*SWEEP, "optim.lr=0.1", "pruner.budget=1").code == 0
+    assert sweeps(*SWEEP, "optim.lr=0.1", "sweep.pause_at=1").code == 0
     assert (run.read().epochs, untimed(run)) == (1, first)
 
 
 def test_pruning_looks_at_held_out_images_where_there_are_any(sweeps, study):
-    held_out = ("dataset.validation=0.2", "pruner=asha", "trainer.epochs=2", "dataset.limit=100")
+    held_out = ("dataset.validation=0.2", "sweep/pruner=asha", "trainer.epochs=2", "dataset.limit=100")
     assert sweeps(*SWEEP, "optim.lr=0.3,0.00001", *held_out).code == 0
     assert len(Board(study).read("val_acc")) == 2
     assert Board(study).read("test_acc") == {}
@@ -151,18 +154,27 @@ def test_pruning_looks_at_held_out_images_where_there_are_any(sweeps, study):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["pruner.report_every=0.3"], "pruner.report_every=0.3 is refused: a whole number of reports an epoch"),
-        (["pruner=asha", "pruner.metric=test_acc"], "pruner.metric=test_acc is refused: a run that the test set stops"),
-        (["pruner.report_every=1.5"], "pruner.report_every=1.5 is refused: whole epochs, or a fraction"),
-        (["pruner.report_every=2"], "pruner.first=1.0 is refused: nothing is known before the first report"),
-        (["pruner.report_every=0.5", "pruner.metric=val_acc"], "within an epoch only train_loss and train_acc"),
-        (["pruner.metric=val_acc"], "pruner.metric=val_acc needs images held out"),
-        (["pruner.factor=1"], "pruner.factor=1 is refused: one in how many goes on: at least 2"),
+        (["trainer.report_every=0.3"], "trainer.report_every=0.3 is refused: a whole number of reports an epoch"),
+        (
+            ["sweep/pruner=asha", "sweep.pruner.metric=test_acc"],
+            "sweep.pruner.metric=test_acc is refused: a run that the test set stops",
+        ),
+        (["trainer.report_every=1.5"], "trainer.report_every=1.5 is refused: whole epochs, or a fraction"),
+        (
+            ["trainer.report_every=2"],
+            "sweep.pruner.min_resource=1.0 is refused: nothing is known before the first report",
+        ),
+        (["trainer.report_every=0.5", "sweep.pruner.metric=val_acc"], "within an epoch only train_loss and train_acc"),
+        (["sweep.pruner.metric=val_acc"], "sweep.pruner.metric=val_acc needs images held out"),
+        (
+            ["sweep.pruner.reduction_factor=1"],
+            "sweep.pruner.reduction_factor=1 is refused: one in how many goes on: at least 2",
+        ),
         (["pruner.name=hope"], "known are none, median, asha"),
     ],
 )
 def test_what_cannot_work_is_refused_before_the_first_run(sweeps, study, arguments, says):
-    done = sweeps(*SWEEP, "seed=0", "pruner=asha", *arguments)
+    done = sweeps(*SWEEP, "seed=0", "sweep/pruner=asha", *arguments)
     assert done.code == 1
     assert says in done.text
     assert not study.exists()
@@ -173,8 +185,16 @@ def test_a_kill_in_the_middle_costs_no_report(shell, tmp_path, monkeypatch):
     marks = tmp_path / "marks"
     marks.mkdir()
     monkeypatch.setenv("FAULTS_ONCE", str(marks))
-    faulty = ("model._target_=networks.faulty", "+model.fault=kill", "+model.after=3", "retries=1")
-    done = shell("-m", "sweep=study", "hydra.launcher.workers=1", *TINY, "optim.lr=0.3,0.1", "pruner=patience", *faulty)
+    faulty = ("model._target_=networks.faulty", "+model.fault=kill", "+model.after=3", "sweep.retries=1")
+    done = shell(
+        "-m",
+        "sweep.name=study",
+        "hydra.launcher.workers=1",
+        *TINY,
+        "optim.lr=0.3,0.1",
+        "sweep/pruner=patience",
+        *faulty,
+    )
     assert done.code == 0, done.text
     study = shell.folder / "multirun" / "study"
     runs = list(find_runs(study))

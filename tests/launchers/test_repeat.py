@@ -17,7 +17,7 @@ from sweeps.vision.config import conf_dir
 from .conftest import SMALL, contents, runs_by, untimed
 
 TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=1")  # of equal keys the last one counts
-SWEEP = ("-m", "sweep=study", "hydra.launcher.workers=0", *TINY)
+SWEEP = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *TINY)
 COLLAPSE = "1e38"  # a learning rate that no network survives
 
 
@@ -81,7 +81,7 @@ def test_finished_cells_are_skipped_without_composing_them(sweeps, study, begun,
 
 
 def test_a_repeat_of_nothing_starts_no_process(shell, study):
-    command = ("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *TINY)
+    command = ("-m", "sweep.name=study", "seed=0", "hydra.launcher.workers=1", *TINY)
     assert shell(*command).code == 0
     before = contents(study)
     started, seen = shell.start(*command), set()
@@ -123,7 +123,7 @@ def test_a_smaller_grid_leaves_the_other_cells_alone(sweeps, study, begun):
 
 
 def test_a_cell_of_a_sweep_is_known_to_a_single_run_as_well(sweeps, study, begun):
-    done = sweeps("sweep=study", *TINY, "seed=1")
+    done = sweeps("sweep.name=study", *TINY, "seed=1")
     assert done.code == 0
     assert "finished before" in done.text
     assert contents(study) == begun
@@ -183,7 +183,14 @@ def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps,
 
 
 def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, begun, work):
-    for how in ("retries=2", "timeout=1000", "on_failure=stop", "stop_after=3", "on_mismatch=keep", "plan=true"):
+    for how in (
+        "sweep.retries=2",
+        "sweep.timeout=1000",
+        "sweep.on_failure=stop",
+        "sweep.stop_after=3",
+        "sweep.on_mismatch=keep",
+        "sweep.plan=true",
+    ):
         assert sweeps(*SWEEP, "seed=0,1", how).code == 0
         assert work == {"composed": 0, "inspected": 0, "run": []}, how
         assert contents(study) == begun, how
@@ -205,7 +212,7 @@ def test_another_runs_folder_is_refused_with_the_difference_and_the_way_out(swee
     done = sweeps(*SWEEP, "seed=0,1,2")
     assert done.code == 1
     assert "holds a run with other settings (trainer.batch_size: 20 -> 25) and was left as it is" in done.text
-    for way_out in ("sweep=NAME", "on_mismatch=rerun", "on_mismatch=keep", "No run was started"):
+    for way_out in ("sweep.name=NAME", "sweep.on_mismatch=rerun", "sweep.on_mismatch=keep", "No run was started"):
         assert way_out in done.text
     assert work["run"] == []
     assert contents(study) == before
@@ -213,23 +220,23 @@ def test_another_runs_folder_is_refused_with_the_difference_and_the_way_out(swee
 
 def test_another_run_can_be_kept(sweeps, study, foreign, work):
     before = contents(study)
-    done = sweeps(*SWEEP, "seed=0,1,2", "on_mismatch=keep")
+    done = sweeps(*SWEEP, "seed=0,1,2", "sweep.on_mismatch=keep")
     assert (done.code, work["run"]) == (0, [["seed=2"]])
     after = contents(study)
     assert {name: after[name] for name in before} == before
 
 
 def test_another_run_can_be_replaced(sweeps, study, foreign, work):
-    done = sweeps(*SWEEP, "seed=0,1,2", "on_mismatch=rerun")
+    done = sweeps(*SWEEP, "seed=0,1,2", "sweep.on_mismatch=rerun")
     assert (done.code, work["run"]) == (0, [["seed=1"], ["seed=2"]])
     record = runs_by(study, "seed")[1].read()
     assert (record.status, record.attempts, record.config["trainer"]["batch_size"]) == (Status.COMPLETED, 1, 25)
 
 
-@pytest.mark.parametrize("arguments", [("plan=true",), ("+model.nonsense=1",)], ids=["only planned", "refused"])
+@pytest.mark.parametrize("arguments", [("sweep.plan=true",), ("+model.nonsense=1",)], ids=["only planned", "refused"])
 def test_another_run_is_not_deleted_before_the_sweep_begins(sweeps, study, foreign, work, arguments):
     before = contents(foreign.path)
-    sweeps(*SWEEP, "seed=0,1", "on_mismatch=rerun", *arguments)
+    sweeps(*SWEEP, "seed=0,1", "sweep.on_mismatch=rerun", *arguments)
     assert contents(foreign.path) == before
 
 
@@ -250,7 +257,7 @@ def test_a_run_that_somebody_else_is_at_work_on_is_left_to_him(sweeps, study, be
 FAULTY = ("model._target_=networks.faulty", "+model.fault=exception,none")
 
 
-@pytest.mark.parametrize(("policy", "done_first"), [("on_failure=stop", 1), ("stop_after=2", 2)])
+@pytest.mark.parametrize(("policy", "done_first"), [("sweep.on_failure=stop", 1), ("sweep.stop_after=2", 2)])
 def test_a_sweep_can_stop_after_failures_and_be_resumed(sweeps, study, work, monkeypatch, tmp_path, policy, done_first):
     done = sweeps(*SWEEP, *FAULTY, "seed=0,1", policy)
     assert (done.code, len(work["run"])) == (1, done_first)
@@ -275,7 +282,7 @@ def test_without_a_policy_every_cell_is_done(sweeps, work):
 
 def test_retries_happen_here_too(sweeps, study, work, monkeypatch, tmp_path):
     monkeypatch.setenv("FAULTS_ONCE", str(tmp_path))
-    done = sweeps(*SWEEP, *FAULTY, "+model.after=3", "retries=2", "seed=0", "trainer.epochs=2")
+    done = sweeps(*SWEEP, *FAULTY, "+model.after=3", "sweep.retries=2", "seed=0", "trainer.epochs=2")
     assert done.code == 0
     faults = [overrides[0].partition("=")[2] for overrides in work["run"]]
     assert faults == ["exception", "none", "exception"], "after a pause, in which others are done"
@@ -298,7 +305,7 @@ def test_in_batches_the_result_is_the_same(sweeps, study, begun, work):
 
 def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, study, begun, work, monkeypatch):
     grid = f"seed={','.join(map(str, range(1000)))}"
-    multiply(runs_by(study, "seed")[0], lambda: sweeps(*SWEEP, grid, "plan=true"), monkeypatch)
+    multiply(runs_by(study, "seed")[0], lambda: sweeps(*SWEEP, grid, "sweep.plan=true"), monkeypatch)
     before = contents(study)
     assert len(list(find_runs(study))) == 1000
     forget(work)

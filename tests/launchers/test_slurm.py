@@ -1,6 +1,7 @@
-"""Sweeps on a real Slurm of one machine: the same directories, states and table as locally, and nothing is done twice.
+"""Sweeps on a real Slurm of one machine: the same folders, states and table as locally, and nothing is done twice.
 
-The cluster is started by `slurm_one.sh`, on loopback, and ended by the numbers of its own processes.
+The application is a user's script, `regression/train.py`. The cluster is started by `slurm_one.sh`, on loopback, and
+ended by the numbers of its own processes.
 """
 
 import importlib.util
@@ -20,8 +21,6 @@ from sweeps.launchers.slurm.ledger import Ledger
 from sweeps.launchers.slurm.queue import Queue
 from sweeps.record.records import RunDir, Status, find_runs
 
-from .conftest import SMALL, chaos, runs_by, untimed
-
 MISSING = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(name) is None]
 
 pytestmark = [
@@ -32,9 +31,113 @@ pytestmark = [
 ]
 
 ONE = Path(__file__).with_name("slurm_one.sh")
+TRAIN = Path(__file__).parent / "regression" / "train.py"
+PATIENCE = 300.0  # seconds; a safety net that decides no test
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.poll=0.3")
-GRID = (*(word for word in chaos.GRID if not word.startswith("hydra.launcher.")), *SLURM)
-LONG = ("trainer.epochs=15", "dataset.limit=1000", "trainer.batch_size=10")  # seconds: time enough to be disturbed
+GRID = ("-m", "sweep.name=grid", "lr=0.01,0.05,0.1", "seed=0,1", "steps=6", "delay=0.5")
+LONG = ("steps=12", "delay=0.5")  # seconds: time enough to be disturbed
+
+
+def wait_until(holds, what, patience=PATIENCE):
+    """What holds at last."""
+    until = time.monotonic() + patience
+    while not (found := holds()):
+        assert time.monotonic() < until, f"waited too long for {what}"
+        time.sleep(0.1)
+    return found
+
+
+class Started:
+    """A command under way, the leader of a session of its own."""
+
+    def __init__(self, folder, words, number):
+        self._output = folder / f"output-{number}.txt"
+        with self._output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, TRAIN, *words],
+                cwd=folder,
+                env={**os.environ, "COLUMNS": "300"},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self):
+        """What it has written so far."""
+        return self._output.read_text()
+
+    def wait_for(self, holds, what):
+        """Wait until something holds; the command must not end before."""
+
+        def now():
+            found = holds()
+            assert found or self.process.poll() is None, f"ended before {what}: {self.text}"
+            return found
+
+        return wait_until(now, what)
+
+    def end(self):
+        """Its exit code and what it has written."""
+        return self.process.wait(PATIENCE), self.text
+
+
+class Shell:
+    """A folder in which commands are typed."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.sweeps = folder / "multirun"
+        self.started = []
+
+    def start(self, *words):
+        """Begin a command."""
+        self.started.append(Started(self.folder, words, len(self.started)))
+        return self.started[-1]
+
+    def __call__(self, *words):
+        """Run a command to its end; returns its exit code and what it has written."""
+        return self.start(*words).end()
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """A folder for one test."""
+    shell = Shell(tmp_path)
+    yield shell
+    for started in shell.started:
+        if started.process.poll() is None:  # the test has failed already
+            os.killpg(started.process.pid, signal.SIGKILL)
+            started.process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The grid on this machine, which nobody disturbs: its folder."""
+    shell = Shell(tmp_path_factory.mktemp("undisturbed"))
+    code, text = shell(*GRID, "delay=0", "hydra.launcher.workers=0")
+    assert code == 0, text
+    return shell.sweeps / "grid"
+
+
+def rows_of(run):
+    """The metrics of a run without what the clock says."""
+    return [{key: value for key, value in row.items() if key != "elapsed"} for row in run.read_metrics()]
+
+
+def is_equal(run, other):
+    """Whether two runs have come to the same, to the last bit."""
+    model = "model.pt"
+    return rows_of(run) == rows_of(other) and (run.path / model).read_bytes() == (other.path / model).read_bytes()
+
+
+def assert_equal(folder, reference):
+    runs = list(find_runs(folder))
+    assert [run.path.name for run in runs] == [run.path.name for run in find_runs(reference)]
+    for run in runs:
+        assert run.read().status is Status.COMPLETED
+        assert is_equal(run, RunDir(reference / run.path.name)), run.path
 
 
 def free_ports(count):
@@ -72,7 +175,7 @@ def no_jobs_are_left(cluster):
     """A run has its result a moment before its job is over."""
     yield
     try:
-        chaos.wait_until(lambda: not alive(), "the jobs to end", patience=120)
+        wait_until(lambda: not alive(), "the jobs to end", patience=120)
     finally:
         Queue().cancel(alive())
 
@@ -87,9 +190,9 @@ def job_of(run):
 
 
 def running(folder, least=1):
-    """The runs that are at work in a job and have done so many epochs."""
+    """The runs that are at work in a job and have reported so many steps."""
     runs = find_runs(folder) if folder.is_dir() else []
-    return [run for run in runs if (record := run.read()).status is Status.RUNNING and record.epochs >= least]
+    return [run for run in runs if (record := run.read()).status is Status.RUNNING and (record.steps or 0) >= least]
 
 
 def pid_of_the_controller():
@@ -101,15 +204,15 @@ def kill_controller(number=signal.SIGKILL):
     """Slurm's controller is gone at once, as with its machine, and forgets the last seconds."""
     pid = int(pid_of_the_controller().read_text())
     os.kill(pid, number)
-    chaos.wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the controller to be gone", patience=60)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the controller to be gone", patience=60)
     pid_of_the_controller().unlink(missing_ok=True)
 
 
 def start_controller():
     subprocess.run(["slurmctld", "-f", os.environ["SLURM_CONF"]], check=True, timeout=60)
     ping = ("scontrol", "ping")
-    chaos.wait_until(lambda: subprocess.run(ping, capture_output=True).returncode == 0, "the controller", patience=60)
-    chaos.wait_until(lambda: pid_of_the_controller().exists(), "its number", patience=60)
+    wait_until(lambda: subprocess.run(ping, capture_output=True).returncode == 0, "the controller", patience=60)
+    wait_until(lambda: pid_of_the_controller().exists(), "its number", patience=60)
 
 
 @pytest.fixture
@@ -140,136 +243,128 @@ def start_now(job):
 
 
 def test_a_grid_whose_parent_is_killed_ends_as_an_undisturbed_one_and_nothing_is_done_twice(shell, undisturbed):
-    folder = shell.folder / "multirun" / chaos.SWEEP
-    first = shell.start(*GRID)
+    folder = shell.sweeps / "grid"
+    first = shell.start(*GRID, *SLURM)
     first.wait_for(lambda: running(folder), "a run at work")
     first.process.kill()
     first.process.wait()
     submitted = submissions(folder)
     assert len(submitted) == 1
-    assert Queue().look(), "the jobs go on without a parent"
+    assert Queue().look(), "the jobs continue without a parent"
 
-    again = shell(*GRID)
-    assert again.code == 0, again.text
-    assert "queued or running already" in again.text
-    assert submissions(folder) == submitted, "a cell that is queued or running is not submitted again"
-    assert chaos.compare(folder, undisturbed) == []
+    code, text = shell(*GRID, *SLURM)
+    assert code == 0, text
+    assert "already queued or running" in text
+    assert submissions(folder) == submitted, "a run that is queued or running is not submitted again"
+    assert_equal(folder, undisturbed)
     assert {run.read().attempts for run in find_runs(folder)} == {1}
-    assert "6 runs: 6 completed" in again.text
+    assert "6 runs: 6 completed" in text
     assert len(list((folder / ".slurm").glob("*.pkl*"))) == 1, "what all jobs share"
 
-    third = shell(*GRID)
-    assert third.code == 0
-    assert "6 finished before and skipped, 0 to do" in third.text
+    code, text = shell(*GRID, *SLURM)
+    assert code == 0
+    assert "6 already complete, skipped, 0 to do" in text
     assert submissions(folder) == submitted
 
 
 def test_a_controller_that_is_killed_in_mid_sweep_is_waited_for(shell, undisturbed):
-    folder = shell.folder / "multirun" / chaos.SWEEP
-    started = shell.start(*GRID, "retries=1")
+    folder = shell.sweeps / "grid"
+    started = shell.start(*GRID, *SLURM, "sweep.retries=1")
     (run, *_) = started.wait_for(lambda: running(folder), "a run at work")
     kill_controller()
     try:
-        os.kill(run.read().process.pid, signal.SIGKILL)  # its next try needs a controller
+        os.kill(run.read().process.pid, signal.SIGKILL)  # its next attempt needs a controller
         started.wait_for(lambda: "Slurm does not answer" in started.text, "the sweep to see that Slurm is away")
         time.sleep(5)
     finally:
         start_controller()
-    done = started.end()
-    assert done.code == 0, done.text
-    assert "Slurm answers again after" in done.text
-    assert "6 runs: 6 completed" in done.text
-    for run in find_runs(folder):  # `retries` stands in the records
-        other = RunDir(undisturbed / run.path.name)
-        assert untimed(run) == untimed(other)
-        assert run.weights.read_bytes() == other.weights.read_bytes()
+    code, text = started.end()
+    assert code == 0, text
+    assert "Slurm answers again after" in text
+    assert_equal(folder, undisturbed)
     assert all(submission.job for submission in Ledger(folder).read())
 
 
 def test_a_grid_larger_than_the_largest_array_of_the_cluster_is_done(shell, small_arrays, undisturbed):
-    folder = shell.folder / "multirun" / chaos.SWEEP
-    done = shell(*GRID)
-    assert done.code == 0, done.text
-    assert [len(submission.cells) for submission in Ledger(folder).read()] == [3, 3]
-    assert chaos.compare(folder, undisturbed) == []
+    folder = shell.sweeps / "grid"
+    code, text = shell(*GRID, *SLURM, "delay=0")
+    assert code == 0, text
+    assert [len(submission.runs) for submission in Ledger(folder).read()] == [3, 3]
+    assert_equal(folder, undisturbed)
 
 
 def test_half_of_a_sweep_on_this_machine_and_the_rest_on_the_cluster_and_back_make_one_table(shell):
-    words = ("-m", *SMALL, "sweep=both", "model=lenet_bn")
-    assert shell(*words, "seed=0").code == 0
-    done = shell(*words, "seed=0,1,2", *SLURM)
-    assert done.code == 0, done.text
-    assert "3 cells, 1 finished before and skipped, 2 to do" in done.text
-    assert "3 runs: 3 completed" in done.text
-    back = shell(*words, "seed=0,1,2,3")
-    assert "3 finished before and skipped, 1 to do" in back.text
-    assert "4 runs: 4 completed" in back.text
+    words = ("-m", "sweep.name=both")
+    assert shell(*words, "seed=0")[0] == 0
+    code, text = shell(*words, "seed=0,1,2", *SLURM)
+    assert code == 0, text
+    assert "3 runs, 1 already complete, skipped, 2 to do" in text
+    assert "3 runs: 3 completed" in text
+    _, text = shell(*words, "seed=0,1,2,3")
+    assert "3 already complete, skipped, 1 to do" in text
+    assert "4 runs: 4 completed" in text
 
 
-def test_each_cell_ends_as_it_should_whatever_happens_to_its_job(shell, run_into, tmp_path):
-    folder = shell.folder / "multirun" / "mixed"
-    started = shell.start("-m", *SMALL, *LONG, "sweep=mixed", "seed=0,1", "hydra.launcher.notice=40", *SLURM)
-    both = started.wait_for(lambda: len(found := running(folder)) == 2 and found, "two runs at work")
-    timed_out, cancelled = both
+def test_each_run_ends_as_it_should_whatever_happens_to_its_job(shell, tmp_path):
+    folder = shell.sweeps / "mixed"
+    words = ("-m", *LONG, "seed=0,1")
+    started = shell.start(*words, "sweep.name=mixed", "hydra.launcher.notice=40", *SLURM)
+    timed_out, cancelled = started.wait_for(lambda: len(found := running(folder)) == 2 and found, "two runs at work")
     number = job_of(timed_out)
     slurm("scancel", "--signal=USR2", number)  # what Slurm sends some time before the limit
     slurm("scancel", job_of(cancelled))
     started.wait_for(lambda: start_now(number), "the job to be back in the queue")
-    done = started.end()
-    assert done.code == 1, done.text
+    code, text = started.end()
+    assert code == 1, text
     assert cancelled.read().status is Status.INTERRUPTED
-    assert f"job {job_of(cancelled)} was cancelled by the user; the same command resumes its run" in done.text
+    assert f"job {job_of(cancelled)} was cancelled by the user; the same command resumes its run" in text
 
     record = timed_out.read()
     assert record.status is Status.COMPLETED
     assert (record.attempts, job_of(timed_out)) == (2, number), "requeued, and not submitted again"
-    assert "goes back to the queue" in Ledger(folder).log(number).read_text()
-    undisturbed = RunDir(tmp_path / "undisturbed")
-    run_into(undisturbed, *SMALL, *LONG, f"seed={record.config['seed']}")
-    assert untimed(timed_out) == untimed(undisturbed)
-    assert timed_out.weights.read_bytes() == undisturbed.weights.read_bytes()
+    log = Ledger(folder).log(number).read_text()
+    assert "is requeued; its run resumes from the last checkpoint" in log
+    assert "resuming from step" in log
+    assert shell(*words, "sweep.name=undisturbed", "delay=0", "hydra.launcher.workers=0")[0] == 0
+    assert is_equal(timed_out, RunDir(shell.sweeps / "undisturbed" / timed_out.path.name))
 
 
-def test_a_cell_that_raises_is_tried_again_and_reported_with_its_log(shell):
-    words = ("-m", *SMALL, "sweep=raises", "model=lenet_bn", "model._target_=networks.faulty")
-    done = shell(*words, "+model.fault=none,exception", "retries=1", *SLURM)
-    assert done.code == 1
-    assert "1 of 2 runs failed" in done.text
-    folder = shell.folder / "multirun" / "raises"
-    runs = runs_by(folder, "model.fault")
-    good, bad = runs["none"].read(), runs["exception"].read()
+def test_a_run_that_raises_is_tried_again_and_reported_with_its_log(shell):
+    code, text = shell("-m", "sweep.name=raises", "fault=none,exception", "sweep.retries=1", *SLURM)
+    assert code == 1
+    assert "1 of 2 runs failed" in text
+    folder = shell.sweeps / "raises"
+    good, bad = RunDir(folder / "fault=none").read(), RunDir(folder / "fault=exception").read()
     assert (good.status, bad.status) == (Status.COMPLETED, Status.FAILED)
     assert bad.error.kind == "error"
-    assert "the network has had enough" in bad.error.text
+    assert "the model has had enough" in bad.error.text
     assert bad.attempts == 2
-    assert (
-        f"the log of job {bad.environment['slurm_job']} is {Ledger(folder).log(job_of(runs['exception']))}" in done.text
-    )
-    assert "the network has had enough" in Ledger(folder).log(job_of(runs["exception"])).read_text()
+    log = Ledger(folder).log(bad.environment["slurm_job"])
+    assert f"the log of job {bad.environment['slurm_job']} is {log}" in text
+    assert "the model has had enough" in log.read_text()
 
 
 @pytest.mark.parametrize("answer", ["leave", "cancel"])
 def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
-    folder = shell.folder / "multirun" / "stopped"
-    words = ("-m", *SMALL, *LONG, "trainer.epochs=200", "sweep=stopped", "model=lenet_bn", "seed=0,1,2", *SLURM)
+    folder = shell.sweeps / "stopped"
+    words = ("-m", "sweep.name=stopped", "steps=200", "delay=0.5", "seed=0,1,2", *SLURM)
     started = shell.start(*words, f"hydra.launcher.on_interrupt={answer}")
     started.wait_for(lambda: running(folder), "a run at work")
-    started.send(signal.SIGINT)
-    done = started.end()
-    assert done.code == 130
-    assert "Traceback" not in done.text
+    os.killpg(started.process.pid, signal.SIGINT)
+    code, text = started.end()
+    assert code == 130
     left = alive()
-    watch = [sys.executable, "-m", "sweeps.watch", str(folder)]
     if answer == "leave":
         assert len(left) == 3
-        assert "3 jobs left to Slurm" in done.text
+        assert "3 jobs left to Slurm" in text
+        watch = [sys.executable, "-m", "sweeps.watch", str(folder)]
         seen = subprocess.run(watch, capture_output=True, text=True, timeout=60)
         assert "in Slurm's queue: 1 pending, 2 running" in seen.stdout
         Queue().cancel(left)
     else:
         assert left == []
         statuses = {str(run.read().status) for run in find_runs(folder)}
-        assert statuses <= {"interrupted", "pending", "completed"}
+        assert statuses <= {"interrupted", "pending"}
         assert "interrupted" in statuses
 
 
@@ -280,23 +375,22 @@ def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
         ("constraint=a100", "Invalid feature specification"),
     ],
 )
-def test_what_slurm_refuses_is_said_in_its_own_words(shell, option, words):
-    done = shell("-m", *SMALL, "sweep=refused", "seed=0", *SLURM, f"hydra.launcher.{option}")
-    assert done.code == 1
-    assert words in done.text
-    assert "Traceback" not in done.text
-    assert submissions(shell.folder / "multirun" / "refused") == []
+def test_what_slurm_rejects_is_said_in_its_own_words(shell, option, words):
+    code, text = shell("-m", "sweep.name=rejected", "seed=0", *SLURM, f"hydra.launcher.{option}")
+    assert code == 1
+    assert words in text
+    assert submissions(shell.sweeps / "rejected") == []
 
 
 def test_a_folder_that_the_node_cannot_see_is_named(shell):
     """The command sees another file system in its folder than the node does."""
-    hidden = shell.folder / "multirun"
+    hidden = shell.sweeps
     hidden.mkdir()
     probe = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", hidden], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("this machine lets nobody mount")
     script = f'mount -t tmpfs none {hidden} && exec "$@"'
-    command = [sys.executable, "-m", "sweeps", "-m", *SMALL, "sweep=hidden", "seed=0", *SLURM]
+    command = [sys.executable, TRAIN, "-m", "sweep.name=hidden", "seed=0", *SLURM]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", *command],
         cwd=shell.folder,
@@ -307,60 +401,61 @@ def test_a_folder_that_the_node_cannot_see_is_named(shell):
     )
     assert done.returncode == 1
     assert "does the node see this folder?" in done.stdout
-    assert "output=FOLDER on a file system that all nodes share" in done.stdout
+    assert "sweep.output=FOLDER on a file system that all nodes share" in done.stdout
 
 
-def test_a_job_that_makes_room_for_an_urgent_one_goes_on_afterwards(shell):
-    folder = shell.folder / "multirun" / "room"
-    words = ("-m", *SMALL, *LONG, "sweep=room", "model=lenet_bn", "seed=0")
-    started = shell.start(*words, *SLURM, f"hydra.launcher.cpus={os.cpu_count()}")
+def test_a_job_that_makes_room_for_an_urgent_one_resumes_afterwards(shell):
+    folder = shell.sweeps / "room"
+    started = shell.start("-m", "sweep.name=room", *LONG, "seed=0", *SLURM, f"hydra.launcher.cpus={os.cpu_count()}")
     (run,) = started.wait_for(lambda: running(folder), "the run at work")
     slurm("srun", "--partition=urgent", "--exclusive", "true")
     started.wait_for(lambda: start_now(job_of(run)), "the job to be back in the queue")
-    done = started.end()
-    assert done.code == 0, done.text
+    code, text = started.end()
+    assert code == 0, text
     record = run.read()
     assert record.status is Status.COMPLETED
     assert record.attempts == 2
-    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 16))
+    assert [row["step"] for row in run.read_metrics()] == list(range(1, 13))
 
 
 def test_the_local_launcher_in_a_job_sees_the_gpus_and_cores_that_the_job_was_given():
-    code = "from sweeps.launchers.local.slots import *; print([slot.name for slot in make_slots(jobs=9)], available_cores())"
+    code = (
+        "from sweeps.launchers.local.slots import *; print([one.name for one in make_slots(jobs=9)], available_cores())"
+    )
     command = [sys.executable, "-c", code]
     assert slurm("srun", "--gres=gpu:2", *command).strip() == "['gpu 0', 'gpu 1'] 1"
     assert slurm("srun", "--cpus-per-task=1", *command).strip() == "['cpu 0'] 1"
 
 
 def test_halving_decides_on_the_cluster_as_it_does_here(shell):
-    grid = ("-m", "optim.lr=0.03,0.3,1,3", "pruner=halving", *SMALL, "trainer.epochs=3")
+    grid = ("-m", "lr=0.01,0.05,0.1,0.2", "sweep/pruner=halving", "sweep.pruner.reduction_factor=2", "steps=4")
     ended = {}
-    for name, where in (("here", ("hydra.launcher.workers=2",)), ("there", SLURM)):
-        done = shell(*grid, f"sweep={name}", *where)
-        assert done.code == 0, done.text
-        runs = runs_by(shell.folder / "multirun" / name, "optim.lr")
-        ended[name] = {lr: (record.status, record.epochs) for lr, run in runs.items() if (record := run.read())}
+    for name, where in (("here", ("hydra.launcher.workers=0",)), ("there", SLURM)):
+        code, text = shell(*grid, f"sweep.name={name}", *where)
+        assert code == 0, text
+        records = [run.read() for run in find_runs(shell.sweeps / name)]
+        ended[name] = {record.config["lr"]: (record.status, record.steps) for record in records}
     assert ended["there"] == ended["here"]
     assert {status for status, _ in ended["here"].values()} == {Status.COMPLETED, Status.PRUNED}
 
 
 def test_a_search_that_was_stopped_begins_no_further_batch_and_does_the_rest_later(shell, monkeypatch):
-    folder = shell.folder / "multirun" / "search"
+    folder = shell.sweeps / "search"
     trials = (
         "hydra/sweeper=search",
         "hydra.sweeper.sampler=grid",
         "hydra.sweeper.batch_size=2",
-        "optim.lr=0.1,0.2,0.3,1",
+        "lr=0.01,0.05,0.1,0.2",
     )
-    words = ("-m", *SMALL, "sweep=search", "model._target_=networks.faulty", "+model.fault=exception", *trials, *SLURM)
+    words = ("-m", "sweep.name=search", "fault=exception", *trials, *SLURM)
     (shell.folder / "marks").mkdir()
-    stopped = shell(*words, "on_failure=stop", "hydra.launcher.array_parallelism=1")
-    assert stopped.code == 1
-    assert "0 of 4 trials are complete, " in stopped.text
+    code, text = shell(*words, "sweep.on_failure=stop", "hydra.launcher.array_parallelism=1")
+    assert code == 1
+    assert "0 of 4 trials are complete, " in text
     assert len(submissions(folder)) == 1, "no further batch"
     (shell.folder / "marks" / "exception").touch()
     monkeypatch.setenv("FAULTS_ONCE", str(shell.folder / "marks"))  # the cause is removed
-    done = shell(*words)
-    assert done.code == 0, done.text
-    assert "best of 4 trials" in done.text
+    code, text = shell(*words)
+    assert code == 0, text
+    assert "best of 4 trials" in text
     assert {run.read().status for run in find_runs(folder)} == {Status.COMPLETED}

@@ -1,4 +1,4 @@
-"""What follows from what Slurm says of jobs, told by a queue that says what a test wants."""
+"""What follows from what Slurm says of jobs: the queue says what a test wants."""
 
 import io
 import shutil
@@ -9,18 +9,20 @@ from hydra.core.utils import JobStatus
 from rich.console import Console
 
 from sweeps.errors import ConfigError
-from sweeps.launchers.runs import NotDone, make_cells
+from sweeps.launchers.runs import NotDone, make_runs
 from sweeps.launchers.scheduler import Policy
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.slurm import backlog, follow
+from sweeps.launchers.slurm.backlog import Backlog, Contact
 from sweeps.launchers.slurm.follow import Follower
 from sweeps.launchers.slurm.job import release
 from sweeps.launchers.slurm.ledger import Ledger, Submission
-from sweeps.launchers.slurm.queue import Contact, Entry, Full, NoAnswer, Rejected
+from sweeps.launchers.slurm.queue import Entry, Full, NoAnswer, Rejected
 from sweeps.launchers.view import View
 from sweeps.record.processes import Process, this_process
-from sweeps.record.recording import new_record
 from sweeps.record.records import Failure, RunDir, Status
+
+from .records import record_of
 
 ELSEWHERE = Process("node7/1234", 99)
 
@@ -33,7 +35,7 @@ class Slurm:
         self.submitted = []
         self.pieces = []
         self.largest = 1000
-        self.deaf = 0  # calls of scancel that Slurm does not hear
+        self.deaf = 0  # calls of scancel that Slurm misses
         self.cancelled = []
         self.asked = []
         self.entries = {}
@@ -62,45 +64,37 @@ class Slurm:
         self.asked += jobs
         return True
 
-    def submit(self, submission, cells):
+    def submit(self, submission, runs):
         job = str(len(self.pieces) + 1)
-        self.pieces.append(len(cells))
-        self.submitted += [cell.name for cell in cells]
-        for number in Submission(submission.token, submission.cells, job).numbers():
+        self.pieces.append(len(runs))
+        self.submitted += [run.name for run in runs]
+        for number in Submission(submission.token, submission.runs, job).numbers():
             self.say(number, "PENDING", name=f"study.{submission.token}")
         return job
 
 
 @pytest.fixture
-def study(tmp_path, compose, monkeypatch):
-    """A sweep of so many cells that are submitted and followed; returns the cells and what was said."""
+def study(tmp_path, monkeypatch):
+    """A sweep of so many runs that are submitted and followed; returns the runs and what was printed."""
     for module in (follow, backlog):
         monkeypatch.setattr(module, "SETTLING", 0.0)
     monkeypatch.setattr(follow, "LAG", 0.05)
 
-    def follow_it(slurm, cells=1, stop=None, cancel=False, under_way=(), **policy):
-        made = make_cells([[f"seed={number}"] for number in range(cells)], 0, tmp_path)
-        for cell in made:
-            config = compose("sweep=study", *cell.overrides)
-            cell.folder.path.mkdir()
-            cell.folder.write(new_record(config, name=cell.name, overrides=cell.overrides))
-        said = io.StringIO()
-        view = View("study", Console(file=said, width=300), total=cells)
+    def follow_it(slurm, count=1, stop=None, cancel=False, under_way=(), **policy):
+        made = make_runs([[f"seed={number}"] for number in range(count)], 0, tmp_path)
+        for run in made:
+            run.folder.path.mkdir()
+            run.folder.write(record_of(run.name))
+        printed = io.StringIO()
+        view = View("study", Console(file=printed, width=300), total=count)
         attached = dict(zip(under_way, made, strict=False))
-        follower = Follower(
-            made[len(attached) :],
-            attached,
-            queue=slurm,
-            ledger=Ledger(tmp_path),
-            submit=lambda *piece: slurm.submit(*piece),
-            policy=Policy(**policy),
-            view=view,
-            contact=Contact(view.note, 0.01),
-            poll=0.01,
-            cancel=cancel,
+        contact = Contact(view.note, 0.01)
+        waiting = Backlog(
+            made[len(attached) :], slurm, Ledger(tmp_path), lambda *piece: slurm.submit(*piece), contact, view.note
         )
-        follower.run(stop if stop is not None else StopRequest())
-        return made, said.getvalue()
+        view.open()
+        Follower(waiting, attached, Policy(**policy), view, cancel).run(stop if stop is not None else StopRequest())
+        return made, printed.getvalue()
 
     follow_it.folder = tmp_path
     return follow_it
@@ -116,17 +110,17 @@ def recorded(study, status, seed=0, **changes):
     run.write(record)
 
 
-def error_of(cell):
-    return str(cell.result._return_value)
+def error_of(run):
+    return str(run.result._return_value)
 
 
 def test_a_job_that_is_gone_without_a_trace_is_not_waited_for(study):
     slurm = Slurm(lambda slurm: slurm.entries.clear())
-    (cell,), _ = study(slurm)
-    record = cell.folder.read()
+    (run,), _ = study(slurm)
+    record = run.folder.read()
     assert (record.status, record.error.kind) == (Status.FAILED, "config")
     assert "does the node see this folder?" in record.error.text
-    assert "output=FOLDER" in record.error.advice
+    assert "sweep.output=FOLDER" in record.error.advice
 
 
 @pytest.mark.parametrize(
@@ -134,7 +128,7 @@ def test_a_job_that_is_gone_without_a_trace_is_not_waited_for(study):
     [
         ("NODE_FAIL", "killed", ""),
         ("TIMEOUT", "timeout", "hydra.launcher.time"),
-        ("OUT_OF_MEMORY", "oom", "trainer.batch_size"),
+        ("OUT_OF_MEMORY", "oom", "hydra.launcher.memory"),
     ],
 )
 def test_a_job_that_was_ended_is_seen_and_its_log_named(study, state, kind, advice):
@@ -148,12 +142,12 @@ def test_a_job_that_was_ended_is_seen_and_its_log_named(study, state, kind, advi
             slurm.say(job, state)
 
     slurm = Slurm(run, end)
-    (cell,), said = study(slurm)
-    record = cell.folder.read()
+    (run,), said = study(slurm)
+    record = run.folder.read()
     assert (record.status, record.error.kind) == (Status.FAILED, kind)
     assert advice in record.error.advice
     last = str(len(slurm.pieces))
-    assert str(Ledger(study.folder).log(last)) in error_of(cell)
+    assert str(Ledger(study.folder).log(last)) in error_of(run)
     assert f"job {last} ended on node7 as {state}" in said
     assert last == ("2" if state == "TIMEOUT" else "1"), "time that is up is no failure the first time"
 
@@ -166,12 +160,12 @@ def test_a_job_that_the_user_cancelled_is_neither_failed_nor_tried_again(study):
             slurm.say("1", "CANCELLED"),
         ),
     )
-    (cell,), said = study(slurm, retries=3)
-    assert cell.folder.read().status is Status.INTERRUPTED
-    assert isinstance(cell.result._return_value, NotDone)
-    assert "job 1 was cancelled by the user; the same command resumes its run" in error_of(cell)
+    (run,), said = study(slurm, retries=3)
+    assert run.folder.read().status is Status.INTERRUPTED
+    assert isinstance(run.result._return_value, NotDone)
+    assert "job 1 was cancelled by the user; the same command resumes its run" in error_of(run)
     assert slurm.submitted == ["seed=0"]
-    assert "after 0 epochs" not in said
+    assert "after 0 steps" not in said
 
 
 def test_a_job_that_could_not_be_requeued_is_submitted_again_and_that_is_no_failed_try(study):
@@ -179,7 +173,7 @@ def test_a_job_that_could_not_be_requeued_is_submitted_again_and_that_is_no_fail
 
     def time_is_up(slurm):
         job = str(len(slurm.pieces))
-        recorded(study, Status.INTERRUPTED, epochs=len(slurm.pieces))
+        recorded(study, Status.INTERRUPTED, steps=len(slurm.pieces))
         slurm.say(job, "FAILED")
 
     def end(slurm):
@@ -189,34 +183,34 @@ def test_a_job_that_could_not_be_requeued_is_submitted_again_and_that_is_no_fail
             time_is_up(slurm)
 
     slurm = Slurm(end)
-    (cell,), said = study(slurm)
-    assert cell.folder.read().status is Status.COMPLETED
+    (run,), said = study(slurm)
+    assert run.folder.read().status is Status.COMPLETED
     assert len(slurm.submitted) == 4
-    assert cell.tries == 1
-    assert "job 3 ended as FAILED after epoch 3, submitted again" in said
+    assert run.tries == 1
+    assert "job 3 ended as FAILED at step 3, submitted again" in said
 
 
 def test_a_run_that_gets_no_further_in_two_jobs_has_failed(study):
     def interrupt(slurm):
-        recorded(study, Status.INTERRUPTED, epochs=1)
+        recorded(study, Status.INTERRUPTED, steps=1)
         slurm.say(str(len(slurm.pieces)), "FAILED")
 
     slurm = Slurm(interrupt)
-    (cell,), _ = study(slurm)
-    assert slurm.submitted == ["seed=0"] * 3, "epoch 1 in the first one, none in two more"
-    assert cell.result.status is JobStatus.FAILED
+    (run,), _ = study(slurm)
+    assert slurm.submitted == ["seed=0"] * 3, "step 1 in the first one, none in two more"
+    assert run.result.status is JobStatus.FAILED
 
 
 def test_a_killed_job_is_tried_again_as_often_as_retries_says(study, monkeypatch):
-    monkeypatch.setattr(Policy, "pause", lambda self, cell, kind: 0.0 if cell.tries <= self.retries else None)
+    monkeypatch.setattr(Policy, "pause", lambda self, run, kind: 0.0 if run.tries <= self.retries else None)
     slurm = Slurm(lambda slurm: [slurm.say(job, "NODE_FAIL") for job in list(slurm.entries)])
     Ledger(study.folder).folder.mkdir()
     for job in "123":
         Ledger(study.folder).log(job).touch()
-    (cell,), said = study(slurm, retries=2)
+    (run,), said = study(slurm, retries=2)
     assert slurm.submitted == ["seed=0"] * 3
-    assert "try 3 of 3" in said
-    assert "job 3 ended" in error_of(cell)
+    assert "attempt 3 of 3" in said
+    assert "job 3 ended" in error_of(run)
 
 
 def test_a_job_that_is_requeued_is_neither_failed_nor_submitted_again(study):
@@ -228,10 +222,10 @@ def test_a_job_that_is_requeued_is_neither_failed_nor_submitted_again(study):
         lambda slurm: (recorded(study, Status.COMPLETED), slurm.say("1", "COMPLETED")),
     )
     slurm = Slurm(*steps)
-    (cell,), said = study(slurm)
-    assert cell.folder.read().status is Status.COMPLETED
+    (run,), said = study(slurm)
+    assert run.folder.read().status is Status.COMPLETED
     assert slurm.submitted == ["seed=0"]
-    assert "seed=0: requeued before its first epoch (job 1)" in said
+    assert "seed=0: requeued before its first report (job 1)" in said
     assert "jobs wait: BeginTime" in said
     assert "seed=0: completed" in said
 
@@ -242,17 +236,17 @@ def test_a_job_whose_place_was_taken_for_good_is_submitted_again(study):
         lambda slurm: recorded(study, Status.COMPLETED) if "2" in slurm.entries else None,
     )
     slurm = Slurm(*steps)
-    (cell,), _ = study(slurm)
+    (run,), _ = study(slurm)
     assert slurm.submitted == ["seed=0"] * 2
-    assert cell.tries == 1
+    assert run.tries == 1
 
 
 def test_a_job_that_slurm_will_never_start_is_cancelled(study):
     slurm = Slurm(lambda slurm: slurm.cancelled or slurm.say("1", "PENDING", "BadConstraints"))
-    (cell,), _ = study(slurm, retries=5)
+    (run,), _ = study(slurm, retries=5)
     assert slurm.cancelled == ["1"]
     assert slurm.submitted == ["seed=0"]
-    assert "Slurm will never start job 1: BadConstraints" in error_of(cell)
+    assert "Slurm will never start job 1: BadConstraints" in error_of(run)
 
 
 def began(seconds):
@@ -265,8 +259,8 @@ def test_a_run_past_its_timeout_has_failed_once_its_job_is_over(study):
         lambda slurm: recorded(study, Status.RUNNING, process=ELSEWHERE, started=began(100)),
         lambda slurm: "1" in slurm.cancelled or slurm.say("1", "RUNNING", seconds=150),
     )
-    (cell,), _ = study(slurm, timeout=99)
-    record = cell.folder.read()
+    (run,), _ = study(slurm, timeout=99)
+    record = run.folder.read()
     assert slurm.cancelled == ["1"]
     assert record.error.kind == "timeout"
     assert "still running after 99 s" in record.error.text
@@ -281,20 +275,20 @@ def test_a_timeout_counts_what_a_run_has_trained_in_all_starts_and_not_what_a_jo
         return step
 
     def requeued(slurm):
-        recorded(study, Status.INTERRUPTED, epochs=1)
+        recorded(study, Status.INTERRUPTED, steps=1)
         slurm.say("1", "PENDING", "BeginTime")
 
     late = start(60, 120)  # a minute of 120 s
-    (cell,), _ = study(Slurm(late, lambda slurm: recorded(study, Status.COMPLETED)), timeout=100)
-    assert cell.folder.read().status is Status.COMPLETED
-    shutil.rmtree(cell.folder.path)
+    (run,), _ = study(Slurm(late, lambda slurm: recorded(study, Status.COMPLETED)), timeout=100)
+    assert run.folder.read().status is Status.COMPLETED
+    shutil.rmtree(run.folder.path)
 
     slurm = Slurm(late, requeued, lambda slurm: "1" in slurm.cancelled or late(slurm))
-    (cell,), _ = study(slurm, timeout=100)
-    assert cell.folder.read().error.kind == "timeout"
+    (run,), _ = study(slurm, timeout=100)
+    assert run.folder.read().error.kind == "timeout"
 
 
-def test_a_cancellation_that_slurm_did_not_hear_is_repeated_until_the_job_is_gone(study):
+def test_a_cancellation_that_slurm_missed_is_repeated_until_the_job_is_gone(study):
     def running(slurm):
         if slurm.entries["1"].state != "CANCELLED":
             recorded(study, Status.RUNNING, process=ELSEWHERE, started=began(100))
@@ -302,9 +296,9 @@ def test_a_cancellation_that_slurm_did_not_hear_is_repeated_until_the_job_is_gon
 
     slurm = Slurm(running)
     slurm.deaf = 3
-    (cell,), _ = study(slurm, timeout=9)
+    (run,), _ = study(slurm, timeout=9)
     assert slurm.cancelled == ["1"] * 4
-    assert cell.folder.read().error.kind == "timeout"
+    assert run.folder.read().error.kind == "timeout"
 
 
 def test_ctrl_c_cancels_until_the_jobs_are_gone(study):
@@ -313,11 +307,11 @@ def test_ctrl_c_cancels_until_the_jobs_are_gone(study):
     slurm = Slurm(lambda slurm: "1" in slurm.entries and slurm.entries["1"])
     slurm.deaf = 2
     slurm.say("7", "PENDING")
-    (cell,), _ = study(slurm, cells=1, stop=stop, cancel=True, under_way=["7"])
+    (run,), _ = study(slurm, count=1, stop=stop, cancel=True, under_way=["7"])
     assert slurm.cancelled == ["7"] * 3
     assert slurm.submitted == []
-    assert cell.result is None
-    assert cell.folder.read().status is Status.PENDING
+    assert run.result is None
+    assert run.folder.read().status is Status.PENDING
 
 
 def away(slurm):
@@ -326,8 +320,8 @@ def away(slurm):
 
 def test_a_controller_that_is_away_for_a_while_loses_nothing(study):
     finished = lambda slurm: recorded(study, Status.COMPLETED)  # noqa: E731
-    (cell,), said = study(Slurm(away, away, away, finished))
-    assert cell.folder.read().status is Status.COMPLETED
+    (run,), said = study(Slurm(away, away, away, finished))
+    assert run.folder.read().status is Status.COMPLETED
     assert said.count("Slurm does not answer (Socket timed out") == 1
     assert said.count("Slurm answers again after") == 1
 
@@ -337,14 +331,14 @@ def test_a_submission_without_an_answer_is_found_in_the_queue_and_not_repeated(s
     slurm = Slurm(away, lambda slurm: recorded(study, Status.COMPLETED) if "1" in slurm.entries else None)
     taken = slurm.submit
 
-    def submit(submission, cells):
-        taken(submission, cells)
+    def submit(submission, runs):
+        taken(submission, runs)
         raise NoAnswer("Socket timed out on send/recv operation")
 
     slurm.submit = submit
-    (cell,), _ = study(slurm)
+    (run,), _ = study(slurm)
     assert slurm.submitted == ["seed=0"]
-    assert cell.folder.read().status is Status.COMPLETED
+    assert run.folder.read().status is Status.COMPLETED
     assert [submission.job for submission in Ledger(study.folder).read()] == ["1"]
 
 
@@ -352,14 +346,14 @@ def test_a_run_that_finished_while_slurm_was_away_is_not_done_again(study):
     """Its submission had no answer, and by now Slurm has forgotten the job."""
     slurm = Slurm(away, lambda slurm: recorded(study, Status.COMPLETED))
 
-    def submit(submission, cells):
-        slurm.submitted += [cell.name for cell in cells]
+    def submit(submission, runs):
+        slurm.submitted += [run.name for run in runs]
         raise NoAnswer("Socket timed out on send/recv operation")
 
     slurm.submit = submit
-    (cell,), _ = study(slurm)
+    (run,), _ = study(slurm)
     assert slurm.submitted == ["seed=0"]
-    assert cell.result.status is JobStatus.COMPLETED
+    assert run.result.status is JobStatus.COMPLETED
 
 
 def test_a_submission_that_never_came_about_is_repeated_and_one_that_comes_late_is_cancelled(study):
@@ -371,15 +365,15 @@ def test_a_submission_that_never_came_about_is_repeated_and_one_that_comes_late_
     )
     taken = slurm.submit
 
-    def submit(submission, cells):
+    def submit(submission, runs):
         slurm.silent, slurm.submit = submission.token, taken
         raise NoAnswer("Unable to contact slurm controller (connect failure)")
 
     slurm.submit = submit
-    (cell,), said = study(slurm)
+    (run,), said = study(slurm)
     assert slurm.submitted == ["seed=0"]
     assert slurm.cancelled == ["99"]
-    assert cell.tries == 1
+    assert run.tries == 1
     assert [submission.job for submission in Ledger(study.folder).read()] == ["1"], "and nothing else is left"
     assert "Slurm does not answer (Unable to contact" in said
 
@@ -395,61 +389,61 @@ def test_a_sweep_above_the_limits_goes_in_in_pieces_without_a_barrier(study, lar
         most = max(most, len(alive))
         if alive:
             slurm.say(alive[0], "COMPLETED")
-            recorded(study, Status.COMPLETED, seed=slurm.cells[alive[0]].partition("=")[2])
+            recorded(study, Status.COMPLETED, seed=slurm.names[alive[0]].partition("=")[2])
 
     slurm = Slurm(end_one)
-    slurm.largest, slurm.cells, taken = largest, {}, slurm.submit
+    slurm.largest, slurm.names, taken = largest, {}, slurm.submit
 
-    def submit(submission, cells):
+    def submit(submission, runs):
         alive = sum(not entry.is_over for entry in slurm.entries.values())
-        if len(cells) > 4:
+        if len(runs) > 4:
             raise Full("Batch job submission failed: Invalid job array specification")
-        if alive + len(cells) > 5:
+        if alive + len(runs) > 5:
             raise Full("AssocMaxSubmitJobLimit")
-        job = taken(submission, cells)
-        made = Submission(submission.token, submission.cells, job)
-        slurm.cells.update(zip(made.numbers(), made.cells, strict=True))
+        job = taken(submission, runs)
+        made = Submission(submission.token, submission.runs, job)
+        slurm.names.update(zip(made.numbers(), made.runs, strict=True))
         return job
 
     slurm.submit = submit
-    cells, said = study(slurm, cells=12)
-    assert {cell.folder.read().status for cell in cells} == {Status.COMPLETED}
-    assert sorted(slurm.submitted) == sorted(cell.name for cell in cells)
+    runs, said = study(slurm, count=12)
+    assert {run.folder.read().status for run in runs} == {Status.COMPLETED}
+    assert sorted(slurm.submitted) == sorted(run.name for run in runs)
     assert most == 5
     assert max(slurm.pieces) <= 4
-    assert said.count("Slurm takes no more jobs now (AssocMaxSubmitJobLimit)") == 1
+    assert said.count("Slurm accepts no more jobs now (AssocMaxSubmitJobLimit)") == 1
 
 
 def test_what_slurm_rejects_in_mid_sweep_leaves_no_job_alone(study):
     slurm = Slurm(lambda slurm: None, lambda slurm: recorded(study, Status.COMPLETED))
     slurm.largest, taken = 1, slurm.submit
 
-    def submit(submission, cells):
+    def submit(submission, runs):
         if slurm.pieces:
             raise Rejected("Invalid account or account/partition combination specified")
-        return taken(submission, cells)
+        return taken(submission, runs)
 
     slurm.submit = submit
     with pytest.raises(ConfigError, match="Slurm rejects the jobs of this sweep: Invalid account"):
-        study(slurm, cells=2)
+        study(slurm, count=2)
     assert RunDir(study.folder / "seed=0").read().status is Status.COMPLETED
     assert len(Ledger(study.folder).read()) == 1
 
 
 def test_a_limit_that_no_end_of_a_job_helps_with_is_said(study):
-    def submit(submission, cells):
+    def submit(submission, runs):
         raise Full("AssocMaxSubmitJobLimit")
 
     slurm = Slurm(lambda slurm: None)
     slurm.submit = submit
     with pytest.raises(ConfigError, match="Slurm rejects the jobs of this sweep: AssocMaxSubmitJobLimit"):
-        study(slurm, cells=3)
+        study(slurm, count=3)
 
 
 def test_enough_failures_take_the_waiting_jobs_out_of_the_queue_and_stop_the_others(study):
     def begin(slurm):
         slurm.say("1_1", "RUNNING")
-        failure = Failure("error", "the network has had enough")
+        failure = Failure("error", "the model has had enough")
         recorded(study, Status.FAILED, error=failure)
         slurm.say("1_0", "FAILED")
 
@@ -459,13 +453,13 @@ def test_enough_failures_take_the_waiting_jobs_out_of_the_queue_and_stop_the_oth
             slurm.say("1_1", "FAILED")
 
     slurm = Slurm(begin, stop)
-    cells, _ = study(slurm, cells=3, on_failure="stop")
-    assert "the network has had enough" in error_of(cells[0])
+    runs, _ = study(slurm, count=3, on_failure="stop")
+    assert "the model has had enough" in error_of(runs[0])
     assert (slurm.asked, slurm.cancelled) == (["1_1"], ["1_2"])
-    assert [cell.folder.read().status for cell in cells] == [Status.FAILED, Status.INTERRUPTED, Status.PENDING]
+    assert [run.folder.read().status for run in runs] == [Status.FAILED, Status.INTERRUPTED, Status.PENDING]
 
 
-def test_a_queued_cell_says_so_and_not_how_its_last_try_ended(study):
+def test_a_queued_run_says_so_and_not_how_its_last_try_ended(study):
     seen = []
 
     def look(slurm):

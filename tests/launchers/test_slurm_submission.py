@@ -1,31 +1,32 @@
 """What is submitted to Slurm, and what is said where there is none. Needs no Slurm."""
 
 import os
+import re
 import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from sweeps.errors import ConfigError
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local import slots
-from sweeps.launchers.job import Setup
 from sweeps.launchers.local.slots import visible_gpus
-from sweeps.launchers.runs import make_cells
+from sweeps.launchers.runs import make_runs
 from sweeps.launchers.slurm import queue
-from sweeps.launchers.slurm.backlog import Backlog
+from sweeps.launchers.slurm.backlog import Backlog, Contact
 from sweeps.launchers.slurm.launch import _under_way
 from sweeps.launchers.slurm.ledger import Ledger
-from sweeps.launchers.slurm.queue import Contact, Entry, Full, NoAnswer, Queue, Rejected, SlurmError, _entries
-from sweeps.launchers.slurm.submit import Options, Submitter
-from sweeps.record.identity import run_name
-from sweeps.record.recording import new_record
+from sweeps.launchers.slurm.queue import Entry, Full, NoAnswer, Queue, Rejected, SlurmError, _entries
+from sweeps.launchers.slurm.submit import Options, Submitter, make_executor
 from sweeps.record.records import RunDir, Status
 
-from .conftest import SMALL
+from .records import record_of
 
 RECORDED = Path(__file__).with_name("slurm_submission.sh")
+TRAIN = Path(__file__).parent / "regression" / "train.py"
 
 
 def command(folder, name, *lines):
@@ -47,13 +48,12 @@ def pretended(tmp_path, monkeypatch):
 
 
 def submit(folder, jobs, **options):
-    """Submit cells of these overrides; returns their jobs."""
-    cells = make_cells(jobs, 0, folder)
+    """Submit runs of these overrides; returns their jobs."""
+    runs = make_runs(jobs, 0, folder)
     slurm, ledger = Queue(), Ledger(folder)
-    submit = Submitter("my study", slurm, ledger, Setup(None, None, None, {}), Options(**options))
+    submit = Submitter("my study", slurm, ledger, JobSetup(None, None, None, {}), Options(**options))
     said = []
-    contact = Contact(said.append, 0.01)
-    backlog = Backlog(cells, queue=slurm, ledger=ledger, submit=submit, contact=contact, poll=0.01, say=said.append)
+    backlog = Backlog(runs, slurm, ledger, submit, Contact(said.append, 0.01), said.append)
     return [job for _, job in backlog.submit()]
 
 
@@ -93,7 +93,7 @@ def test_a_submission_that_was_not_confirmed_is_found_by_its_name(tmp_path):
     assert Ledger(tmp_path).jobs({}) == {"a": "9_0", "b": "9_1"}, "known from now on"
 
 
-def test_of_several_jobs_of_a_cell_the_one_that_lives_counts(tmp_path):
+def test_of_several_jobs_of_a_run_the_one_that_is_alive_counts(tmp_path):
     ledger = Ledger(tmp_path)
     for job in ("5", "6"):
         ledger.confirm(ledger.begin(["a"]), job)
@@ -190,7 +190,7 @@ def test_a_submission_without_an_answer_stays_in_the_ledger(pretended, tmp_path)
     command(pretended, "sbatch", "echo Socket timed out on send/recv operation >&2; exit 1")
     assert submit(tmp_path / "study", [["seed=0"]]) == []
     (submission,) = Ledger(tmp_path / "study").read()
-    assert (submission.cells, submission.job) == (["seed=0"], "")
+    assert (submission.runs, submission.job) == (["seed=0"], "")
 
 
 def test_a_controller_that_is_away_when_the_command_is_typed_is_waited_for(pretended, tmp_path):
@@ -207,73 +207,93 @@ def test_a_controller_that_is_away_when_the_command_is_typed_is_waited_for(prete
     assert [text.partition(" (")[0] for text in said] == ["Slurm does not answer", "Slurm answers again after 0 s"]
 
 
-def test_without_slurm_it_says_what_to_do(sweeps, monkeypatch, tmp_path):
+@pytest.fixture
+def command_line(tmp_path):
+    """Run the regression of `regression/` with these words, in an empty folder; returns its exit code and output."""
+    folder = tmp_path / "shell"
+    folder.mkdir()
+
+    def run(*words):
+        done = subprocess.run(
+            [sys.executable, TRAIN, *words],
+            cwd=folder,
+            env={**os.environ, "COLUMNS": "300"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    run.folder = folder
+    return run
+
+
+@pytest.mark.slow
+def test_without_slurm_it_says_what_to_do(command_line, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = sweeps("-m", *SMALL, "sweep=none", "seed=0,1", "hydra/launcher=slurm")
-    assert done.code == 1
-    assert "this machine has no sbatch" in done.text
-    assert "hydra/launcher=local" in done.text
-    assert not (tmp_path / "multirun").exists()
+    code, text = command_line("-m", "sweep.name=none", "seed=0,1", "hydra/launcher=slurm")
+    assert code == 1
+    assert "this machine has no sbatch" in text
+    assert "hydra/launcher=local" in text
+    assert not (command_line.folder / "multirun").exists()
 
 
-def test_without_submitit_it_says_what_to_install(sweeps, pretended, monkeypatch):
+def test_without_submitit_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    done = sweeps("-m", *SMALL, "sweep=none", "seed=0,1", "hydra/launcher=slurm")
-    assert done.code == 1
-    assert "pip install 'hydra-sweeps[slurm]'" in done.text
+    with pytest.raises(ConfigError, match=r"pip install 'hydra-sweeps\[slurm\]'"):
+        make_executor(tmp_path)
 
 
-def test_a_queued_cell_with_other_settings_is_neither_attached_to_nor_submitted(sweeps, pretended, compose, tmp_path):
+@pytest.mark.slow
+def test_a_queued_run_with_other_settings_is_neither_attached_to_nor_submitted(command_line, pretended, tmp_path):
     pytest.importorskip("submitit")
-    words = (*SMALL, "sweep=study", "seed=0")
-    folder = tmp_path / "multirun" / "study"
-    config = compose(*words, "optim.lr=0.123")
-    run = RunDir(folder / run_name(words))
+    folder = command_line.folder / "multirun" / "study"
+    run = RunDir(folder / "seed=0")
     run.path.mkdir(parents=True)
-    run.write(new_record(config, name=run.path.name, overrides=words))
+    run.write(record_of("seed=0"))
     ledger = Ledger(folder)
-    ledger.confirm(ledger.begin([run.path.name]), "7")
+    ledger.confirm(ledger.begin(["seed=0"]), "7")
     command(pretended, "squeue", "echo '7|PENDING|Resources|0:00||study'")
     command(pretended, "sbatch", f"touch {tmp_path}/submitted")
     before = run.record.read_bytes()
 
-    done = sweeps("-m", *words, "hydra/launcher=slurm")
-    assert done.code == 1
-    assert "is in Slurm's queue as job 7, with other settings: wait for it, end it with scancel 7" in done.text
+    code, text = command_line("-m", "sweep.name=study", "seed=0", "hydra/launcher=slurm")
+    assert code == 1
+    assert "is in Slurm's queue as job 7, with other settings: wait for it, end it with scancel 7" in text
     assert run.record.read_bytes() == before
     assert not (tmp_path / "submitted").exists()
 
 
-def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for(pretended, compose, tmp_path):
-    words = (*SMALL, "sweep=study", "seed=0")
-    (cell,) = make_cells([words], 0, tmp_path)
-    record = new_record(compose(*words), name=cell.name, overrides=words)
+def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for(pretended, tmp_path):
+    (run,) = make_runs([["seed=0"]], 0, tmp_path)
     ledger = Ledger(tmp_path)
-    ledger.confirm(ledger.begin([cell.name]), "7")
+    ledger.confirm(ledger.begin([run.name]), "7")
     command(pretended, "squeue", "echo '7|COMPLETING|None|0:09|node|study'")
-    for status, found in ((Status.RUNNING, {cell.name: "7"}), (Status.PRUNED, {}), (Status.COMPLETED, {})):
-        cell.folder.path.mkdir(exist_ok=True)
-        record.status = status
-        cell.folder.write(record)
-        assert _under_way([cell], Queue().look(), ledger) == found
+    for status, found in ((Status.RUNNING, {run.name: "7"}), (Status.PRUNED, {}), (Status.COMPLETED, {})):
+        run.folder.path.mkdir(exist_ok=True)
+        run.folder.write(record_of(run.name, status=status))
+        assert _under_way([run], Queue().look(), ledger) == found
 
 
-def test_one_run_alone_is_not_submitted(sweeps, pretended, tmp_path):
-    done = sweeps(*SMALL, "hydra/launcher=slurm")
-    assert done.code == 1
-    assert "hydra/launcher=slurm submits a sweep and needs -m" in done.text
-    assert not list(tmp_path.rglob("run.json"))
-
-
-def test_a_plan_submits_nothing_and_leaves_nothing(sweeps, pretended, tmp_path):
+@pytest.mark.slow
+def test_a_plan_submits_nothing_and_leaves_nothing(command_line, pretended, tmp_path):
     pytest.importorskip("submitit")
     command(pretended, "sbatch", f"touch {tmp_path}/submitted")
-    done = sweeps("-m", *SMALL, "sweep=study", "seed=0,1", "plan=true", "hydra/launcher=slurm")
-    assert done.code == 0, done.text
-    assert "2 of 2 cells to do: about" in done.text
-    assert "with 2 at a time" in done.text
+    words = ("-m", "sweep.name=study", "lr=0.1,0.2", "delay=1.5", "seed=0,1", "sweep.plan=true", "hydra/launcher=slurm")
+    code, text = command_line(*words)
+    assert code == 0, text
+    assert "4 of 4 runs to do, 16 steps: about 0:06 with 4 at a time (0:24 of work)" in text
+    assert re.search(r"settings +runs +parameters +steps left +time each +memory", text)
+    assert re.search(r"lr=0.1,0.2 +4 +4 +4 +0:06 +2 MiB", text)
     assert not (tmp_path / "submitted").exists()
-    assert not (tmp_path / "multirun").exists()
+    assert not (command_line.folder / "multirun").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_without_a_hook_says_what_is_not_known(command_line):
+    code, text = command_line("-m", "seed=0,1", "sweep.plan=true", "sweep.hooks.cost=null")
+    assert code == 0, text
+    assert "2 of 2 runs to do, 8 steps. How long they take is not known: the application has no sweep.hooks" in text
 
 
 @pytest.mark.parametrize(

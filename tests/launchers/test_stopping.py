@@ -49,7 +49,9 @@ def notice_of_a_batch_system(started):
 @pytest.mark.parametrize("told", [ctrl_c, notice_of_a_batch_system])
 def test_told_once_the_sweep_ends_after_the_epochs_under_way(shell, told):
     folder = shell.folder / "multirun" / "study"
-    started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000")
+    started = shell.start(
+        "-m", "sweep.name=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000"
+    )
     started.wait_for(lambda: statuses(folder).count("running") == 2, "two runs")
     workers = started.workers
     started.wait_for(lambda: all(run.read_metrics() for run in underway(folder)), "an epoch of each")
@@ -57,7 +59,7 @@ def test_told_once_the_sweep_ends_after_the_epochs_under_way(shell, told):
     done = started.end()
     assert done.code == INTERRUPTED
     assert "stopping after this epoch; Ctrl-C once more stops at once" in done.text
-    assert "interrupted; the same command with the same sweep=NAME goes on from here" in done.text
+    assert "interrupted; the same command with the same sweep.name=NAME goes on from here" in done.text
     assert "Traceback" not in done.text
     assert statuses(folder) == ["interrupted", "interrupted", "pending"]
     interrupted = [run for run in find_runs(folder) if run.read().status is Status.INTERRUPTED]
@@ -96,7 +98,9 @@ def test_told_twice_it_ends_at_once_and_the_command_goes_on_to_the_same_end(shel
 
 def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell):
     folder = shell.folder / "multirun" / "study"
-    started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000")
+    started = shell.start(
+        "-m", "sweep.name=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000"
+    )
     started.wait_for(lambda: statuses(folder).count("running") == 2 and rows(folder) >= 3, "two runs")
     runs = {run.path: run.read() for run in find_runs(folder) if run.read().status is Status.RUNNING}
     assert {record.process.pid for record in runs.values()} == set(started.workers)
@@ -112,7 +116,7 @@ def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell
 
 def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     folder = shell.folder / "multirun" / "study"
-    arguments = ("-m", "sweep=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=200")
+    arguments = ("-m", "sweep.name=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=200")
     started = shell.start(*arguments)
     started.wait_for(lambda: rows(folder) >= 2, "two epochs")
     (first,) = started.workers
@@ -126,7 +130,7 @@ def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
 
 
 def test_ctrl_c_before_the_first_run(shell):
-    started = shell.start("-m", "sweep=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL)
+    started = shell.start("-m", "sweep.name=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL)
     started.wait_for(lambda: started.workers, "a worker")  # it is far from ready for anything
     started.send(signal.SIGINT)
     done = started.end()
@@ -138,7 +142,7 @@ def test_ctrl_c_while_a_worker_starts_again(shell):
     folder = shell.folder / "multirun" / "study"
     started = shell.start(
         "-m",
-        "sweep=study",
+        "sweep.name=study",
         "seed=0,1",
         "hydra.launcher.workers=2",
         "hydra.launcher.recycle_after=1",
@@ -155,7 +159,7 @@ def test_ctrl_c_while_a_worker_starts_again(shell):
 
 
 def test_one_run_stops_after_its_epoch_and_goes_on(shell):
-    arguments = ("sweep=single", *SMALL, "trainer.epochs=10000")
+    arguments = ("sweep.name=single", *SMALL, "trainer.epochs=10000")
     started = shell.start(*arguments)
     folder = shell.folder / "multirun" / "single"
     started.wait_for(lambda: rows(folder) >= 2, "two epochs")

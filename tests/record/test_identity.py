@@ -2,6 +2,7 @@
 
 import copy
 import os.path
+import re
 import string
 
 import pytest
@@ -9,34 +10,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sweeps.errors import ConfigError
-from sweeps.record.identity import NAME_LIMIT, differences, run_id, run_name, sweep_folder
+from sweeps.record.identity import NAME_LIMIT, differences, run_id, run_name, settings_of, sweep_folder
 
-# Settings that cannot change what a run computes. A key that is added here makes old and new runs one.
+# Settings of the shipped application that cannot change a result. A key that is added here makes old and new runs one.
 WITHOUT_EFFECT = {
     "sweep",
-    "output",
     "device",
-    "tracker",
-    "plan",
-    "repeats",
-    "zip",
-    "exclude",
-    "pruner",
-    "on_failure",
-    "stop_after",
-    "retries",
-    "timeout",
-    "on_mismatch",
     "dataset.root",
     "dataset.source.folders",
     "dataset.source.remedies",  # what is printed when files are missing
     "dataset.source.torchvision",  # where they would be downloaded from
     "trainer.capture",
     "trainer.threads",
-    "trainer.checkpoint_every",
+    "trainer.report_every",
     "trainer.save_weights",
     "trainer.save_predictions",
 }
+IGNORE = ("sweep", "device", "dataset.root", "trainer.threads")
 
 NONE = "the settings are the same, but the release gives them another meaning"
 
@@ -58,34 +48,41 @@ def with_other(config, path):
     return config
 
 
-def test_every_setting_that_can_change_the_result_changes_the_identity(compose):
-    config = compose("sweep=a", "dataset=fashion_mnist")
-    paths = list(leaves(config))
+def test_every_setting_that_can_change_the_result_changes_the_identity(resolved):
+    run = resolved("sweep.name=a", "dataset=fashion_mnist")
+    paths = list(leaves(run.config))
     assert len(paths) > 40
-    without_effect = {path for path in paths if run_id(with_other(config, path)) == run_id(config)}
+    without_effect = {path for path in paths if run_id(with_other(run.config, path), run.ignore) == run.run_id}
     expected = {path for path in paths if {".".join(path[:n]) for n in range(1, len(path) + 1)} & WITHOUT_EFFECT}
     assert {".".join(path) for path in without_effect} == {".".join(path) for path in expected}
-    assert {"sweep", "device", "trainer.threads"} <= {".".join(path) for path in without_effect}
+    assert {"device", "trainer.threads", "sweep.name"} <= {".".join(path) for path in without_effect}
 
 
 def test_the_identity_of_settings_stays_what_it_was():
     """It may change only together with RESULT_VERSION: runs of older releases are not found again otherwise."""
     config = {"model": {"_target_": "sweeps.vision.models.nin", "blocks": [[96, 11]]}, "optim": {"lr": 0.1}, "seed": 0}
-    assert run_id(config) == "2208b249ffcc"
+    assert run_id(config, ()) == "3cd7ff6171c1"
 
 
-def test_the_identity_does_not_depend_on_the_order_of_keys(compose):
-    config = compose("sweep=a")
-    shuffled = {key: config[key] for key in sorted(config, reverse=True)}
-    assert list(shuffled) != list(config)
-    assert run_id(shuffled) == run_id(config)
-    assert len(run_id(config)) == 12
-    assert set(run_id(config)) <= set("0123456789abcdef")
+def test_the_identity_does_not_depend_on_the_order_of_keys(resolved):
+    run = resolved("sweep.name=a")
+    shuffled = {key: run.config[key] for key in sorted(run.config, reverse=True)}
+    assert list(shuffled) != list(run.config)
+    assert run_id(shuffled, run.ignore) == run.run_id
+    assert len(run.run_id) == 12
+    assert set(run.run_id) <= set("0123456789abcdef")
 
 
-def test_overrides_of_other_models_do_not_share_an_identity(compose):
-    ids = {run_id(compose(f"model={model}", "sweep=a")) for model in ("nin", "vgg11", "alexnet", "lenet_bn")}
+def test_overrides_of_other_models_do_not_share_an_identity(resolved):
+    ids = {resolved(f"model={model}", "sweep.name=a").run_id for model in ("nin", "vgg11", "alexnet", "lenet_bn")}
     assert len(ids) == 4
+
+
+def test_seeds_of_a_setting_share_it_and_settings_do_not(resolved):
+    runs = [resolved(f"optim.lr={lr}", f"seed={seed}") for lr in (0.1, 0.2) for seed in (0, 1, 2)]
+    assert len({run.run_id for run in runs}) == 6
+    assert len({run.setting_id for run in runs}) == 2
+    assert len({resolved(f"device={device}").setting_id for device in ("cpu", "cuda:1", "auto")}) == 1
 
 
 @pytest.mark.parametrize(
@@ -98,19 +95,20 @@ def test_overrides_of_other_models_do_not_share_an_identity(compose):
     ],
 )
 def test_a_whole_number_is_the_same_however_it_is_written(one, other):
-    assert run_id(one) == run_id(other)
-    assert differences(one, other) == NONE
+    assert run_id(one, ()) == run_id(other, ())
+    assert differences(settings_of(one, ()), settings_of(other, ())) == NONE
 
 
 def test_numbers_that_differ_are_not_the_same():
-    assert len({run_id({"lr": lr}) for lr in (0, 1, 1.5, -1, 1e30, 1e-30, None, "1", True, [1], [])}) == 11
+    assert len({run_id({"lr": lr}, ()) for lr in (0, 1, 1.5, -1, 1e30, 1e-30, None, "1", True, [1], [])}) == 11
 
 
 def test_differences_name_the_settings_that_matter():
     old = {"optim": {"lr": 0.1, "momentum": 0.0}, "seed": 0, "device": "cpu", "sweep": "a"}
     new = {"optim": {"lr": 0.2, "momentum": 0.0}, "seed": 1, "device": "cuda", "sweep": "b"}
-    assert differences(old, new) == "optim.lr: 0.1 -> 0.2, seed: 0 -> 1"
-    assert differences(old, old) == NONE
+    one, other = settings_of(old, IGNORE), settings_of(new, IGNORE)
+    assert differences(one, other) == "optim.lr: 0.1 -> 0.2, seed: 0 -> 1"
+    assert differences(one, one) == NONE
 
 
 VALUES = st.recursive(
@@ -132,7 +130,7 @@ CONFIGS = st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES, max_size=3)
 @example({"a": "1"}, {"a": 1})
 @example({"a": []}, {"a": {}})
 def test_there_are_differences_exactly_where_the_identity_differs(one, other):
-    assert (run_id(one) != run_id(other)) == (differences(one, other) != NONE)
+    assert (run_id(one, ()) != run_id(other, ())) == (differences(settings_of(one, ()), settings_of(other, ())) != NONE)
 
 
 @pytest.mark.parametrize(
@@ -141,17 +139,17 @@ def test_there_are_differences_exactly_where_the_identity_differs(one, other):
         ([], "default"),
         (["model=alexnet"], "model=alexnet"),
         (["optim.lr=0.01", "model=alexnet"], "model=alexnet,optim.lr=0.01"),
-        (["model=alexnet", "optim.lr=0.01", "sweep=study", "output=/data"], "model=alexnet,optim.lr=0.01"),
-        (["device=cuda:1", "tracker=none", "trainer.threads=1", "seed=3"], "seed=3"),
-        (["sweep=study"], "default"),
-        (["tracker.images=3", "dataset.root=/data", "seed=3"], "seed=3"),
+        (["model=alexnet", "optim.lr=0.01", "sweep.name=study", "sweep.output=/data"], "model=alexnet,optim.lr=0.01"),
+        (["device=cuda:1", "sweep/tracker=none", "trainer.threads=1", "seed=3"], "seed=3"),
+        (["sweep.name=study"], "default"),
+        (["sweep.tracker.x.images=3", "dataset.root=/data", "seed=3"], "seed=3"),
         (["seed=1", "seed=2"], "seed=2"),
         (["+optim.maximize=true", "~optim.nesterov"], "+optim.maximize=true,~optim.nesterov"),
         (["optim.lr=1e-05", "trainer.epochs=3"], "optim.lr=1e-05,trainer.epochs=3"),
     ],
 )
 def test_a_run_is_named_by_what_was_asked_for(overrides, name):
-    assert run_name(overrides) == name
+    assert run_name(overrides, IGNORE) == name
 
 
 @pytest.mark.parametrize(
@@ -187,15 +185,15 @@ OVERRIDES = st.dictionaries(KEYS, st.one_of(TEXT, st.from_regex(r"\[[0-9.]*,[0-9
 
 
 def named(overrides):
-    return run_name([f"{key}={value}" for key, value in overrides.items()])
+    return run_name([f"{key}={value}" for key, value in overrides.items()], IGNORE)
 
 
 @settings(max_examples=50)
 @given(OVERRIDES, OVERRIDES)
 def test_distinct_overrides_have_distinct_names(one, other):
-    hidden = ("hydra", *WITHOUT_EFFECT)
+    hidden = ("hydra", *IGNORE)
     one, other = (
-        {key: value for key, value in overrides.items() if key.partition(".")[0] not in hidden}
+        {key: value for key, value in overrides.items() if re.split("[./]", key)[0] not in hidden}
         for overrides in (one, other)
     )
     assert (named(one) == named(other)) == (one == other)
@@ -218,14 +216,16 @@ def test_a_name_does_not_depend_on_the_order_of_the_overrides(overrides, random)
     ],
 )  # fmt: skip
 def test_a_sweep_cannot_leave_the_output_folder(sweep):
-    with pytest.raises(ConfigError, match="is refused") as refused:
+    with pytest.raises(ConfigError, match="is invalid") as refused:
         sweep_folder("multirun", sweep)
-    assert str(refused.value).startswith("sweep=")
+    assert str(refused.value).startswith("sweep.name=")
     assert str(refused.value).isprintable()
 
 
 def test_the_refusal_of_a_sweep_names_rule_and_way_out():
-    with pytest.raises(ConfigError, match=r"sweep='\.\./x' is refused: .* a folder below out, such as sweep=lr_study"):
+    with pytest.raises(
+        ConfigError, match=r"sweep.name='\.\./x' is invalid: .* a folder below out, such as sweep.name=lr_study"
+    ):
         sweep_folder("out", "../x")
     with pytest.raises(ConfigError, match="300 characters, 120 are allowed"):
         sweep_folder("out", "x" * 300)

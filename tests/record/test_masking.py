@@ -1,20 +1,23 @@
 """What others may read shows no secret (records, Hydra's files, commands, diffs), and a run stays the same run."""
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from sweeps.record.identity import cell_id, run_id
+from sweeps.config import SweepConfig
+from sweeps.record.identity import run_id
 from sweeps.record.masking import is_secret, shown, shown_text, shown_words
 from sweeps.record.provenance import code_diff, environment
 from sweeps.record.recording import describe_failure, new_record
 from sweeps.record.records import RunDir
-from sweeps.vision.config import resolve
+from sweeps.record.resolved import resolve as resolve_run
 
 SECRETS = [
     *("token", "HF_TOKEN", "tracker.mlflow.token", "auth_token", "authToken", "api_key", "WANDB_API_KEY", "apiKey"),
@@ -79,15 +82,17 @@ def test_no_part_of_a_secret_is_left(word):
 
 def test_a_reference_to_the_environment_hides_nothing_and_stays():
     assert shown_words(["+model.token=${oc.env:X}"]) == ["+model.token=${oc.env:X}"]
-    assert shown_words(["exclude=[{model:nin,optim.lr:1.0}]", "u=http://host:80/x"]) == [
-        "exclude=[{model:nin,optim.lr:1.0}]",
+    assert shown_words(["sweep.exclude=[{model:nin,optim.lr:1.0}]", "u=http://host:80/x"]) == [
+        "sweep.exclude=[{model:nin,optim.lr:1.0}]",
         "u=http://host:80/x",
     ]
 
 
 def test_a_url_is_shown_without_its_password():
     assert shown({"uri": "postgresql://me:x1y2@host/db"}) == {"uri": "postgresql://***@host/db"}
-    assert shown_words(["tracker.mlflow.uri=http://me:x1y2@host:80"]) == ["tracker.mlflow.uri=http://***@host:80"]
+    assert shown_words(["sweep.tracker.mlflow.uri=http://me:x1y2@host:80"]) == [
+        "sweep.tracker.mlflow.uri=http://***@host:80"
+    ]
 
 
 def test_what_is_unset_or_a_switch_is_no_secret():
@@ -105,6 +110,16 @@ def environ(monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "x1y2z3")
     monkeypatch.setenv("MY_LR", "0.25")
     monkeypatch.setenv("MY_INIT", "kaiming")
+
+
+def resolve(config):
+    """The plain config of an application."""
+    return resolved_of(config).config
+
+
+def resolved_of(config):
+    node = OmegaConf.structured(SweepConfig(ignore=["output", "tracker", "dataset.root"]))
+    return resolve_run(OmegaConf.merge(OmegaConf.create({"sweep": node}), config), ())
 
 
 CONFIG = {
@@ -138,14 +153,14 @@ def test_a_short_value_of_the_environment_is_not_looked_for_in_other_texts(monke
 
 
 def test_settings_from_the_environment_stay_apart_and_a_run_the_same(environ, monkeypatch):
-    first = resolve(OmegaConf.create(CONFIG))
-    assert run_id(first) == run_id(json.loads(json.dumps(first)))  # as if it had been typed
+    first = resolved_of(OmegaConf.create(CONFIG))
+    assert first.run_id == run_id(json.loads(json.dumps(first.config)), first.ignore)  # as if it had been typed
     monkeypatch.setenv("MY_INIT", "xavier")
-    second = resolve(OmegaConf.create(CONFIG))
-    assert run_id(first) != run_id(second)
-    assert cell_id(shown(first)) != cell_id(shown(second))
+    second = resolved_of(OmegaConf.create(CONFIG))
+    assert first.run_id != second.run_id
+    assert shown(first.config) != shown(second.config)
     monkeypatch.setenv("MY_DATA", "/elsewhere")
-    assert run_id(second) == run_id(resolve(OmegaConf.create(CONFIG)))
+    assert second.run_id == resolved_of(OmegaConf.create(CONFIG)).run_id
 
 
 def test_a_failure_shows_no_text_of_the_environment(environ):
@@ -159,30 +174,37 @@ def test_a_failure_shows_no_text_of_the_environment(environ):
 
 
 def test_a_command_is_recorded_without_secrets(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["-m", "-m", "tracker.mlflow.token=x1y2", "--password", "x1y2", "seed=0"])
-    assert environment("cpu")["command"][1:] == ["-m", "tracker.mlflow.token=***", "--password", "***", "seed=0"]
+    monkeypatch.setattr(sys, "argv", ["-m", "-m", "sweep.tracker.mlflow.token=x1y2", "--password", "x1y2", "seed=0"])
+    assert environment("cpu", None)["command"][1:] == [
+        "-m",
+        "sweep.tracker.mlflow.token=***",
+        "--password",
+        "***",
+        "seed=0",
+    ]
 
 
 def test_a_diff_is_recorded_without_secrets(monkeypatch):
     diff = "diff --git a/x b/x\n-HF_TOKEN=x1y2\n+optim.lr=0.1\n+password: x1 y2"
-    monkeypatch.setattr("sweeps.record.provenance.code_state", lambda: {"commit": "0", "dirty": True})
+    monkeypatch.setattr("sweeps.record.provenance.code_state", lambda code: {"commit": "0", "dirty": True})
     monkeypatch.setattr("sweeps.record.provenance._output", lambda *_: diff)
-    assert code_diff() == "diff --git a/x b/x\n-HF_TOKEN=***\n+optim.lr=0.1\n+password: ***"
+    assert code_diff(Path()) == "diff --git a/x b/x\n-HF_TOKEN=***\n+optim.lr=0.1\n+password: ***"
 
 
-def test_a_record_is_written_without_secrets(compose):
-    record = new_record(compose() | {"token": "x1y2"}, name="a", overrides=["+token=x1y2", "seed=0"])
+def test_a_record_is_written_without_secrets(resolved):
+    run = dataclasses.replace(resolved(), config=resolved().config | {"token": "x1y2"})
+    record = new_record(run, name="a", sweep="s", overrides=["+token=x1y2", "seed=0"])
     assert record.overrides == ["+token=***", "seed=0"]
     assert "x1y2" not in record.to_json()
 
 
-def test_a_record_is_not_for_the_world(compose, tmp_path):
+def test_a_record_is_not_for_the_world(resolved, tmp_path):
     before = os.umask(0o022)
     try:
-        RunDir(tmp_path).write(new_record(compose(), name="a", overrides=[]))
+        RunDir(tmp_path).write(new_record(resolved(), name="a", sweep="s", overrides=[]))
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o640
         os.umask(0o077)
-        RunDir(tmp_path).write(new_record(compose(), name="a", overrides=[]))
+        RunDir(tmp_path).write(new_record(resolved(), name="a", sweep="s", overrides=[]))
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(before)
@@ -193,8 +215,8 @@ def test_nothing_of_a_sweep_holds_a_secret(tmp_path):
     """Two runs, one after the other and again: every file they leave, and the page."""
     environ = os.environ | {"MY_TOKEN": "x1y2z3", "MY_DATA": "/data/of/nobody"}
     command = [
-        *(sys.executable, "-m", "sweeps", "-m", "seed=0", "dataset=fashion_mnist_mini", "device=cpu", "sweep=x"),
-        *("dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "tracker=[tensorboard,csv]"),
+        *(sys.executable, "-m", "sweeps", "-m", "seed=0", "dataset=fashion_mnist_mini", "device=cpu", "sweep.name=x"),
+        *("dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "sweep/tracker=[tensorboard,csv]"),
         *("dataset.root='${oc.env:MY_DATA}'", "+dataset.source.remedies=['${oc.env:MY_TOKEN}']"),
         "+hydra.job.env_set.OTHER_TOKEN=a9b8c7",
     ]

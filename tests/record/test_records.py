@@ -28,20 +28,24 @@ NAN, INF = float("nan"), float("inf")
 
 @pytest.fixture
 def record():
-    row = {"epoch": 2, "lr": 0.1, "train_loss": 0.5, "test_acc": 0.75, "seconds": 1.5}
+    row = {"step": 2, "elapsed": 1.5, "lr": 0.1, "train_loss": 0.5, "test_acc": 0.75}
     return RunRecord(
         run_id="0123456789ab",
+        setting_id="ba9876543210",
         name="model=nin",
         sweep="study",
         status=Status.COMPLETED,
-        objective=Objective("test_acc", "max", "last", "test", 0.75),
+        objective=Objective("test_acc", "max", "test", "last", 0.75),
         overrides=["model=nin"],
         config={"model": {"_target_": "sweeps.vision.models.nin", "blocks": [[96, 11, 4, 0]]}, "seed": 0},
-        parameters=1_992_166,
-        epochs=2,
+        seed=0,
+        seed_keys=["seed"],
+        ignore=["sweep"],
+        facts={"parameters": 1_992_166, "name": "nin", "frozen": False},
+        steps=2,
+        max_steps=10.0,
         metrics={"last": row, "best": row},
         seconds=3.0,
-        examples_per_second=1000.0,
         started="2026-01-31T12:00:00+01:00",
         ended="2026-01-31T12:00:09+01:00",
         environment={"packages": {"torch": "2.10"}, "git": None},
@@ -54,14 +58,14 @@ def run_dir(tmp_path):
     return RunDir(tmp_path)
 
 
-def row(epoch, **figures):
-    return {"epoch": epoch, "test_acc": 0.5, **figures}
+def row(step, **figures):
+    return {"step": step, "test_acc": 0.5, **figures}
 
 
 def test_a_record_survives_the_journey_through_its_file(record, run_dir):
     run_dir.write(record)
     assert run_dir.read() == record
-    assert json.loads(run_dir.record.read_text())["schema_version"] == SCHEMA_VERSION == 1
+    assert json.loads(run_dir.record.read_text())["schema_version"] == SCHEMA_VERSION == 2
     assert [path.name for path in run_dir.path.iterdir()] == ["run.json"]
 
 
@@ -71,8 +75,8 @@ def test_a_record_says_what_it_holds_in_plain_words(record):
     assert data["objective"] == {
         "metric": "test_acc",
         "direction": "max",
-        "epoch": "last",
         "split": "test",
+        "report": "last",
         "value": 0.75,
     }
     assert data["error"] == {
@@ -81,7 +85,7 @@ def test_a_record_says_what_it_holds_in_plain_words(record):
         "traceback": "Traceback ...",
         "advice": "try again",
     }
-    assert {"run_id", "overrides", "config", "parameters", "metrics", "seconds", "environment"} <= data.keys()
+    assert {"run_id", "overrides", "config", "facts", "metrics", "seconds", "environment", "setting_id"} <= data.keys()
 
 
 @pytest.mark.parametrize("status", Status)
@@ -109,10 +113,10 @@ def test_numbers_that_json_does_not_know_become_null(record, run_dir, number):
 
 
 def test_a_newer_record_is_told_apart_and_says_what_to_do(record, run_dir):
-    text = record.to_json().replace('"schema_version": 1', '"schema_version": 99')
+    text = record.to_json().replace('"schema_version": 2', '"schema_version": 99')
     run_dir.record.write_text(text)
     with pytest.raises(
-        NewerRecordError, match=r"schema version 99, newer than the 1 .* pip install --upgrade"
+        NewerRecordError, match=r"schema version 99, newer than the 2 .* pip install --upgrade"
     ) as newer:
         run_dir.read()
     assert str(run_dir.record) in str(newer.value)
@@ -125,10 +129,10 @@ def test_fields_of_a_later_release_with_the_same_schema_are_passed_over(record):
 
 
 def test_fields_with_a_default_may_be_missing(record):
-    needed = ("run_id", "name", "sweep", "status", "objective", "schema_version")
+    needed = ("run_id", "setting_id", "name", "sweep", "status", "objective", "schema_version")
     data = {key: value for key, value in json.loads(record.to_json()).items() if key in needed}
     old = RunRecord.from_json(json.dumps(data), "here")
-    assert (old.run_id, old.epochs, old.error, old.metrics) == (record.run_id, 0, None, {})
+    assert (old.run_id, old.steps, old.error, old.metrics) == (record.run_id, None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -349,3 +353,37 @@ def test_any_bytes_are_written_as_they_are(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("atomic") / "file"
     atomic_write(path, memoryview(data))
     assert path.read_bytes() == data
+
+
+def test_a_record_of_the_first_release_is_read_as_one_of_today():
+    old = {
+        "run_id": "0123456789ab",
+        "name": "model=nin",
+        "sweep": "study",
+        "status": "completed",
+        "objective": {"metric": "test_acc", "direction": "max", "epoch": "best", "split": "test", "value": 0.75},
+        "overrides": ["model=nin"],
+        "config": {
+            "seed": 3,
+            "device": "cpu",
+            "model": {"a": 1},
+            "trainer": {"epochs": 10, "threads": 2},
+            "sweep": "x",
+        },
+        "parameters": 5,
+        "epochs": 2,
+        "metrics": {"last": {"epoch": 2, "test_acc": 0.75}, "best": {"epoch": 1, "test_acc": 0.8}},
+        "seconds": 3.0,
+        "schema_version": 1,
+    }
+    record = RunRecord.from_json(json.dumps(old), "here")
+    assert (record.steps, record.max_steps, record.seed, record.facts) == (2, 10.0, 3, {"parameters": 5})
+    assert record.objective == Objective("test_acc", "max", "test", "best", 0.75)
+    assert record.settings() == {"seed": 3, "model.a": 1, "trainer.epochs": 10}
+    other = RunRecord.from_json(json.dumps(old | {"config": old["config"] | {"seed": 4, "device": "cuda"}}), "here")
+    assert other.setting_id == record.setting_id
+
+
+def test_rows_of_the_first_release_have_steps(run_dir):
+    run_dir.metrics.write_text('{"epoch": 1, "test_acc": 0.5}\n')
+    assert run_dir.read_metrics() == [{"step": 1, "elapsed": None, "epoch": 1, "test_acc": 0.5}]

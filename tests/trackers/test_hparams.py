@@ -11,64 +11,26 @@ import urllib.request
 import pytest
 
 from sweeps.record.records import RunDir, Status
-from sweeps.trackers.settings import columns_of
+from sweeps.trackers.tensorboard import TensorBoardTracker
 
-from .conftest import read
-
-WITH = ("tracker=tensorboard", "tracker.tensorboard.graph=false", "trainer.save_weights=false", "trainer.epochs=1")
-
-
-def test_settings_are_typed_and_say_what_tells_runs_apart(compose):
-    columns = columns_of(compose("model=alexnet", "optim=adam", "optim.lr=0.01", "seed=3"))
-    assert (columns["model"], columns["optim"], columns["optim.lr"], columns["seed"]) == ("alexnet", "Adam", 0.01, 3)
-    assert "trainer.clip_norm" not in columns  # null: not set
-    assert not any("_target_" in key for key in columns)
-
-
-def test_what_a_sweep_may_vary_has_a_column(compose):
-    columns = columns_of(compose("optim=adam", "dataset.limit=500", "dataset.validation=0.1", "pruner=asha"))
-    assert (columns["dataset.limit"], columns["dataset.validation"], columns["pruner"]) == (500, 0.1, "asha")
-    assert columns["optim.betas"] == "[0.9, 0.999]"
-
-
-def test_a_failed_run_that_is_done_again_counts_as_what_it_becomes(run_into, tmp_path, monkeypatch):
-    folder = RunDir(tmp_path / "run")
-    from sweeps.vision.training import checkpoint
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_weights", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            run_into(folder, *WITH, "trainer.save_weights=true")
-    assert len(list(folder.tensorboard.glob("*.failed"))) == 1
-    assert run_into(folder, *WITH, "trainer.save_weights=true").status is Status.COMPLETED
-    assert list(folder.tensorboard.glob("*.failed")) == []
-
-
-def test_the_config_is_a_text(do_run, folder):
-    do_run(*WITH, "optim.lr=0.123")
-    (event,) = read(folder.tensorboard).Tensors("config/text_summary")
-    text = event.tensor_proto.string_val[0].decode()
-    assert '"lr": 0.123' in text
-    assert all(line.startswith("    ") for line in text.splitlines() if "{" in line)
-
-
-def test_images_that_are_taken_for_others_are_shown(do_run, folder):
-    do_run(*WITH)
-    assert {"confusion/test", "mistakes/test"} <= set(read(folder.tensorboard).Tags()["images"])
+from .conftest import follow, new_record, rows_of
 
 
 @pytest.mark.slow
-def test_a_server_shows_one_row_for_each_run(run_into, tmp_path):
-    study = tmp_path / "study"
-    run_into(RunDir(study / "good"), *WITH, "optim.lr=0.1")
-    run_into(RunDir(study / "wild"), *WITH, "optim.lr=1e38")
-    with pytest.raises(Exception, match="limit"):
-        run_into(RunDir(study / "bad"), *WITH, "dataset.limit=1000000")
-    with server(study) as ask:
-        runs = sorted(ask("/data/runs"))
-        assert runs == [f"{name}/tensorboard" for name in ("bad", "good", "wild")]
+def test_a_server_shows_one_row_for_each_run(tmp_path):
+    ends = {"good": Status.COMPLETED, "wild": Status.DIVERGED, "bad": Status.FAILED, "on": Status.INTERRUPTED}
+    for name, end in ends.items():
+        record = new_record("optim.lr=0.1", "model=mlp")
+        tracker = TensorBoardTracker()
+        run = RunDir(tmp_path / name)
+        follow(tracker, run, record, rows_of(2), end=Status.FAILED if name == "good" else None)
+        record.facts["parameters"] = 12  # before the first report of this attempt
+        follow(TensorBoardTracker(), run, record, rows_of(4), done=2, end=end)
+    with server(tmp_path, len(ends)) as ask:
+        runs = {f"{name}/tensorboard" for name in ends}
+        assert set(ask("/data/runs")) == runs
         tags = ask("/data/plugin/scalars/tags")
-        assert {"loss/train", "accuracy/test"} <= set(tags["good/tensorboard"])
+        assert {"train_loss", "val_loss"} <= set(tags["good/tensorboard"])
         table = ask(
             "/data/plugin/hparams/session_groups",
             {"allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING", "STATUS_UNKNOWN"],
@@ -77,22 +39,22 @@ def test_a_server_shows_one_row_for_each_run(run_into, tmp_path):
         sessions = {
             session["name"]: (group, session) for group in table["sessionGroups"] for session in group["sessions"]
         }
-        assert sessions.keys() == set(runs)
-        statuses = {name: session["status"] for name, (_, session) in sessions.items()}
-        assert statuses["good/tensorboard"] == "STATUS_SUCCESS"
-        assert statuses["wild/tensorboard"] == statuses["bad/tensorboard"] == "STATUS_FAILURE"
-        settings = {name: group["hparams"] for name, (group, _) in sessions.items()}
-        assert settings["good/tensorboard"]["optim.lr"] == 0.1
-        assert settings["good/tensorboard"]["model"] == "lenet_bn"
-        metrics = {value["name"]["tag"]: value["value"] for value in sessions["good/tensorboard"][1]["metricValues"]}
-        assert metrics["accuracy/test"] == pytest.approx(RunDir(study / "good").read().metrics["last"]["test_acc"])
+        assert sessions.keys() == runs
+        assert {name.partition("/")[0]: session["status"] for name, (_, session) in sessions.items()} == {
+            "good": "STATUS_SUCCESS", "wild": "STATUS_FAILURE", "bad": "STATUS_FAILURE", "on": "STATUS_UNKNOWN",
+        }  # fmt: skip
+        group, session = sessions["good/tensorboard"]
+        assert group["hparams"] == {"optim.lr": 0.1, "model": "mlp", "seed": 0.0, "parameters": 12.0}
+        metrics = {value["name"]["tag"]: value["value"] for value in session["metricValues"]}
+        assert metrics["val_loss"] == 0.5
 
 
 class server:
     """A TensorBoard on the loopback; called with a path (and a body) it answers what JSON it gives."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, count):
         self._folder = folder
+        self._count = count
 
     def __enter__(self):
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(self._folder), "--port", "0"]
@@ -105,7 +67,7 @@ class server:
                 self._address = found[0].rstrip("/")
                 break
         deadline = time.monotonic() + 60
-        while len(self("/data/runs")) < 3 and time.monotonic() < deadline:
+        while len(self("/data/runs")) < self._count and time.monotonic() < deadline:
             time.sleep(0.5)
         return self
 

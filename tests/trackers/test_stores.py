@@ -10,74 +10,83 @@ from pathlib import Path
 import pytest
 
 from sweeps.record.records import RunDir, Status
+from sweeps.trackers import Trackers
+from sweeps.trackers.mlflow import MlflowTracker
+from sweeps.trackers.wandb import WandbTracker
+
+from .conftest import follow, new_record, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of packages that are not ours
-QUICK = ("trainer.epochs=2", "trainer.save_weights=false")
 
 
-def test_an_mlflow_store_that_somebody_else_made_leads_nowhere(run_into, tmp_path):
-    pytest.importorskip("mlflow")
+@pytest.fixture
+def mlflow():
+    pytest.importorskip("sqlalchemy")
+    return pytest.importorskip("mlflow")
+
+
+def runs_of(mlflow, sweep):
+    """The client, the parent run and the runs of the store in the folder of `sweep`."""
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{sweep / 'mlflow' / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("sweeps").experiment_id])
+    (parent,) = [run for run in runs if "sweeps.sweep" in run.data.tags]
+    return client, parent, [run for run in runs if "sweeps.folder" in run.data.tags]
+
+
+def test_an_mlflow_store_holds_the_sweep_and_its_runs(mlflow, tmp_path):
+    for name, end in (("0.1", Status.COMPLETED), ("0.2", Status.DIVERGED), ("0.3", Status.FAILED)):
+        record = new_record(f"optim.lr={name}", "model@net=mlp", facts={"parameters": 12}, name=f"lr={name}")
+        record.config["optim"]["lr"] = float(name)
+        rows = [{"step": 0.5, "elapsed": 0.5, "train_loss": 3.0}, *rows_of(3, **{"odd[name]": 1})]
+        follow(MlflowTracker(), RunDir(tmp_path / record.name), record, rows, end=end)
+    client, parent, runs = runs_of(mlflow, tmp_path)
+    runs = {run.data.params["optim.lr"]: run for run in runs}
+    assert {lr: run.info.status for lr, run in runs.items()} == {"0.1": "FINISHED", "0.2": "FINISHED", "0.3": "FAILED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    assert runs["0.2"].data.tags["sweeps.status"] == "diverged"
+    assert runs["0.1"].data.params == {"optim.lr": "0.1", "model_net": "mlp", "parameters": "12", "seed": "0"}
+    history = client.get_metric_history(runs["0.1"].info.run_id, "val_loss")
+    assert {point.step: point.value for point in history} == {row["step"]: row["val_loss"] for row in rows_of(3)}
+    assert [point.step for point in client.get_metric_history(runs["0.1"].info.run_id, "odd_name_")] == [1, 2, 3]
+    (between,) = client.get_metric_history(runs["0.1"].info.run_id, "between_steps/train_loss")
+    assert (between.step, between.value) == (500, 3.0)
+    artefacts = {file.path for file in client.list_artifacts(runs["0.1"].info.run_id)}
+    assert artefacts == {"config.json", "metrics.jsonl"}
+
+
+def test_an_mlflow_run_that_is_resumed_is_one_run_with_every_step_once(mlflow, run):
+    record = new_record("optim.lr=0.1")
+    follow(MlflowTracker(), run, record, rows_of(3), end=Status.INTERRUPTED)
+    record.facts["found_later"] = "yes"
+    follow(MlflowTracker(), run, record, rows_of(4), done=2)
+    client, _, (only,) = runs_of(mlflow, run.path.parent)
+    assert only.info.status == "FINISHED"
+    assert only.data.params["found_later"] == "yes"
+    assert [point.step for point in client.get_metric_history(only.info.run_id, "train_loss")] == [1, 2, 3, 4]
+
+
+def test_an_mlflow_store_that_somebody_else_made_leads_nowhere(mlflow, tmp_path, caplog):
     sqlite3 = pytest.importorskip("sqlite3")
-    outside = tmp_path / "outside"
+    outside, sweep = tmp_path / "outside", tmp_path / "study"
     outside.mkdir()
     (outside / "file").write_text("precious")
-    run_into(RunDir(tmp_path / "study" / "a"), "tracker=mlflow", *QUICK)
-    store = tmp_path / "study" / "mlflow"
+
+    def do(name):
+        run = RunDir(sweep / name)
+        follow(Trackers([MlflowTracker()], run, new_record()), run, new_record(), rows_of(1))
+
+    do("a")
+    store = sweep / "mlflow"
     with contextlib.closing(sqlite3.connect(store / "mlflow.db")) as connection, connection:
         connection.execute("update experiments set artifact_location = ?", ((outside / "artifacts").as_uri(),))
-    run_into(RunDir(tmp_path / "study" / "b"), "tracker=mlflow", "seed=1", *QUICK)
+    do("b")
+    assert "keeps artifacts in" in caplog.text
     (store / ".lock").unlink()
     (store / ".lock").symlink_to(outside / "file")
-    run_into(RunDir(tmp_path / "study" / "c"), "tracker=mlflow", "seed=2", *QUICK)
+    do("c")
+    assert "is a link" in caplog.text
     assert [path.name for path in outside.iterdir()] == ["file"]
     assert (outside / "file").read_text() == "precious"
-    assert {RunDir(tmp_path / "study" / name).read().status for name in "abc"} == {Status.COMPLETED}
-
-
-def test_an_mlflow_store_holds_the_sweep_its_runs_and_the_model(run_into, tmp_path):
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
-    study = tmp_path / "study"
-    for lr in (0.1, 0.2):
-        run_into(
-            RunDir(study / f"lr={lr}"), "tracker=mlflow", f"optim.lr={lr}", f"tracker.mlflow.model={lr == 0.1}", *QUICK
-        )
-    run_into(RunDir(study / "wild"), "tracker=mlflow", "optim.lr=1e38", *QUICK)
-    uri = f"sqlite:///{study / 'mlflow' / 'mlflow.db'}"
-    client = mlflow.MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("sweeps")
-    runs = client.search_runs([experiment.experiment_id])
-    (parent,) = [run for run in runs if "sweeps.sweep" in run.data.tags]
-    cells = {run.data.params["optim.lr"]: run for run in runs if run is not parent}
-    assert cells.keys() == {"0.1", "0.2", "1e+38"}
-    assert {run.data.tags["mlflow.parentRunId"] for run in cells.values()} == {parent.info.run_id}
-    assert cells["1e+38"].data.tags["sweeps.status"] == "diverged"
-    rows = RunDir(study / "lr=0.1").read_metrics()
-    history = client.get_metric_history(cells["0.1"].info.run_id, "test_acc")
-    assert {point.step: point.value for point in history} == {row["epoch"]: row["test_acc"] for row in rows}
-    artefacts = {file.path for file in client.list_artifacts(cells["0.1"].info.run_id)}
-    assert {"confusion.json", "config.json", "metrics.jsonl"} <= artefacts
-    mlflow.set_tracking_uri(uri)
-    (model,) = mlflow.search_logged_models([experiment.experiment_id], output_format="list")[:1]
-    signature = mlflow.models.get_model_info(model.model_uri).signature
-    assert signature.inputs.inputs[0].shape == (-1, 1, 28, 28)
-    assert signature.outputs.inputs[0].shape == (-1, 10)
-
-
-def test_an_mlflow_run_that_goes_on_is_one_run_with_every_epoch_once(run_into, tmp_path):
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("sqlalchemy")
-    from .test_tensorboard import StopAfter
-
-    folder = RunDir(tmp_path / "study" / "cell")
-    with pytest.raises(KeyboardInterrupt):
-        run_into(folder, "tracker=mlflow", "trainer.epochs=3", progress=StopAfter(2))
-    run_into(folder, "tracker=mlflow", "trainer.epochs=3", "tracker.mlflow.model=false")
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'study' / 'mlflow' / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("sweeps").experiment_id])
-    (cell,) = [run for run in runs if "sweeps.folder" in run.data.tags]
-    assert cell.info.status == "FINISHED"
-    assert [point.step for point in client.get_metric_history(cell.info.run_id, "train_loss")] == [1, 2, 3]
 
 
 def leveldb_records(data, offset):
@@ -96,33 +105,45 @@ def leveldb_records(data, offset):
             record = b""
 
 
-def test_wandb_writes_offline_files_that_can_be_read(do_run, folder, monkeypatch):
+def test_wandb_writes_offline_files_that_can_be_read(run, monkeypatch):
     pytest.importorskip("wandb")
     from wandb.proto import wandb_internal_pb2
 
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert do_run("tracker=wandb", "optim.lr=0.125", *QUICK).status is Status.COMPLETED
-    (path,) = folder.path.glob("wandb/offline-run-*/run-*.wandb")
-    logged, config = [], {}
+    rows = [{"step": 0.5, "elapsed": 0.5, "train_loss": 3.0}, *rows_of(2)]
+    follow(WandbTracker(), run, new_record("optim.lr=0.1", facts={"parameters": 12}), rows)
+    (path,) = run.path.glob("wandb/offline-run-*/run-*.wandb")
+    logged, config, summary = [], {}, {}
     for data in leveldb_records(path.read_bytes()[7:], 7):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
-        if record.WhichOneof("record_type") == "history":
-            items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
-            logged.append(items)
-        if record.WhichOneof("record_type") == "run":
+        kind = record.WhichOneof("record_type")
+        if kind == "history":
+            logged.append({i.key or i.nested_key[0]: json.loads(i.value_json) for i in record.history.item})
+        if kind == "run":
             config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
-    rows = folder.read_metrics()
-    assert [{key: row[key] for key in rows[0]} for row in logged] == rows
-    assert config["optim"]["lr"] == 0.125
+        if kind == "summary":
+            summary |= {i.key or i.nested_key[0]: json.loads(i.value_json) for i in record.summary.update}
+    assert [{key: row[key] for key in row if not key.startswith("_")} for row in logged] == rows
+    assert config["optim"]["lr"] == 0.1
+    assert (summary["parameters"], summary["status"]) == (12, "completed")
+
+
+SCRIPT = """
+from pathlib import Path
+from sweeps.record.records import RunDir
+from sweeps.trackers.wandb import WandbTracker
+from tests.trackers.conftest import follow, new_record, rows_of
+follow(WandbTracker(), RunDir(Path("run")), new_record(), rows_of(1))
+"""
 
 
 def test_wandb_leaves_no_process_behind(tmp_path):
     pytest.importorskip("wandb")
-    command = [sys.executable, "-m", "sweeps", "experiment=smoke", "tracker=wandb", "device=cpu", "sweep=w"]
-    done = subprocess.run([*command, "dataset.limit=20"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{SCRIPT}"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.glob("multirun/w/*/wandb/offline-run-*"))
+    assert list(tmp_path.glob("run/wandb/offline-run-*"))
     folders = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or is another's

@@ -1,178 +1,87 @@
-"""What TensorBoard shows of a run is what its records say."""
+"""What TensorBoard shows of a run is what its metrics say."""
 
-import io
-import re
-
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-from tensorboard.plugins.custom_scalar import layout_pb2
 
-from sweeps.progress import Progress
-from sweeps.record.recording import new_record
-from sweeps.record.records import RunDir, Status
+from sweeps.record.records import Status
 from sweeps.trackers.tensorboard import TensorBoardTracker
-from sweeps.vision.pictures import draw_confusion
 
-from .conftest import points, read
-
-TENSORBOARD = ("tracker=tensorboard", "trainer.save_weights=false")
-TAGS = {
-    "train_loss": "loss/train",
-    "train_acc": "accuracy/train",
-    "train_eval_loss": "loss/train_eval",
-    "train_eval_acc": "accuracy/train_eval",
-    "val_loss": "loss/val",
-    "val_acc": "accuracy/val",
-    "test_loss": "loss/test",
-    "test_acc": "accuracy/test",
-    "lr": "run/lr",
-    "examples_per_second": "run/examples_per_second",
-    "seconds": "run/seconds",
-}
+from .conftest import follow, new_record, points, read, rows_of
 
 
-class StopAfter(Progress):
-    def __init__(self, epoch):
-        self._epoch = epoch
-
-    def epoch(self, row):
-        if row["epoch"] == self._epoch:
-            raise KeyboardInterrupt
-
-
-def decoded(event):
-    return np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+def test_curves_are_the_lines_of_the_metrics(run):
+    rows = rows_of(3, lr=0.1, note="text", nothing=None, flag=True)
+    follow(TensorBoardTracker(), run, new_record(), rows)
+    events = read(run.tensorboard)
+    assert set(events.Tags()["scalars"]) == {"train_loss", "val_loss", "lr", "flag"}
+    for key in ("train_loss", "val_loss", "lr"):
+        assert points(events, key) == pytest.approx({row["step"]: row[key] for row in rows}, rel=1e-6)
 
 
-def test_curves_are_the_lines_of_the_metrics(do_run, folder):
-    do_run(*TENSORBOARD, "trainer.epochs=3", "dataset.validation=0.2", "trainer.evaluate_train=true")
-    rows = folder.read_metrics()
-    assert rows[0].keys() == TAGS.keys() | {"epoch"}
-    events = read(folder.tensorboard)
-    assert set(events.Tags()["scalars"]) == set(TAGS.values())
-    for key, tag in TAGS.items():
-        assert points(events, tag) == pytest.approx({row["epoch"]: row[key] for row in rows}, rel=1e-6)
+def test_no_point_between_two_steps_is_lost(run):
+    rows = [{"step": step, "elapsed": step, "train_loss": step} for step in (0.25, 0.5, 0.75, 1, 1.25, 2.0)]
+    rows[3]["val_loss"] = 9
+    follow(TensorBoardTracker(), run, new_record(), rows)
+    events = read(run.tensorboard)
+    assert points(events, "train_loss") == {1: 1, 2: 2}
+    assert points(events, "between_steps/train_loss") == {250: 0.25, 500: 0.5, 750: 0.75, 1250: 1.25}
+    assert points(events, "val_loss") == {1: 9}
 
 
-def test_curves_of_what_is_not_measured_are_not_there(do_run, folder):
-    do_run(*TENSORBOARD)
-    tags = set(read(folder.tensorboard).Tags()["scalars"])
-    assert tags == {tag for key, tag in TAGS.items() if not key.startswith(("val", "train_eval"))}
+def test_time_is_that_of_training_over_all_attempts(run):
+    follow(TensorBoardTracker(), run, new_record(), rows_of(2), end=None)
+    follow(TensorBoardTracker(), run, new_record(), rows_of(4), done=2)
+    times = [event.wall_time for event in read(run.tensorboard).Scalars("val_loss")]
+    assert [time - times[0] for time in times] == pytest.approx([0, 1, 2, 3])
 
 
-def test_one_chart_compares_train_and_test(do_run, folder):
-    do_run(*TENSORBOARD, "dataset.validation=0.2", "trainer.evaluate_train=true")
-    events = read(folder.tensorboard)
-    (event,) = events.Tensors("custom_scalars__config__")
-    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
-    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
-    assert charts.keys() == {"loss", "accuracy"}
-    for figure, patterns in charts.items():
-        shown = {tag for tag in TAGS.values() if any(re.match(pattern, tag) for pattern in patterns)}
-        assert shown == {f"{figure}/{split}" for split in ("train", "train_eval", "val", "test")}
+def test_a_run_has_one_directory_of_its_own_without_others_below(run):
+    follow(TensorBoardTracker(), run, new_record(), rows_of(1))
+    (file,) = run.tensorboard.rglob("*")
+    assert file.name.startswith("events.out.tfevents.")
 
 
-@pytest.mark.parametrize("count", [1, 7, 100])
-def test_the_first_images_are_shown_as_the_network_sees_them(do_run, folder, count, compose):
-    do_run(*TENSORBOARD, f"tracker.tensorboard.images={count}", "trainer.epochs=1")
-    (event,) = read(folder.tensorboard).Images("images/train")
-    assert event.step == 0
-    picture = decoded(event)
-    assert (picture.shape[0] % 28, picture.shape[1] % 28) == (0, 0)
-    assert picture.shape[0] * picture.shape[1] >= min(count, 25) * 28 * 28  # a batch has 25 images
-    assert picture.std() > 20
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
+@pytest.mark.parametrize("end", [None, Status.INTERRUPTED, Status.FAILED, Status.PRUNED])
+def test_a_resumed_run_shows_every_step_once(run, done, end, same_second):
+    follow(TensorBoardTracker(), run, new_record(), rows_of(3), end=end)
+    rows = [*rows_of(done), *rows_of(5 - done, first=done + 1)]
+    follow(TensorBoardTracker(), run, new_record(), rows, done=done)
+    assert len([path for path in run.tensorboard.iterdir() if path.stat().st_size]) == 1
+    assert points(read(run.tensorboard), "val_loss") == pytest.approx({row["step"]: row["val_loss"] for row in rows})
 
 
-def test_the_confusion_matrix_is_shown_once_after_the_last_epoch(do_run, folder):
-    do_run(*TENSORBOARD)
-    (event,) = read(folder.tensorboard).Images("confusion/test")
-    assert event.step == 2
-    picture = decoded(event)
-    assert picture.shape == (event.height, event.width, 3)
-    assert min(picture.shape[:2]) > 400  # readable
+def test_a_tensorboard_that_is_open_meanwhile_shows_every_step_once(run):
+    follow(TensorBoardTracker(), run, new_record(), rows_of(3), end=Status.INTERRUPTED)
+    events = read(run.tensorboard)
+    assert points(events, "val_loss").keys() == {1, 2, 3}
+    follow(TensorBoardTracker(), run, new_record(), rows_of(4), done=2)
+    assert points(events.Reload(), "val_loss").keys() == {1, 2, 3, 4}
 
 
-def test_pictures_that_are_not_wanted_are_not_there(do_run, folder):
-    do_run(
-        *TENSORBOARD,
-        "tracker.tensorboard.images=0",
-        "tracker.tensorboard.graph=false",
-        "tracker.tensorboard.confusion=false",
-    )
-    tags = read(folder.tensorboard).Tags()
-    assert tags["images"] == []
-    assert not tags["graph"]
-    assert tags["scalars"]
+def test_what_others_wrote_into_the_folder_stays(run):
+    run.tensorboard.mkdir(parents=True)
+    theirs = run.tensorboard / "events.out.tfevents.1700000000.host"
+    theirs.write_bytes(b"")
+    for _ in range(5):
+        follow(TensorBoardTracker(), run, new_record(), rows_of(2))
+    assert theirs.exists()
+    assert len(list(run.tensorboard.iterdir())) == 3  # theirs, the last one of ours, and the emptied one before it
 
 
-def test_a_run_has_one_directory_of_its_own_without_others_below(do_run, folder):
-    do_run(*TENSORBOARD)
-    files = [path.relative_to(folder.tensorboard).as_posix() for path in folder.tensorboard.rglob("*")]
-    assert len(files) == 1
-    assert files[0].startswith("events.out.tfevents.")
+def test_a_folder_that_is_a_link_is_not_written_into(run, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    run.path.mkdir(parents=True)
+    run.tensorboard.symlink_to(outside)
+    with pytest.raises(OSError, match="link"):
+        follow(TensorBoardTracker(), run, new_record(), rows_of(1))
+    assert list(outside.iterdir()) == []
 
 
-def test_no_tracker_writes_nothing(do_run, folder):
-    assert do_run("tracker=none").status is Status.COMPLETED
-    assert not folder.tensorboard.exists()
-
-
-@pytest.mark.parametrize("every", [1, 2, 0], ids="checkpoint_every={}".format)
-def test_a_resumed_run_shows_every_epoch_once(do_run, folder, seconds_apart, every):
-    overrides = (*TENSORBOARD, "trainer.epochs=4", f"trainer.checkpoint_every={every}")
-    with pytest.raises(KeyboardInterrupt):
-        do_run(*overrides, progress=StopAfter(3))
-    do_run(*overrides)
-    assert len(list(folder.tensorboard.iterdir())) == 2
-    rows = folder.read_metrics()
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    events = read(folder.tensorboard)
-    for key in ("train_loss", "test_acc", "seconds"):
-        assert points(events, TAGS[key]) == pytest.approx({row["epoch"]: row[key] for row in rows}, rel=1e-6)
-    assert len(events.Images("images/train")) == 1
-    assert events.Graph().node
-
-
-def test_a_run_that_goes_on_within_a_second_keeps_its_first_epochs(do_run, folder, same_second):
-    overrides = (*TENSORBOARD, "trainer.epochs=3")
-    with pytest.raises(KeyboardInterrupt):
-        do_run(*overrides, progress=StopAfter(2))
-    do_run(*overrides)
-    assert points(read(folder.tensorboard), "loss/train").keys() == {1, 2, 3}
-
-
-def test_a_run_that_diverges_keeps_its_curves(do_run, folder):
-    explode = ("schedule=step", "schedule.milestones=[0.5]", "schedule.gamma=1e38")
-    assert do_run(*TENSORBOARD, *explode, "trainer.epochs=4").status is Status.DIVERGED
-    assert points(read(folder.tensorboard), "loss/train").keys() == {1, 2}
-
-
-def test_a_network_that_cannot_be_drawn_is_trained_all_the_same(tmp_path, caplog, compose):
-    class Branching(torch.nn.Module):
-        def forward(self, images):
-            return images if images.sum() > 0 else -images
-
-    tracker = TensorBoardTracker()
-    tracker.open(RunDir(tmp_path), new_record(compose(), name="cell", overrides=[]), epochs_done=0)
-    tracker.network(Branching(), torch.ones(2, 1, 8, 8))
-    tracker.close(Status.COMPLETED)
-    assert "the network graph is left out" in caplog.text
-    events = read(tmp_path / "tensorboard")
-    assert events.Tags()["images"] == ["images/train"]
-    assert not events.Tags()["graph"]
-
-
-def shade(picture, row, column, classes):
-    """The colour of a cell, away from its border and its number."""
-    cell, margin = 46, picture.shape[0] - 8 - classes * 46
-    return picture[margin + row * cell + 6, margin + column * cell + 6].astype(int)
-
-
-def test_the_picture_of_a_confusion_is_darker_where_more_images_are():
-    picture = draw_confusion(np.array([[90, 10, 0], [50, 50, 0], [0, 0, 0]]), ["a", "bee", "a long name"])
-    assert picture.dtype == np.uint8
-    brightness = np.array([[shade(picture, row, column, 3).sum() for column in range(3)] for row in range(3)])
-    assert brightness[0, 0] < brightness[1, 0] == brightness[1, 1] < brightness[0, 1] < brightness[0, 2] == 3 * 255
-    assert (brightness[2] == 3 * 255).all()  # a class without images
+def test_the_config_is_a_text(run):
+    follow(TensorBoardTracker(), run, new_record("optim.lr=0.1"), rows_of(1))
+    (event,) = read(run.tensorboard).Tensors("config/text_summary")
+    text = event.tensor_proto.string_val[0].decode()
+    assert '"lr": 0.1' in text
+    assert "    optim.lr=0.1" in text
+    assert all(line.startswith("    ") for line in text.splitlines() if "{" in line)

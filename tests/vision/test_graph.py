@@ -11,7 +11,7 @@ from torch import nn
 from sweeps.vision import models
 from sweeps.vision.graph import add_graph
 
-from .conftest import read
+from ..trackers.conftest import read
 
 NETWORKS = {
     "lenet_bn": (models.lenet_bn, 28, {}),

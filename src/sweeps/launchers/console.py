@@ -1,4 +1,4 @@
-"""Progress on the terminal: bars where there is one, plain lines elsewhere."""
+"""Progress of one run on the terminal: a bar where there is one, plain lines elsewhere. Never imports torch."""
 
 import os
 import sys
@@ -8,13 +8,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
 from sweeps.launchers.signals import STOPPING, stop_on_signals
 from sweeps.progress import Progress
 from sweeps.record.records import RunRecord, Status
+from sweeps.record.typed import is_number
+from sweeps.results.format import metric, steps
 from sweeps.terminal import printable
 
 STYLES = {
@@ -25,19 +27,20 @@ STYLES = {
     Status.FAILED: "bold red",
     Status.INTERRUPTED: "magenta",
 }
+MOST_METRICS = 4  # of a report that are shown, the objective first: a line has no room for more
 
 _current: Progress | None = None
 
 
 class SweepConsole(Console):
-    """Standard output, beyond which a sweep goes on where nobody reads it any more (`| head`)."""
+    """Standard output; where its reader is gone (`| head`) the sweep continues without it."""
 
     def on_broken_pipe(self) -> None:
-        """Say so where somebody may still read it, once: there is nobody left for whom to end."""
+        """Say so on standard error, once."""
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, sys.stdout.fileno())
         os.close(devnull)
-        print("standard output is closed; the runs go on without it, and Ctrl-C stops them", file=sys.stderr)
+        print("standard output is closed; the runs continue without it, and Ctrl-C stops them", file=sys.stderr)
 
 
 @contextmanager
@@ -68,28 +71,27 @@ def display(stop_requested: Callable[[], bool]) -> Progress:
 
 
 class LineDisplay(Progress):
-    """A line per epoch and per run: for files, pipes and batch jobs."""
+    """A line per report: for files, pipes and batch jobs."""
 
     def __init__(self, console: Console, stop_requested: Callable[[], bool]) -> None:
         self.console = console
         self._stop_requested = stop_requested
-        self._epochs = 0
+        self._max_steps: float | None = None
+        self._metric = ""
 
-    def begin(self, record: RunRecord, *, epochs: int, batches: int) -> None:
-        """Say what is trained."""
-        self._epochs = epochs
-        again = f", going on after epoch {record.epochs}" if record.epochs else ""
-        self.line(f"{record.name}: {record.parameters:,} parameters{again}")
+    def begin(self, record: RunRecord) -> None:
+        """Say which run it is, and where it resumes."""
+        self._max_steps, self._metric = record.max_steps, record.objective.metric
+        self.line(f"{record.name}: {f'resuming from {step_of(record.steps)}' if record.steps else 'starting'}")
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Print its figures."""
-        rate, seconds = row["examples_per_second"], row["seconds"]
-        self.line(f"  epoch {row['epoch']}/{self._epochs}  {figures_of(row)}  {rate:,.0f} images/s  {seconds:.1f} s")
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Print its metrics."""
+        self.line(f"  {step_of(row['step'], self._max_steps)}  {metrics_of(row, self._metric)}".rstrip())
 
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
         """Say how it ended."""
-        if record.status is not Status.FAILED:  # the error itself comes last
-            before = "finished before: " if skipped else ""
+        if record.status is not Status.FAILED:  # the error itself is printed last
+            before = "already complete, skipped: " if skipped else ""
             self.line(f"{record.name}: {before}{verdict(record)}", style=STYLES.get(record.status, ""))
 
     def stop_requested(self) -> bool:
@@ -102,67 +104,58 @@ class LineDisplay(Progress):
 
 
 class BarDisplay(LineDisplay):
-    """Bars for epochs and batches while the run is under way."""
+    """A bar while the run is under way, or a counter of steps where nobody knows how many there will be."""
 
-    def __init__(self, console: Console, stop_requested: Callable[[], bool]) -> None:
-        super().__init__(console, stop_requested)
-        self._bars: Bars | None = None
+    _bars: Bars | None = None
 
-    def begin(self, record: RunRecord, *, epochs: int, batches: int) -> None:
-        """Start the bars."""
-        super().begin(record, epochs=epochs, batches=batches)
-        self._bars = Bars(
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            TextColumn("{task.fields[place]:>9}"),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-            transient=True,
-            refresh_per_second=2,
-        )
-        place = f"{record.epochs}/{epochs}"
-        self._epoch_bar = self._bars.add_task("epochs", total=epochs, completed=record.epochs, place=place, figures="")
-        self._batch_bar = self._bars.add_task("train", total=batches, place=f"0/{batches}", figures="")
+    def begin(self, record: RunRecord) -> None:
+        """Start the bar."""
+        super().begin(record)
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[text]}")]
+        if record.max_steps:
+            columns = [BarColumn(), *columns, TimeRemainingColumn(compact=True)]
+        self._bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
+        self._task = self._bars.add_task("", total=record.max_steps, text="")
+        self._move(record.steps or 0, "")
         self._bars.start()
 
-    def batch(self, phase: str, epoch: int, done: int, total: int, loss: float, acc: float, rate: float) -> None:
-        """Move the bars."""
-        if self._bars is None:
-            return
-        figures = f"loss {loss:.3f}  acc {acc:.3f}  {rate:,.0f} images/s"
-        place = f"{done}/{total}"
-        self._bars.update(self._batch_bar, description=phase, total=total, completed=done, place=place, figures=figures)
-        share = 0.75 * done / total if phase == "train" else 0.75  # the backward pass makes training the longer part
-        self._bars.update(self._epoch_bar, completed=epoch - 1 + share)
+    def update(self, step: float, text: str) -> None:
+        """Move the bar between two reports."""
+        self._move(step, text)
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Move the bar of the epochs."""
-        if self._bars is None:
-            return
-        epoch = row["epoch"]
-        figures = escape(figures_of(row))
-        self._bars.update(self._epoch_bar, completed=epoch, place=f"{epoch}/{self._epochs}", figures=figures)
-        self._bars.reset(self._batch_bar, description="train")
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Move the bar."""
+        self._move(row["step"], metrics_of(row, self._metric))
 
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
-        """Take the bars away and say how it ended."""
+        """Remove the bar and say how the run ended."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
         super().end(record, skipped=skipped)
 
+    def _move(self, step: float, text: str) -> None:
+        if self._bars is not None:
+            place = step_of(step, self._max_steps)
+            self._bars.update(self._task, completed=step, description=place, text=escape(printable(text)))
+
+
+def step_of(step: float, max_steps: float | None = None) -> str:
+    """Where a run is, as `step 3/10`."""
+    return f"step {steps(step)}/{steps(max_steps)}" if max_steps else f"step {steps(step)}"
+
 
 def verdict(record: RunRecord) -> str:
-    """How a run ended, in one line."""
+    """How a run ended, in one line: `completed, val_loss 0.1234 after 10 steps, 12.3 s`."""
     objective = record.objective
-    figure = "" if objective.value is None else f", {objective.metric} {objective.value:.4f}"
+    value = "" if objective.value is None else f", {objective.name} {metric(objective.value)}"
+    done = "" if record.steps is None else f" after {steps(record.steps)} step{'' if record.steps == 1 else 's'}"
     reason = f": {record.error.text}" if record.error is not None else ""
-    come = record.epochs if record.stopped_at is None else record.stopped_at
-    return f"{record.status}{figure} after {come:g} epochs, {record.seconds:.1f} s{reason}"
+    return f"{record.status}{value}{done}, {record.seconds:.1f} s{reason}"
 
 
-def figures_of(row: Mapping[str, Any]) -> str:
-    """The losses and accuracies of a metrics row, in one line."""
-    keys = [key for key in row if key.endswith(("_loss", "_acc"))]
-    return "  ".join(f"{key} {row[key]:.4f}" for key in keys)
+def metrics_of(row: Mapping[str, Any], objective: str) -> str:
+    """The objective of a row of metrics and a few others, in one line."""
+    names = [name for name in row if name not in ("step", "elapsed", objective)]
+    found = [(name, row[name]) for name in (objective, *names) if is_number(row.get(name))]
+    return "  ".join(f"{name} {metric(value)}" for name, value in found[:MOST_METRICS])

@@ -34,9 +34,7 @@ class Inspector:
         """
         return [self._inspect(folder.absolute(), *run) for run in runs]
 
-    def _inspect(
-        self, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str
-    ) -> Preflight:
+    def _inspect(self, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str) -> Preflight:
         folder = RunDir(sweep / name)
         try:
             job = self._setup.compose(overrides, number)

@@ -16,7 +16,6 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from sweeps.launchers.folders import compose
 
-
 UNGUARDED = 71  # exit code of a worker that was about to run the whole script again
 NO_GUARD = (
     "a worker cannot import the script, which starts the sweep when it is imported: put the call under "

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ConfigError, RecordError
-from sweeps.launchers.job import NO_GUARD, UNGUARDED
 from sweeps.launchers.fingerprint import Fingerprint
+from sweeps.launchers.job import NO_GUARD, UNGUARDED
 from sweeps.launchers.local.pool import POLL_SECONDS, Pool
-from sweeps.launchers.runs import SweepRun, Preflight, failures
+from sweeps.launchers.runs import Preflight, SweepRun, failures
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
 from sweeps.results.format import plural
@@ -48,9 +48,7 @@ def prepare(
     known = {name for name, run in by_name.items() if name in under_way and _is_as_known(run)}
     unknown = [run for run in by_name.values() if not _is_finished(run) and run.name not in known]
     if unknown:
-        view.note(
-            f"{view.title}: starting workers and checking {plural(len(unknown), 'run')} ..."
-        )
+        view.note(f"{view.title}: starting workers and checking {plural(len(unknown), 'run')} ...")
     for run, preflight in zip(unknown, _inspect(unknown, folder, pool, stop), strict=True):
         run.preflight = preflight
     errors = [run for run in unknown if run.preflight.error]
@@ -77,9 +75,7 @@ def prepare(
     return [run for run in unknown if run.result is None and run.same_as is None]
 
 
-def check_samples(
-    samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest
-) -> None:
+def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
     """Compose and check runs that may come; the first that cannot work refuses the sweep.
 
     Raises:

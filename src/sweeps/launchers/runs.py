@@ -104,7 +104,9 @@ def make_runs(
     runs = []
     for number, (overrides, label) in enumerate(zip(jobs, labels(jobs, ignore), strict=True), start=first):
         name = run_name(overrides, ignore) if names is None else names[number - first]
-        runs.append(SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None))
+        runs.append(
+            SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None)
+        )
     return runs
 
 

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from sweeps.config import mount_of, settings_of
 from sweeps.errors import ConfigError, DataError, RunFailed
-from sweeps.launchers.local.pool import POLL_SECONDS, Event, Pool, Worker
 from sweeps.launchers.job import NO_GUARD, UNGUARDED
-from sweeps.launchers.runs import SweepRun, NotDone
+from sweeps.launchers.local.pool import POLL_SECONDS, Event, Pool, Worker
+from sweeps.launchers.runs import NotDone, SweepRun
 from sweeps.launchers.signals import STOPPING, StopRequest
 from sweeps.launchers.view import View
 from sweeps.record.recording import now
@@ -120,7 +120,9 @@ class Scheduler:
             if stop or self._enough:
                 if not asked:
                     self._pool.stop()
-                    self._view.note(STOPPING if stop else "enough failures: stopping the runs under way at their next report")
+                    self._view.note(
+                        STOPPING if stop else "enough failures: stopping the runs under way at their next report"
+                    )
                     asked = True
                 if not self._pool.busy:
                     return
@@ -199,7 +201,9 @@ class Scheduler:
                 run = worker.task
                 worker.kill()
                 worker.finish()
-                self._ended(worker, run, "timeout", f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS")
+                self._ended(
+                    worker, run, "timeout", f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS"
+                )
 
     def _ended(self, worker: Worker, run: SweepRun, kind: str, text: str, advice: str) -> None:
         """The process of a run is gone; perhaps it had just finished and could not say so any more."""

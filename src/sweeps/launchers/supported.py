@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra.types import RunMode
@@ -46,6 +47,8 @@ def check_supported(config: DictConfig, hydra: Any) -> None:
             continue
         chosen = hydra.runtime.choices.get(f"hydra/{part}")
         found = {key: _plain(settings[key]) for key in keys}
+        if "name" in found and Path(str(hydra.sweep.dir)).match(str(found["name"])):
+            del found["name"]  # the application's own hydra.sweep.dir follows from it
         ignored = [f"{mount}.{key}={_shown(value)}" for key, value in found.items() if value not in keys[key]]
         if part == "sweeper" and str(settings.pruner and settings.pruner.get("_target_")).endswith(".HalvingPruner"):
             ignored.append(f"{mount}/pruner=halving")

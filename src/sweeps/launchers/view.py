@@ -1,4 +1,4 @@
-"""What a sweep looks like from outside: a table that lives on a terminal, plain lines elsewhere."""
+"""What a sweep looks like while it runs: a live table on a terminal, plain lines elsewhere. Never imports torch."""
 
 import time
 from collections import Counter
@@ -12,25 +12,30 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.launchers.console import STYLES, figures_of, verdict
-from sweeps.launchers.runs import Cell
+from sweeps.launchers.console import STYLES, metrics_of, step_of, verdict
+from sweeps.launchers.runs import SweepRun
 from sweeps.record.records import Status
-from sweeps.results.runs import UNREADABLE
+from sweeps.results.format import metric, plural
 from sweeps.terminal import clean, printable
 
-FORETELLING_SHARE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
+SHARE_FOR_ESTIMATE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
 
 
 @dataclass
 class Activity:
-    """One run under way: `share` of all its epochs is done."""
+    """One run under way, at `step` of `max_steps`: None where nobody knows how many there will be."""
 
     place: str
     name: str
-    epoch: int = 0
-    epochs: int = 0
-    share: float = 0.0
-    figures: str = ""
+    step: float | None = None
+    max_steps: float | None = None
+    text: str = ""
+    metric: str = ""
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, from 0 to 1; 0 where that is unknown."""
+        return min((self.step or 0.0) / self.max_steps, 1.0) if self.max_steps else 0.0
 
 
 @dataclass
@@ -45,9 +50,8 @@ class Overview:
 
     def line(self) -> Text:
         """The sweep in one line."""
-        total = sum(self.counts.values())
-        text = Text(clean(f"{self.title}: {total} cells"))
-        for status in (*Status, UNREADABLE):
+        text = Text(clean(f"{self.title}: {plural(sum(self.counts.values()), 'run')}"))
+        for status in dict.fromkeys((*Status, *self.counts)):
             if self.counts[status]:
                 text.append("  ")
                 text.append(f"{self.counts[status]} {status}", style=STYLES.get(status, ""))
@@ -61,13 +65,13 @@ class Overview:
         table = Table.grid(padding=(0, 1))
         table.add_column(no_wrap=True, style="dim")
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        table.add_column(width=20)
+        table.add_column(width=20 if any(run.max_steps for run in self.activities) else 0)
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True)
         for run in self.activities:
-            bar = ProgressBar(total=1.0, completed=run.share, width=20)
-            place = f"epoch {run.epoch}/{run.epochs}" if run.epochs else "starting"
-            table.add_row(Text(clean(run.place)), Text(clean(run.name)), bar, place, Text(printable(run.figures)))
+            bar = ProgressBar(total=1.0, completed=run.share, width=20) if run.max_steps else ""
+            step = "starting" if run.step is None else step_of(run.step, run.max_steps)
+            table.add_row(Text(clean(run.place)), Text(clean(run.name)), bar, step, Text(printable(run.text)))
         return Group(self.line(), table)
 
 
@@ -84,7 +88,8 @@ def duration(seconds: float) -> str:
 class View:
     """Shows one sweep while it is launched.
 
-    `total` counts every cell, `finished` those that were done before, `failed` those that failed in an earlier launch.
+    `total` counts every run, `finished` those that were already complete, `failed` those that failed in an earlier
+    launch.
     """
 
     title: str
@@ -115,62 +120,62 @@ class View:
             self._live.stop()
             self._live = None
 
-    def start(self, slot: str, cell: Cell) -> None:
-        """A cell was given to a worker."""
-        self._activities[slot] = Activity(slot, cell.label)
-        self._counts[Status.RUNNING] += 1
-        self._counts[Status.PENDING] -= 1
+    def start(self, slot: str, run: SweepRun) -> None:
+        """A run was given to a worker."""
+        self._activities[slot] = Activity(slot, run.label)
+        self._move(Status.PENDING, Status.RUNNING)
 
     def tell(self, slot: str, kind: str, content: Mapping[str, Any]) -> None:
-        """A run said something of itself."""
-        run = self._activities[slot]
-        if kind == "begin":
-            run.epoch, run.epochs = content["done"] + 1, content["epochs"]
-            run.share = content["done"] / content["epochs"]
-        elif kind == "batch":
-            part = 0.75 * content["share"] if content["phase"] == "train" else 0.75  # training is the longer part
-            run.epoch, run.share = content["epoch"], (content["epoch"] - 1 + part) / run.epochs
-            run.figures = f"loss {content['loss']:.3f}  acc {content['acc']:.3f}  {content['rate']:,.0f} images/s"
-        else:
-            run.share = content["epoch"] / run.epochs
-            run.figures = figures_of(content)
-            if self._live is None:
-                self._print(f"  {run.name}  epoch {content['epoch']}/{run.epochs}  {run.figures}")
+        """What a run reports.
 
-    def end(self, slot: str, cell: Cell, error: BaseException | None = None) -> None:
+        Args:
+            kind: `begin`, with `step` (steps already done), `max_steps` (or None) and `metric`, that of the objective;
+                `update`, with `step` and `text`; `report`, with the row of metrics.
+        """
+        run = self._activities[slot]
+        run.step = content["step"]
+        if kind == "begin":
+            run.max_steps, run.metric = content["max_steps"], content["metric"]
+        elif kind == "update":
+            run.text = content["text"]
+        else:
+            run.text = metrics_of(content, run.metric)
+            if self._live is None:
+                self._print(f"  {run.name}  {step_of(content['step'], run.max_steps)}  {run.text}".rstrip())
+
+    def end(self, slot: str, run: SweepRun, error: BaseException | None = None) -> None:
         """A run is over; where `error` is why, it may be tried again."""
         del self._activities[slot]
-        record = cell.read()
+        record = run.read()
         if error is not None and record is not None and record.error is None:
-            record = None  # it could not say why it failed: a full disk, say
+            record = None  # it could not write why it failed: a full disk, for example
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
-        self._counts[Status.RUNNING] -= 1
-        self._counts[status] += 1
-        self._ended[cell.number] = status
+        self._move(Status.RUNNING, status)
+        self._ended[run.number] = status
         self._done_here += 1
         if record is None:
-            self._print(f"{cell.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
+            self._print(f"{run.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
             return
-        value, sign = record.objective.value, 1 if record.objective.direction == "max" else -1
-        if value is not None and (self._best is None or sign * value > sign * self._best[0]):
-            self._best = value, cell.label
-        self._print(f"{cell.label}: {verdict(record)}", STYLES.get(status, ""))
+        value, direction = record.objective.value, record.objective.direction
+        if value is not None and direction:
+            sign = 1 if direction == "max" else -1
+            if self._best is None or sign * value > sign * self._best[0]:
+                self._best = value, run.label
+        self._print(f"{run.label}: {verdict(record)}", STYLES.get(status, ""))
 
-    def again(self, cell: Cell) -> None:
-        """A cell that has just ended waits for another try."""
-        self._counts[self._ended.pop(cell.number)] -= 1
-        self._counts[Status.PENDING] += 1
+    def again(self, run: SweepRun) -> None:
+        """A run that has just ended waits for another try."""
+        self._move(self._ended.pop(run.number), Status.PENDING)
         self._done_here -= 1
 
-    def put_back(self, slot: str, cell: Cell, text: str) -> None:
-        """A cell is no longer under way, though it has not ended either; `text` says why."""
+    def put_back(self, slot: str, run: SweepRun, text: str) -> None:
+        """A run is no longer under way, though it has not ended either; `text` says why."""
         del self._activities[slot]
-        self._counts[Status.RUNNING] -= 1
-        self._counts[Status.PENDING] += 1
-        self._print(f"{cell.label}: {text}")
+        self._move(Status.RUNNING, Status.PENDING)
+        self._print(f"{run.label}: {text}")
 
     def note(self, text: str) -> None:
-        """Say something of the sweep as a whole."""
+        """Print something about the sweep as a whole."""
         self._print(text, "dim")
 
     def refresh(self) -> None:
@@ -180,11 +185,15 @@ class View:
 
     def overview(self) -> Overview:
         """The sweep now."""
-        best = f"{self._best[1]}: {self._best[0]:.4f}" if self._best is not None else ""
+        best = f"{self._best[1]}: {metric(self._best[0])}" if self._best is not None else ""
         work = self.total - self.finished - self.failed
         share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
-        left = (time.monotonic() - self._began) * (1 / share - 1) if share > FORETELLING_SHARE else None
+        left = (time.monotonic() - self._began) * (1 / share - 1) if share > SHARE_FOR_ESTIMATE else None
         return Overview(self.title, self._counts, list(self._activities.values()), best, left)
+
+    def _move(self, before: Status, after: Status) -> None:
+        self._counts[before] -= 1
+        self._counts[after] += 1
 
     def _print(self, text: str, style: str = "") -> None:
         self.console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -103,7 +103,9 @@ def without_secrets(node: Any) -> Any:
 
 def shown_yaml(config: Any) -> str:
     """A composed config, or a list, as YAML: not resolved, and without secrets."""
-    config = OmegaConf.to_container(config, structured_config_mode=SCMode.DICT) if OmegaConf.is_config(config) else config
+    config = (
+        OmegaConf.to_container(config, structured_config_mode=SCMode.DICT) if OmegaConf.is_config(config) else config
+    )
     return OmegaConf.to_yaml(OmegaConf.create(without_secrets(config)))
 
 

@@ -49,7 +49,12 @@ def note_invocation(folder: Path, slots: Sequence[str], code: Path | None) -> No
     """
     invocations = invocations_of(folder)
     began = datetime.now().astimezone().isoformat(timespec="seconds")
-    state = {"began": began, "folder": str(Path.cwd()), **environment(gpu_names() or processor(), code), "slots": list(slots)}
+    state = {
+        "began": began,
+        "folder": str(Path.cwd()),
+        **environment(gpu_names() or processor(), code),
+        "slots": list(slots),
+    }
     invocations.append({**state, "diff": None if code is None else code_diff(code)})
     while len(text := json.dumps({"invocations": invocations}, indent=2).encode()) > SIZE_LIMIT and invocations[1:]:
         del invocations[0]  # it could not be read again
@@ -100,7 +105,9 @@ def code_state(code: Path) -> dict[str, Any] | None:
 
 def folder_of_code(function: Any) -> Path | None:
     """The folder of the file that defines a function."""
-    file = Path(getattr(inspect.unwrap(function), "__code__", None) and inspect.unwrap(function).__code__.co_filename or "")
+    file = Path(
+        (getattr(inspect.unwrap(function), "__code__", None) and inspect.unwrap(function).__code__.co_filename) or ""
+    )
     return file.absolute().parent if file.is_file() else None
 
 

@@ -3,13 +3,12 @@
 import contextlib
 import math
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sweeps.errors import RunFailed, SweepsError
-from sweeps.progress import Progress
 from sweeps.record.files import remove_leftovers
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
@@ -61,8 +60,10 @@ def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence
 
 
 @contextmanager
-def recording(folder: RunDir, record: RunRecord, progress: Progress, config: Mapping[str, Any]) -> Iterator[None]:
-    """Whatever ends the block, the record of the run of `config` tells the truth afterwards."""
+def recording(
+    folder: RunDir, record: RunRecord, config: Mapping[str, Any], on_end: Callable[[RunRecord], None]
+) -> Iterator[None]:
+    """Whatever ends the block, the record of the run of `config` tells the truth afterwards; then `on_end` is called."""
     record.status, record.error = Status.RUNNING, None
     record.process = this_process()
     record.started, record.ended = now(), ""
@@ -103,7 +104,7 @@ def recording(folder: RunDir, record: RunRecord, progress: Progress, config: Map
         folder.write(record)
         if record.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)
-        progress.end(record)
+        on_end(record)
 
 
 def outcome_of(error: BaseException | None) -> Status:

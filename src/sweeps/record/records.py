@@ -73,10 +73,10 @@ class Objective:
     where the application does not say. `value` is None while there is none, or where it is not finite.
     """
 
-    metric: str = ""
-    direction: str = ""
-    split: str = ""
-    report: str = "last"  # or "best"
+    metric: str
+    direction: str
+    split: str
+    report: str  # "last" or "best"
     value: float | None = None
 
     @property
@@ -149,7 +149,7 @@ class RunRecord:
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{source} is not a run record ({type(error).__name__}: {error}); "
-                "it was damaged from outside: move its folder away, or run that cell again"
+                "it was damaged from outside: move its folder away, or repeat the run"
             ) from error
         if version > SCHEMA_VERSION:
             raise NewerRecordError(

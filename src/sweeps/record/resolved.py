@@ -65,16 +65,14 @@ def resolve(cfg: DictConfig, folders: Sequence[Path]) -> Resolved:
     settings = lookup(plain, mount)
     written = dict(_leaves(raw))
     places = [str(folder) for folder in folders if len(folder.parts) > 1]
-    elsewhere = {
-        key for key, value in written.items() if isinstance(value, str) and _OF_THE_RUN.search(value)
-    } | {key for key, value in _leaves(plain) if isinstance(value, str) and any(place in value for place in places)}
+    elsewhere = {key for key, value in written.items() if isinstance(value, str) and _OF_THE_RUN.search(value)} | {
+        key for key, value in _leaves(plain) if isinstance(value, str) and any(place in value for place in places)
+    }
     named = [str(key) for key in settings["ignore"]]
     ignore = tuple(dict.fromkeys((mount, *named, *sorted(_followers(written, elsewhere)))))
     seed_key = str(settings["seed_key"])
     seed_keys = tuple(dict.fromkeys((seed_key, *sorted(_followers(written, {seed_key})))))
-    config = cast(
-        dict[str, Any], marked(plain, raw, os.environ, lambda key: not identity.is_ignored(key, ignore))
-    )
+    config = cast(dict[str, Any], marked(plain, raw, os.environ, lambda key: not identity.is_ignored(key, ignore)))
     run_id = identity.run_id(config, ignore)
     setting_id = identity.setting_id(config, ignore, seed_keys)
     seed = lookup(plain, seed_key)
@@ -153,5 +151,5 @@ def _absolute(key: str, reference: str) -> str:
     dots = len(reference) - len(name)
     if not dots:
         return name
-    parents = key.split(".")[: -dots]
+    parents = key.split(".")[:-dots]
     return ".".join([*parents, name])

@@ -1,20 +1,23 @@
-"""Is A better than B? One sentence with the difference, its interval and the test, and image by image."""
+"""Is A better than B? One sentence with the difference, its interval and the test, and answer by answer."""
 
 import math
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ConfigError
+from sweeps.record.files import LINES_LIMIT, read_bytes
 from sweeps.results import format as text
-from sweeps.results.inference import ALPHA, McNemar, Paired, holm, mcnemar, paired
-from sweeps.results.predictions import right_answers
-from sweeps.results.ranking import images
-from sweeps.results.runs import RunRow
-from sweeps.results.settings import Cell, cell_columns, cells_of
+from sweeps.results.columns import Column, find_column, setting_columns, swept_columns
+from sweeps.results.inference import ALPHA, McNemar, Paired, holm, in_order, mcnemar, paired
+from sweeps.results.ranking import split_name
+from sweeps.results.runs import Objective, RunRow
+from sweeps.results.settings import Setting, settings_of
 
+PREDICTIONS = "predictions.safetensors"  # what an application may leave in a run's folder; see `right_answers`
 # Standard errors that a difference must be worth for a test at 5 % to show it in 80 % of all tries.
 _DETECTABLE = 2.8
 _TOO_MANY = 1_000  # seeds
@@ -22,24 +25,25 @@ _TOO_MANY = 1_000  # seeds
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two cells, the answer as a sentence, what it rests on, and notes. `by_image` is McNemar's test per seed."""
+    """Two settings, the answer as a sentence, what it rests on, and notes. `by_answer` is McNemar's test per seed."""
 
-    first: Cell
-    second: Cell
+    first: Setting
+    second: Setting
     paired: Paired
     verdict: str  # "yes", "no", "not shown" or "not evidence"
     sentence: str
     notes: list[str] = field(default_factory=list)
-    by_image: dict[int, McNemar] = field(default_factory=dict)
+    by_answer: dict[Any, McNemar] = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """The comparison for other programs."""
-        found, between = self.paired, self.paired.interval
+        found, between, objective = self.paired, self.paired.interval, self.first.objective
+        corrected = zip(self.by_answer.items(), _corrected(self.by_answer), strict=True)
         return {
             "first": self.first.label,
             "second": self.second.label,
-            "objective": self.first.criterion.metric if self.first.criterion else None,
-            "split": self.first.criterion.split if self.first.criterion else None,
+            "objective": objective.name if objective else None,
+            "split": objective.split if objective else None,
             "verdict": self.verdict,
             "sentence": self.sentence,
             "n": found.n,
@@ -50,95 +54,91 @@ class Comparison:
             "p": found.p,
             "test": found.test,
             "notes": self.notes,
-            "mcnemar": {str(seed): fields for seed, fields in self._mcnemar_fields()},
-        }
-
-    def _mcnemar_fields(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for (seed, test), p in zip(self.by_image.items(), _corrected(self.by_image), strict=True):
-            counts = {"only_first": test.only_first, "only_second": test.only_second}
-            yield seed, {**counts, "p_uncorrected": test.p, "p_holm": p}
+            "mcnemar": {
+                str(seed): {
+                    "only_first": test.only_first, "only_second": test.only_second,
+                    "p_uncorrected": test.p, "p_holm": p,
+                }
+                for (seed, test), p in corrected
+            },
+        }  # fmt: skip
 
 
 def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     """Whether the runs that `first` names are better than those that `second` names.
 
-    Each names one cell by what tells it apart: `model=nin,optim.lr=0.1`, a model, a sweep, or a run's name (of which
-    the seed does not count).
+    Each names one setting by what tells it apart: `model=nin,optim.lr=0.1`, a value alone (`nin`), a sweep, or a run's
+    name (of which the seed does not count).
 
     Raises:
-        ConfigError: a name fits no cell or several, both are one cell, or they share no seed.
+        ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
     """
     a, b = _find(rows, first), _find(rows, second)
-    if {row.path for row in a.rows} & {row.path for row in b.rows}:
-        raise ConfigError(f"--compare: {text.clean(first)} and {text.clean(second)} are the same cell; name two")
-    if a.criterion != b.criterion:
+    if a == b:
+        raise ConfigError(f"--compare: {text.clean(first)} and {text.clean(second)} are the same setting; name two")
+    objective = a.objective
+    if objective is None or objective != b.objective:
         raise ConfigError(
             f"--compare: {a.label} is ranked by {_metric(a)} and {b.label} by {_metric(b)}, which do not compare; "
-            "run both with the same objective.metric"
+            "run both with the same sweep.objective"
         )
-    found = _within_bounds(paired(a.by_seed, b.by_seed), a)
+    if not objective.is_ranked:
+        raise ConfigError(
+            f"--compare: nothing says which {objective.name} is better: sweep.objective.direction is not set; set "
+            "it to min or max and repeat the command: finished runs are not trained again"
+        )
+    found = paired(a.by_seed, b.by_seed)
     if found is None:
         raise ConfigError(
             f"--compare: {_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
-            f"seeds are no pair; run both with the same ones, such as repeats=5"
+            "seeds are no pair; run both with the same ones, such as sweep.repeats=5"
         )
-    verdict = _verdict(found, a)
-    by_image = dict(_by_image(a, b))
-    notes = [*_notes(a, b, found), *_image_notes(by_image, a)]
-    return Comparison(a, b, found, verdict, _sentence(a, b, found, verdict), notes, by_image)
+    gain = objective.gain(found.difference)
+    verdict = "not evidence" if found.p is None else "not shown" if found.p >= ALPHA else "yes" if gain > 0 else "no"
+    by_answer = dict(_by_answer(a, b, objective))
+    notes = [*_notes(a, b, found, objective), *_answer_notes(by_answer, objective)]
+    return Comparison(a, b, found, verdict, _sentence(a, b, found, verdict), notes, by_answer)
 
 
-def _within_bounds(found: Paired | None, cell: Cell) -> Paired | None:
-    """`found` with an interval that no two figures can leave: two accuracies are at most 1 apart."""
-    if found is None or found.interval is None or cell.criterion is None:
-        return found
-    low, high = cell.criterion.bounds
-    return found._replace(interval=found.interval.within(low - high, high - low))
-
-
-def _find(rows: Sequence[RunRow], wanted: str) -> Cell:
-    parts = [part for part in re.split(r",(?=[^,=\[\]]+=)", wanted.strip()) if part]
-    if any(_full_key(part.partition("=")[0].lstrip("+~")) == "seed" for part in parts):
-        raise ConfigError(
-            f"--compare {text.clean(wanted)} names a seed: cells are compared over all seeds that both have, since a "
-            "single pair says nothing of the next; leave seed= out"
-        )
-    columns = cell_columns(rows)
-    cells = cells_of(rows, columns)
-    found = [one for one in cells if parts and any(all(_fits(row, part) for part in parts) for row in one.rows)]
+def _find(rows: Sequence[RunRow], wanted: str) -> Setting:
+    columns = {column.key: column for column in setting_columns(rows)}
+    parts: list[tuple[Column | None, str]] = []
+    for part in re.split(r",\s*(?=[^,=\[\]]+=|[^,=]+$)", wanted.strip()):
+        key, equals, value = part.lstrip("+~").partition("=")
+        if equals and key == "seed":
+            raise ConfigError(
+                f"--compare {text.clean(wanted)} names a seed: settings are compared over all seeds that both have, "
+                "since a single pair says nothing of the next; leave seed= out"
+            )
+        parts += [(find_column(key.strip(), "--compare", rows, list(columns.values())), value)] if equals else []
+        parts += [(None, part)] if part and not equals else []
+    swept = swept_columns(rows)
+    settings = settings_of(rows, swept)
+    found = [
+        one for one in settings if parts and any(all(_fits(row, one, *part) for part in parts) for row in one.runs)
+    ]
     if not found:
-        known = [cell.label for cell in cells]
-        some = "; ".join(known[:6]) + ("; ..." if len(known) > 6 else "")
+        some = "; ".join(one.label for one in settings[:6]) + ("; ..." if len(settings) > 6 else "")
         raise ConfigError(
-            f"--compare {text.clean(wanted)} fits no run; name a cell by its settings, such as "
-            f"model=nin,optim.lr=0.1. There are: {some}"
+            f"--compare {text.clean(wanted)} fits no run; name a setting by its values. There are: {some}"
         )
     if len(found) > 1:
-        differ = [column.key for at, column in enumerate(columns) if len({cell.keys[at] for cell in found}) > 1]
+        differ = [column.key for at, column in enumerate(swept) if len({one.shown[at] for one in found}) > 1]
+        differ = differ or ["sweep"] * (len({one.runs[0].sweep for one in found}) > 1)
         if not differ:
             raise ConfigError(f"--compare {text.clean(wanted)}: its runs are ranked by different objectives")
         raise ConfigError(
-            f"--compare {text.clean(wanted)} fits {len(found)} cells, which differ in {', '.join(differ)}: name one "
-            f"of them, such as {text.clean(wanted)},{_full_key(differ[0])}=..."
+            f"--compare {text.clean(wanted)} fits {len(found)} settings, which differ in {', '.join(differ)}: name one "
+            f"of them, such as {text.clean(wanted)},{differ[0]}=..."
         )
     return found[0]
 
 
-def _full_key(key: str) -> str:
-    return {"lr": "optim.lr", "resize": "resize.size", "batch": "trainer.batch_size"}.get(key, key)
-
-
-def _fits(row: RunRow, part: str) -> bool:
-    """Whether `key=value` is a setting of the run, by the value or by what was typed; a bare word is a name."""
-    key, equals, value = part.partition("=")
-    if not equals:
-        return part in (row.name, row.model, row.sweep)
-    key = _full_key(key.lstrip("+~"))
-    if key == "sweep":
-        return row.sweep == value
-    if key not in row.settings:
-        return False
-    return _alike(row.settings[key], value) or part in row.name.split(",")
+def _fits(row: RunRow, one: Setting, column: Column | None, value: str) -> bool:
+    """Whether a setting has the value that was typed; a bare word is a name, or the text of any swept setting."""
+    if column is None:
+        return value in (row.name, row.sweep, one.label) or value in one.shown
+    return value == column.show(row) or _alike(column.get(row), value)
 
 
 def _alike(setting: Any, typed: str) -> bool:
@@ -148,43 +148,33 @@ def _alike(setting: Any, typed: str) -> bool:
             return math.isclose(figure, float(typed), rel_tol=1e-12)
         except ValueError:
             return False
-    shown = "null" if setting is None else text.setting(setting)
-    return shown.casefold() == typed.casefold()
+    return text.setting(setting).casefold() == typed.casefold()
 
 
-def _metric(cell: Cell) -> str:
-    return f"{cell.criterion.metric} of the {cell.criterion.epoch} epoch" if cell.criterion else "nothing"
+def _metric(one: Setting) -> str:
+    return f"the {one.objective.title}" if one.objective else "nothing"
 
 
-def _seeds(cell: Cell) -> str:
-    seeds = ", ".join(str(seed) for seed in sorted(cell.by_seed)) or "none"
-    return (
-        f"{cell.label} has results for the seeds {seeds}" if cell.n != 1 else f"{cell.label} has one for seed {seeds}"
-    )
+def _seeds(one: Setting) -> str:
+    seeds = ", ".join(str(seed) for seed in in_order(one.by_seed)) or "none"
+    return f"{one.label} has results for the seeds {seeds}" if one.n != 1 else f"{one.label} has one for seed {seeds}"
 
 
-def _verdict(found: Paired, cell: Cell) -> str:
-    if found.p is None:
-        return "not evidence"
-    if found.p >= ALPHA:
-        return "not shown"
-    gain = cell.criterion.gain(found.difference) if cell.criterion else found.difference
-    return "yes" if gain > 0 else "no"
-
-
-def _sentence(a: Cell, b: Cell, found: Paired, verdict: str) -> str:
-    metric = a.criterion.metric if a.criterion else "objective"
-    seeds = sorted(a.by_seed.keys() & b.by_seed.keys())
-    means = [statistics.fmean(cell.by_seed[seed] for seed in seeds) for cell in (a, b)]
-    figures = f"{metric} {text.fraction(means[0])} against {text.fraction(means[1])}"
+def _sentence(a: Setting, b: Setting, found: Paired, verdict: str) -> str:
+    seeds = in_order(a.by_seed.keys() & b.by_seed.keys())
+    means = [statistics.fmean(one.by_seed[seed] for seed in seeds) for one in (a, b)]
+    name = a.objective.name if a.objective else "objective"
+    figures = f"{name} {text.figure(means[0])} against {text.figure(means[1])}"
     if found.p is None:
         return (
             f"Not evidence: {a.label} and {b.label} share one seed ({figures}); a single pair says nothing of the "
-            "next: run both with repeats=5."
+            "next: run both with sweep.repeats=5."
         )
-    between = found.interval
-    reach = f"[{between.low:+.4f}, {between.high:+.4f}] (95 %, {between.method})" if between else "without any spread"
-    rests_on = f"{found.difference:+.4f} {reach} over {found.n} matched seeds, {found.test}, {text.p_value(found.p)}"
+    low, high = (_signed(end) for end in found.interval[:2]) if found.interval else ("", "")
+    reach = f"[{low}, {high}] (95 %, {found.interval.method})" if found.interval else "without any spread"
+    rests_on = (
+        f"{_signed(found.difference)} {reach} over {found.n} matched seeds, {found.test}, {text.p_value(found.p)}"
+    )
     if verdict == "yes":
         return f"Yes: {a.label} is better than {b.label}: {figures}, {rests_on}."
     if verdict == "no":
@@ -192,15 +182,16 @@ def _sentence(a: Cell, b: Cell, found: Paired, verdict: str) -> str:
     return f"Not shown: {a.label} and {b.label} may be equally good: {figures}, {rests_on}."
 
 
-def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
-    if a.criterion is not None:
-        yield f"{a.criterion.metric} of the {a.criterion.epoch} epoch is measured on {images(a.criterion.split)}."
-    for cell in (a, b):
-        apart = [f"{count} {status}" for status, count in cell.apart.items()]
-        if cell.collapsed or apart:
-            collapsed = f"{cell.collapsed} of {text.plural(len(cell.rows), 'run')} collapsed" if cell.collapsed else ""
-            without = f"without a full figure: {', '.join(apart)}" if apart else ""
-            yield f"{cell.label}: {'; '.join(part for part in (collapsed, without) if part)}."
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else ''}{text.figure(value)}"
+
+
+def _notes(a: Setting, b: Setting, found: Paired, objective: Objective) -> Iterator[str]:
+    if objective.split:
+        yield f"{_metric(a).capitalize()} is measured on {split_name(objective.split)}."
+    for one in (a, b):
+        if one.apart:
+            yield f"{one.label}: runs that were not completed: {text.counted(one.apart.items())}."
     if found.p is not None and found.p >= ALPHA and found.std and found.difference:
         needed = math.ceil((_DETECTABLE * found.std / found.difference) ** 2)
         if needed > _TOO_MANY:
@@ -209,29 +200,53 @@ def _notes(a: Cell, b: Cell, found: Paired) -> Iterator[str]:
             yield f"About {needed:,} seeds would show a difference of this size."
 
 
-def _by_image(a: Cell, b: Cell) -> Iterator[tuple[int, McNemar]]:
-    split = a.criterion.prefix if a.criterion else "test"
-    runs = [{row.seed or 0: row.path for row in cell.rows if row.has_full_figure} for cell in (a, b)]
-    for seed in sorted(a.by_seed.keys() & b.by_seed.keys()):
-        kept = [right_answers(paths[seed], split) for paths in runs]
+def right_answers(run: Path, objective: Objective) -> tuple[Any, Any] | None:
+    """(right, expected answers) of a run, one entry per example; None where it has left none, or the file is damaged.
+
+    An application may leave `predictions.safetensors` in `run.dir`, with a tensor `val_labels` (or `test_labels`, as
+    `sweep.objective.split` says) of the expected answers and a tensor of those given: named as the metric is before
+    its last `_` (`val_ema` for `val_ema_acc`), or as the split.
+    """
+    try:
+        content = read_bytes(run / PREDICTIONS, LINES_LIMIT)
+    except OSError:
+        return None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        kept: Mapping[str, Any] = load(content)
+    except (LookupError, TypeError, ValueError, SafetensorError):
+        return None
+    expected = kept.get(f"{objective.split}_labels")
+    given = kept.get(objective.metric.rpartition("_")[0], kept.get(objective.split))
+    if expected is None or given is None or expected.shape != given.shape or expected.ndim != 1:
+        return None
+    return given == expected, expected
+
+
+def _by_answer(a: Setting, b: Setting, objective: Objective) -> Iterator[tuple[Any, McNemar]]:
+    runs = [{row.seed: row.path for row in reversed(one.runs) if row.counts} for one in (a, b)]
+    for seed in in_order(a.by_seed.keys() & b.by_seed.keys()):
+        kept = [right_answers(paths[seed], objective) for paths in runs]
         if kept[0] is None or kept[1] is None:
             continue
-        (first, first_labels), (second, second_labels) = kept[0], kept[1]
-        if first_labels.shape == second_labels.shape and bool((first_labels == second_labels).all()):
+        (first, first_expected), (second, second_expected) = kept[0], kept[1]
+        if first_expected.shape == second_expected.shape and bool((first_expected == second_expected).all()):
             yield seed, mcnemar(first, second)
 
 
-def _corrected(by_image: dict[int, McNemar]) -> list[float]:
-    return holm([test.p for test in by_image.values()])
+def _corrected(by_answer: Mapping[Any, McNemar]) -> list[float]:
+    return holm([test.p for test in by_answer.values()])
 
 
-def _image_notes(by_image: dict[int, McNemar], cell: Cell) -> Iterator[str]:
-    if not by_image:
+def _answer_notes(by_answer: Mapping[Any, McNemar], objective: Objective) -> Iterator[str]:
+    if not by_answer:
         return
-    where = f", image by image of {images(cell.criterion.split)}" if cell.criterion else ""
-    for (seed, test), p in zip(by_image.items(), _corrected(by_image), strict=True):
+    for (seed, test), p in zip(by_answer.items(), _corrected(by_answer), strict=True):
         yield (
-            f"Seed {seed}{where}: {test.only_first} only the first has right, {test.only_second} only the "
-            f"second (McNemar's exact test, {text.p_value(p)}{', Holm' if len(by_image) > 1 else ''})."
+            f"Seed {seed}, answer by answer on {split_name(objective.split)}: {test.only_first} only the first has "
+            f"right, {test.only_second} only the second (McNemar's exact test, {text.p_value(p)}"
+            f"{', Holm' if len(by_answer) > 1 else ''})."
         )
-    yield "McNemar's test speaks of these two trained networks alone; whether a setting is better, only seeds can tell."
+    yield "McNemar's test is about these two runs alone; whether a setting is better, only seeds can show."

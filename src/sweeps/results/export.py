@@ -4,19 +4,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.results.advice import advice
 from sweeps.results.columns import Column
 from sweeps.results.compare import Comparison
 from sweeps.results.format import clean
-from sweeps.results.groups import Group, matrix_of
-from sweeps.results.inference import Interval
-from sweeps.results.ranking import is_best, sentences
+from sweeps.results.inference import Interval, in_order
+from sweeps.results.ranking import sentences
 from sweeps.results.runs import RunRow
-from sweeps.results.settings import Cell, cell_columns, cells_of, judged
-from sweeps.results.table import Sheet
+from sweeps.results.settings import Setting, judged, settings_of
+from sweeps.results.table import Table
 from sweeps.terminal import without_formula
 
 _LATEX = {
@@ -33,42 +32,80 @@ _LATEX = {
 
 def run_fields(row: RunRow, columns: Sequence[Column]) -> dict[str, Any]:
     """One run with a stable set of keys and, between them, the columns that this sweep needs."""
-    criterion = row.criterion
-    shown = {column.key: column.get(row) for column in columns if column.key not in ("epochs", "status", "path")}
-    return {
+    objective = row.objective
+    first = {
         "rank": row.rank,
-        "name": row.name,
+        "run": row.name,
+        "is_best": row.is_best,
         "sweep": row.sweep,
         "status": row.status,
-        "objective": criterion.metric if criterion else None,
-        "direction": criterion.direction if criterion else None,
-        "epoch": criterion.epoch if criterion else None,
-        "split": criterion.split if criterion else None,
+        "run_id": row.run_id,
+        "setting_id": row.setting_id,
+        "seed": row.seed,
+        "objective": objective.name if objective else None,
+        "direction": objective.direction if objective else None,
+        "report": objective.report if objective else None,
+        "split": objective.split if objective else None,
         "value": row.value,
-        **shown,
-        "epochs_done": row.epochs_done,
-        "epochs_asked": row.epochs_asked,
+    }
+    last = {
+        "steps": row.steps,
+        "max_steps": row.max_steps,
+        "seconds": row.seconds,
         "problem_kind": row.problem_kind or None,
         "problem": row.problem or None,
         "path": str(row.path),
     }
+    return {**first, **_values(columns, {**first, **last, "name": None}, row), **last}
 
 
-def group_fields(group: Group, keys: Sequence[Column]) -> dict[str, Any]:
+def _values(columns: Sequence[Column], taken: Mapping[str, Any], row: RunRow) -> dict[str, Any]:
+    """The columns' values; a setting of the application's own whose name is taken is `settings.NAME`."""
+    other = [column for column in columns if column.key not in taken or row.settings.get(column.key) is not None]
+    return {f"settings.{one.key}" if one.key in taken else one.key: one.get(row) for one in other}
+
+
+def setting_fields(one: Setting) -> dict[str, Any]:
+    """One setting over its seeds."""
+    return {
+        "setting": one.label,
+        "setting_id": one.setting_id,
+        **one.values,
+        **_objective_fields(one),
+        "n": one.n,
+        "mean": one.mean,
+        "std": one.std,
+        **_interval_fields(one.interval),
+        "diverged": one.lost,
+        "runs": len(one.runs),
+        "by_seed": {str(seed): one.by_seed[seed] for seed in in_order(one.by_seed)},
+        "standing": one.standing,
+        "p": one.p,
+    }
+
+
+def group_fields(group: Setting) -> dict[str, Any]:
     """One group: its keys, its figures, and how many of its runs ended how."""
     return {
-        **{column.key: value for column, value in zip(keys, group.values, strict=True)},
-        "objective": group.criterion.metric if group.criterion else None,
-        "split": group.criterion.split if group.criterion else None,
+        **group.values,
+        **_objective_fields(group),
         "n": group.n,
         "mean": group.mean,
         "std": group.std,
         **_interval_fields(group.interval),
         "best": group.best,
         "differs_in": list(group.differs_in),
-        "runs": group.counts.total(),
+        "runs": len(group.runs),
         **{status: group.counts[status] for status in ("pruned", "diverged", "failed", "unreadable")},
         "unfinished": sum(group.counts[status] for status in ("pending", "running", "interrupted")),
+        "is_evidence": group.is_evidence,
+    }
+
+
+def _objective_fields(one: Setting) -> dict[str, Any]:
+    return {
+        "objective": one.objective.name if one.objective else None,
+        "split": one.objective.split if one.objective else None,
     }
 
 
@@ -94,50 +131,16 @@ def _flat(value: Any) -> Any:
 
 
 def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
-    """The ranking, the matrix and what both were chosen on."""
-    matrix = matrix_of(rows)
-    cells = [] if matrix is None else [
-        {
-            "model": place.model,
-            "lr": place.lr,
-            "n": group.n,
-            "mean": group.mean,
-            "std": group.std,
-            "is_best": place in matrix.best,
-        }
-        for place, group in matrix.cells.items()
-    ]  # fmt: skip
-    runs = [{**run_fields(row, columns), "is_best": is_best(row)} for row in rows]
-    keys = cell_columns(rows)
-    over_seeds = judged(cells_of(rows, keys))
+    """The ranking, the settings over their seeds and what both were chosen on."""
+    settings = judged(settings_of(rows))
     return _dump(
         {
             "ranked_on": sentences(rows),
-            "runs": runs,
-            "matrix": cells,
-            "cells": [cell_fields(cell, keys) for cell in over_seeds],
-            "advice": advice(rows, over_seeds),
+            "runs": [run_fields(row, columns) for row in rows],
+            "settings": [setting_fields(one) for one in settings],
+            "advice": advice(rows, settings),
         }
     )
-
-
-def cell_fields(cell: Cell, columns: Sequence[Column]) -> dict[str, Any]:
-    """One cell over its seeds."""
-    return {
-        "cell": cell.label,
-        **{column.key: column.get(cell.rows[0]) for column in columns},
-        "objective": cell.criterion.metric if cell.criterion else None,
-        "split": cell.criterion.split if cell.criterion else None,
-        "n": cell.n,
-        "mean": cell.mean,
-        "std": cell.std,
-        **_interval_fields(cell.interval),
-        "collapsed": cell.collapsed,
-        "runs": len(cell.rows),
-        "by_seed": {str(seed): value for seed, value in sorted(cell.by_seed.items())},
-        "standing": cell.standing,
-        "p": cell.p,
-    }
 
 
 def comparison_to_json(comparison: Comparison) -> str:
@@ -145,10 +148,10 @@ def comparison_to_json(comparison: Comparison) -> str:
     return _dump(comparison.fields())
 
 
-def groups_to_json(rows: Sequence[RunRow], groups: Sequence[Group], keys: Sequence[Column]) -> str:
+def groups_to_json(rows: Sequence[RunRow], groups: Sequence[Setting], keys: Sequence[Column]) -> str:
     """The groups and what they were ranked on."""
     names = [column.key for column in keys]
-    fields = [{**group_fields(group, keys), "is_evidence": group.is_evidence} for group in groups]
+    fields = [group_fields(group) for group in groups]
     return _dump({"ranked_on": sentences(rows, "group"), "grouped_by": names, "groups": fields})
 
 
@@ -156,41 +159,41 @@ def _dump(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, default=str) + "\n"
 
 
-def to_markdown(sheets: Sequence[Sheet]) -> str:
-    """A heading, a table and its notes for each sheet."""
-    return "\n".join(_markdown(sheet) for sheet in sheets)
+def to_markdown(tables: Sequence[Table]) -> str:
+    """A heading, a table and its notes for each table."""
+    return "\n".join(_markdown(table) for table in tables)
 
 
-def _markdown(sheet: Sheet) -> str:
+def _markdown(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return f"| {' | '.join(_escape_markdown(cell) for cell in cells)} |\n"
 
-    rule = "".join("---: | " if head.right else "--- | " for head in sheet.heads)
-    table = line([head.text for head in sheet.heads]) + f"| {rule.rstrip()}\n"
-    table += "".join(line(one.cells) for one in sheet.lines)
-    notes = "".join(f"\n{_escape_markdown(note)}\n" for note in sheet.notes)
-    return f"### {_escape_markdown(sheet.title)}\n\n{table}{notes}"
+    rule = "".join("---: | " if head.right else "--- | " for head in table.heads)
+    content = line([head.text for head in table.heads]) + f"| {rule.rstrip()}\n"
+    content += "".join(line(one.cells) for one in table.lines)
+    notes = "".join(f"\n{_escape_markdown(note)}\n" for note in table.notes)
+    return f"### {_escape_markdown(table.title)}\n\n{content}{notes}"
 
 
 def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*\[\]<>|&#])", r"\\\1", text).replace("\n", " ")
 
 
-def to_latex(sheets: Sequence[Sheet]) -> str:
-    """One `table` for each sheet, its notes as the caption."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(_latex(sheet) for sheet in sheets)
+def to_latex(tables: Sequence[Table]) -> str:
+    """One environment `table` for each, its notes as the caption."""
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(_latex(table) for table in tables)
 
 
-def _latex(sheet: Sheet) -> str:
+def _latex(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return f"{' & '.join(_escape_latex(cell) for cell in cells)} \\\\\n"
 
-    body = "".join(line(one.cells) for one in sheet.lines)
+    body = "".join(line(one.cells) for one in table.lines)
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{_escape_latex(' '.join([f'{sheet.title}.', *sheet.notes]))}}}\n"
-        f"\\begin{{tabular}}{{{''.join('r' if head.right else 'l' for head in sheet.heads)}}}\n\\toprule\n"
-        f"{line([head.text for head in sheet.heads])}\\midrule\n{body}\\bottomrule\n"
+        f"\\caption{{{_escape_latex(' '.join([f'{table.title}.', *table.notes]))}}}\n"
+        f"\\begin{{tabular}}{{{''.join('r' if head.right else 'l' for head in table.heads)}}}\n\\toprule\n"
+        f"{line([head.text for head in table.heads])}\\midrule\n{body}\\bottomrule\n"
         "\\end{tabular}\n\\end{table}\n"
     )
 

@@ -1,17 +1,18 @@
-"""Values as the text of a cell: safe on a terminal, short, and never rounding two settings into one."""
+"""Values as the text of a table: safe on a terminal, short, and never rounding two settings into one."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sweeps.record.typed import is_number
-from sweeps.terminal import clean as clean  # the text of a cell
+from sweeps.terminal import clean as clean  # the text of a table
 
 BLANK = "-"
-_LARGEST = 1e100  # sums and squares of smaller figures are finite; no loss and no time comes near
+_LARGEST = 1e100  # sums and squares of smaller numbers are finite; no loss and no time comes near
 
 
 def number(value: object) -> float | None:
-    """`value` when it is a number that can be reckoned with, else None; a bool is none."""
+    """`value` when it is a number to calculate with, else None; a bool is none."""
     return value if isinstance(value, (int, float)) and is_number(value) and abs(value) < _LARGEST else None
 
 
@@ -22,9 +23,9 @@ def whole(value: object) -> int | None:
 
 
 def setting(value: Any) -> str:
-    """A setting in full: rounding could make two cells look the same."""
+    """A setting in full: rounding could make two of them look the same."""
     if value is None:
-        return BLANK
+        return "null"
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, float):
@@ -35,11 +36,37 @@ def setting(value: Any) -> str:
     return clean(json.dumps(value, default=str))
 
 
-def fraction(value: float | None) -> str:
-    """An accuracy or a loss, to four places; a large loss to as many digits."""
+def figure(value: float | None) -> str:
+    """A metric or a mean of it, to four decimals; very small and large ones to about as many digits."""
     if value is None:
         return BLANK
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+    size = abs(value)
+    if 1000 <= size < 1e7:
+        return f"{value:,.1f}"
+    return f"{value:.4f}" if value == 0 or 0.001 <= size < 1000 else f"{value:.4g}"
+
+
+def metric(value: Any) -> str:
+    """Any entry of a row of metrics."""
+    found = number(value)
+    if found is None:
+        return BLANK if value is None else setting(value)
+    return fact(found) if isinstance(found, int) else figure(found)
+
+
+def fact(value: Any) -> str:
+    """What an application recorded: 61,706, or four digits of a number that is not whole."""
+    found = number(value)
+    if found is None:
+        return BLANK if value is None else setting(value)
+    if isinstance(found, int):
+        return f"{found:,}" if abs(found) >= 10_000 else str(found)  # 2024 may be a year
+    return f"{found:,.0f}" if 1000 <= abs(found) < 1e9 else f"{found:.4g}"
+
+
+def steps(value: float) -> str:
+    """Steps done: 3, 0.25 or 12,000."""
+    return f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def p_value(value: float) -> str:
@@ -54,26 +81,11 @@ def duration(value: float | None) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def rate(value: float | None) -> str:
-    """Examples per second."""
-    return BLANK if value is None else f"{value:,.0f}"
-
-
-def quantity(value: float | None) -> str:
-    """A parameter count: 61,706 or 46.8M."""
-    if value is None:
-        return BLANK
-    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value:,.0f}"
-
-
-def metric(value: Any) -> str:
-    """Any entry of a metrics row."""
-    found = number(value)
-    if found is None:
-        return BLANK if value is None else clean(value)
-    return str(found) if isinstance(found, int) else f"{found:.5g}"
-
-
-def plural(count: int, noun: str) -> str:
+def plural(count: float, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def counted(statuses: Iterable[tuple[str, int]]) -> str:
+    """`2 failed, 1 diverged`, or a dash."""
+    return ", ".join(f"{count:,} {status}" for status, count in statuses) or BLANK

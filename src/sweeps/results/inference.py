@@ -4,7 +4,7 @@ scipy does the counting. It is imported when it is needed: a summary of single r
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 CONFIDENCE = 0.95
@@ -24,13 +24,9 @@ class Interval(NamedTuple):
     high: float
     method: str
 
-    def within(self, low: float, high: float) -> "Interval":
-        """The interval, cut to what its figure can be."""
-        return self._replace(low=max(self.low, low), high=min(self.high, high))
-
 
 class Paired(NamedTuple):
-    """Two cells over `n` matched seeds: mean difference (first minus second), its interval, and a two-sided test.
+    """Two settings over `n` matched seeds: mean difference (first minus second), its interval, and a two-sided test.
 
     `interval` and `p` are None for a single pair, which says nothing of the next; `interval` also where all
     differences are equal.
@@ -45,7 +41,7 @@ class Paired(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """Two networks on the same images: how many only the first one has right, only the second one, and exact p."""
+    """Two runs on the same examples: how many only the first one has right, only the second one, and exact p."""
 
     only_first: int
     only_second: int
@@ -94,17 +90,17 @@ def interval(values: Sequence[float]) -> Interval | None:
     return Interval(mean - float(found.high) * error, mean - float(found.low) * error, "bootstrap-t")
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | None:
+def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | None:
     """`first` against `second`, each by seed, on the seeds that both have; None where there is none.
 
-    With seven pairs or more a permutation test: every sign of every difference is as likely where the cells do not
+    With seven pairs or more a permutation test: every sign of every difference is as likely where the settings do not
     differ. Fewer pairs have too few signs, so it is Student's paired t: differences of exchangeable runs are
     symmetric, for which it errs on the safe side.
     """
     import numpy as np
     from scipy import stats
 
-    seeds = sorted(first.keys() & second.keys())
+    seeds = in_order(first.keys() & second.keys())
     differences = np.asarray([first[seed] - second[seed] for seed in seeds], dtype=float)
     n = len(differences)
     if n == 0:
@@ -130,14 +126,14 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired | 
     return Paired(n, mean, std, interval(list(differences)), float(p), test)
 
 
-def pairwise(cells: Sequence[Mapping[int, float]]) -> dict[tuple[int, int], float]:
-    """Student's paired p of every two of `cells` (each by seed) that share two seeds or more, not yet corrected."""
+def pairwise(settings: Sequence[Mapping[Any, float]]) -> dict[tuple[int, int], float]:
+    """Student's paired p of every two of `settings` (each by seed) that share two seeds or more, not yet corrected."""
     import numpy as np
     from scipy import stats
 
-    seeds = sorted(set().union(*cells))
-    table = np.array([[cell.get(seed, math.nan) for seed in seeds] for cell in cells], dtype=float)
-    first, second = np.triu_indices(len(cells), 1)
+    seeds = in_order(set().union(*settings))
+    table = np.array([[one.get(seed, math.nan) for seed in seeds] for one in settings], dtype=float)
+    first, second = np.triu_indices(len(settings), 1)
     differences = table[first] - table[second]
     present = np.isfinite(differences)
     found: dict[tuple[int, int], float] = {}
@@ -168,7 +164,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
-    """McNemar's exact test, two-sided, of two networks on the same images in the same order."""
+    """McNemar's exact test, two-sided, of two runs on the same examples in the same order."""
     import numpy as np
     from scipy import stats
 
@@ -176,6 +172,11 @@ def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNema
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differ = only_first + only_second
     return McNemar(only_first, only_second, float(stats.binomtest(only_first, differ).pvalue) if differ else 1.0)
+
+
+def in_order(seeds: Iterable[Any]) -> list[Any]:
+    """Seeds in their order: numbers, then texts."""
+    return sorted(seeds, key=lambda seed: (isinstance(seed, str), seed is not None, seed or 0))
 
 
 def _is_constant(values: Any) -> bool:

@@ -1,6 +1,5 @@
 """Run directories as rows: what every table, chart and export is made from."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,34 +7,36 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sweeps.errors import RecordError
-from sweeps.record.identity import cell_id
+from sweeps.record.identity import is_ignored
 from sweeps.record.records import RunDir, RunRecord, Status, find_runs
-from sweeps.results.format import clean, number, whole
+from sweeps.results.format import clean, number
 
 UNREADABLE = "unreadable"
 _UNFINISHED = frozenset({Status.PENDING, Status.RUNNING, Status.INTERRUPTED})
 
 
-class Criterion(NamedTuple):
-    """What a run is ranked by; figures of different criteria do not compare."""
+class Objective(NamedTuple):
+    """What a run is ranked by; values of different objectives do not compare."""
 
-    metric: str
-    direction: str  # "max" or "min"
-    epoch: str  # "last" or "best"
-    split: str  # "test", "val" or "train"
-
-    @property
-    def prefix(self) -> str:
-        """What the names of the same images' metrics begin with: `test`, `val`, `train` or `train_eval`."""
-        for ending in ("_acc", "_loss"):
-            if self.metric.endswith(ending):
-                return self.metric.removesuffix(ending)
-        return self.split
+    metric: str  # empty: the value that the training function returned
+    direction: str  # "max", "min", or empty: nothing is ranked
+    report: str  # "last" or "best"
+    split: str  # "test", "val", "train", or empty
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """What the figure cannot leave: 0 and 1 for an accuracy."""
-        return (0.0, 1.0) if self.metric.endswith("_acc") else (-math.inf, math.inf)
+    def name(self) -> str:
+        """What to call it in a table."""
+        return self.metric or "objective"
+
+    @property
+    def title(self) -> str:
+        """The same with the report that it is taken from: `last val_loss`."""
+        return f"{self.report} {self.name}"
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it is known which values are better."""
+        return self.direction in ("max", "min")
 
     def gain(self, value: float) -> float:
         """`value`, turned so that more is better."""
@@ -46,41 +47,39 @@ class Criterion(NamedTuple):
 class RunRow:
     """One run directory. Everything but `path`, `name` and `status` may be missing: not every record can be read.
 
-    `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for
-    any other, None for a diverged one. Accuracies and losses are those of the objective's images; `loss` and
-    `test_acc` belong to the epoch that the objective looks at. `stopped_at` is how many epochs a pruned run had done,
-    parts of one included. `setting` is the identity of the run's setting, its config without the seed; `settings` maps
-    dotted keys of the resolved config, and the names chosen from config groups, to their values.
+    `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for any
+    other, None for a diverged one. `settings` maps the dotted keys of what identifies the run, without the seed, and
+    the config groups that an override has chosen from, to their values; `overridden` are those that an override names,
+    in its order. `last` and `best` are rows of its metrics; `facts` is what the application
+    recorded, `process` what does the run, or did it.
     """
 
     path: Path
     name: str
     status: str
     sweep: str = ""
-    criterion: Criterion | None = None
+    run_id: str = ""
+    setting_id: str = ""
+    seed: Any = None
+    objective: Objective | None = None
     value: float | None = None
-    model: str = ""
-    lr: float | None = None
-    resize: int | None = None
-    batch: int | None = None
-    seed: int | None = None
-    epochs_done: int = 0
-    epochs_asked: int | None = None
-    stopped_at: float | None = None
-    best_acc: float | None = None
-    last_acc: float | None = None
-    loss: float | None = None
-    test_acc: float | None = None
-    parameters: int | None = None
-    seconds: float | None = None
-    examples_per_second: float | None = None
-    setting: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-    overridden: frozenset[str] = frozenset()
+    overridden: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    steps: float | None = None
+    max_steps: float | None = None
+    seconds: float | None = None
+    process: str = ""
     problem_kind: str = ""
     problem: str = ""
     rank: int | None = None
+
+    @property
+    def metric(self) -> str:
+        """The name of the objective; empty where the record cannot be read."""
+        return self.objective.name if self.objective is not None else ""
 
     @property
     def is_finished(self) -> bool:
@@ -89,7 +88,7 @@ class RunRow:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the run is under way, waits or was interrupted: its figures are those so far."""
+        """Whether the run is pending, running or interrupted: its values are those so far."""
         return self.status in _UNFINISHED
 
     @property
@@ -99,16 +98,26 @@ class RunRow:
 
     @property
     def has_result(self) -> bool:
-        """Whether the run is finished and has a figure, were it that of a pruned training."""
+        """Whether the run is finished and has a value, even if it was pruned."""
         return self.is_finished and self.value is not None
 
     @property
-    def has_full_figure(self) -> bool:
-        """Whether the run was trained to its end and has a figure: means and comparisons use no other.
+    def counts(self) -> bool:
+        """Whether the run was completed and has a value: means and comparisons use no other.
 
-        What was pruned has the figure of a shorter training: among whole ones it would mislead either way.
+        The value of a pruned run is that of a shorter training: among complete ones it would mislead either way.
         """
         return self.status == Status.COMPLETED and self.value is not None
+
+    @property
+    def is_best(self) -> bool:
+        """Whether a ranked row is the best, or one of several equal ones, for its objective."""
+        return self.rank == 1 and self.has_result
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The row of metrics that the objective was taken from."""
+        return self.best if self.objective is not None and self.objective.report == "best" else self.last
 
 
 def load(folders: Sequence[str | Path]) -> list[RunRow]:
@@ -135,44 +144,43 @@ def _row(run: RunDir) -> RunRow:
         record = run.read()
     except RecordError as error:
         return _unreadable(run, error)
-    criterion = Criterion(*(clean(getattr(record.objective, part)) for part in Criterion._fields))
-    last, best = _mapping(record.metrics, "last"), _mapping(record.metrics, "best")
+    objective = Objective(*(clean(getattr(record.objective, part)) for part in Objective._fields))
+    last, best = (_mapping(record.metrics, name) for name in ("last", "best"))
     value = None if record.status is Status.DIVERGED else number(record.objective.value)
-    seconds = number(record.seconds)
+    steps, seconds = number(record.steps), number(record.seconds)
     kind, text = _failure(record)
     if not record.status.is_finished:
         try:
-            epochs = run.read_metrics()
+            reports = run.read_metrics()
         except RecordError as error:
             kind, text = (f"{kind}, metrics".removeprefix(", "), f"{text} {clean(error)}".strip())
-            epochs = []
-        if epochs:
-            last, best = epochs[-1], _best(epochs, criterion)
-            value = number((best if criterion.epoch == "best" else last).get(criterion.metric))
-            seconds = seconds or sum(number(row.get("seconds")) or 0.0 for row in epochs)
-    chosen = best if criterion.epoch == "best" else last
-    settings = dict(_settings(record))
+            reports, value = [], None
+        if reports:
+            valued = [row for row in reports if number(row.get(objective.metric)) is not None]
+            last, best = (valued or reports)[-1], _best(valued, objective)
+            value = number((best if objective.report == "best" else last).get(objective.metric))
+            steps = number(reports[-1]["step"])
+            seconds = number(reports[-1].get("elapsed")) or seconds
+    settings, overridden = _settings(record)
     return RunRow(
         path=run.path,
         name=clean(record.name) or clean(run.path.name),
         status=record.status.value,
         sweep=clean(record.sweep),
-        criterion=criterion,
+        run_id=clean(record.run_id),
+        setting_id=clean(record.setting_id),
+        seed=_seed(record.seed),
+        objective=objective,
         value=value,
-        **_shown_settings(settings),
-        epochs_done=whole(last.get("epoch")) or 0,
-        stopped_at=number(record.stopped_at),
-        best_acc=number(best.get(f"{criterion.prefix}_acc")),
-        last_acc=number(last.get(f"{criterion.prefix}_acc")),
-        loss=number(chosen.get(f"{criterion.prefix}_loss")),
-        test_acc=number(chosen.get("test_acc")),
-        parameters=whole(record.parameters),
-        seconds=seconds,
-        examples_per_second=number(record.examples_per_second) or number(last.get("examples_per_second")),
-        setting=cell_id(record.config) if isinstance(record.config, dict) else "",
         settings=settings,
-        overridden=frozenset(key for key, _ in _overrides(record.overrides)),
-        last={clean(key): value for key, value in last.items()},
+        overridden=overridden,
+        facts={clean(key): fact for key, fact in record.facts.items()},
+        last={clean(key): entry for key, entry in last.items()},
+        best={clean(key): entry for key, entry in best.items()},
+        steps=steps,
+        max_steps=number(record.max_steps),
+        seconds=seconds,
+        process=f"pid {record.process.pid}" if record.process is not None else "",
         problem_kind=kind,
         problem=text,
     )
@@ -181,8 +189,6 @@ def _row(run: RunDir) -> RunRow:
 def _unreadable(run: RunDir, error: RecordError) -> RunRow:
     """A row that says what the folder's name says: it is made of the overrides."""
     settings = dict(_overrides(run.path.name.split(",")))
-    shown = _shown_settings(settings)
-    shown["model"] = shown["model"] or clean(run.path.name)
     return RunRow(
         path=run.path,
         name=clean(run.path.name),
@@ -190,7 +196,6 @@ def _unreadable(run: RunDir, error: RecordError) -> RunRow:
         settings=settings,
         problem_kind=UNREADABLE,
         problem=clean(error),
-        **shown,
     )
 
 
@@ -201,60 +206,26 @@ def _failure(record: RunRecord) -> tuple[str, str]:
     return clean(record.error.kind) or "error", f"{text.rstrip('.')}; {advice}" if advice else text
 
 
-def _best(epochs: Sequence[dict[str, Any]], criterion: Criterion) -> dict[str, Any]:
-    """The first of the epochs with the best figure; the empty row where none has one."""
-    with_figure = [row for row in epochs if number(row.get(criterion.metric)) is not None]
-    return max(with_figure, key=lambda row: criterion.gain(row[criterion.metric]), default={})
+def _best(reports: Sequence[dict[str, Any]], objective: Objective) -> dict[str, Any]:
+    """The first of the reports with the best value; the empty row where there is none, or nobody knows the best."""
+    if not objective.is_ranked:
+        return {}
+    return max(reports, key=lambda row: objective.gain(row[objective.metric]), default={})
 
 
-def _shown_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "model": clean(settings.get("model") or ""),
-        "lr": number(settings.get("optim.lr")),
-        "resize": whole(settings.get("resize.size")),
-        "batch": whole(settings.get("trainer.batch_size")),
-        "seed": whole(settings.get("seed")),
-        "epochs_asked": whole(settings.get("trainer.epochs")),
-    }
-
-
-def _settings(record: RunRecord) -> Iterator[tuple[str, Any]]:
-    """Every leaf of the config, then the name of what each config group holds, then overrides that left no leaf."""
-    leaves = dict(_leaves(record.config)) if isinstance(record.config, dict) else {}
-    yield from leaves.items()
-    named = {}
-    for key, value in leaves.items():
-        group, _, leaf = key.rpartition(".")
-        if group and leaf == "_target_":
-            named[group] = _short_target(str(value))
-        elif group and leaf == "name":
-            named.setdefault(group, value)
-    yield from named.items()
-    for key, value in _overrides(record.overrides):
-        if key not in leaves and key not in named:
-            yield key, value
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield clean(f"{prefix}{key}"), value
-
-
-def _short_target(target: str) -> str:
-    """`alexnet` for our own; `torchvision:resnet18` for others', so that namesakes stay apart."""
-    root, _, rest = target.partition(".")
-    name = rest.rpartition(".")[2] or root
-    return name if root in ("sweeps", "torch") else f"{root}:{name}"
+def _settings(record: RunRecord) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The leaves that identify the run, then the groups that overrides chose from; and what overrides name."""
+    ignore = (*record.ignore, *record.seed_keys)
+    settings = {clean(key): value for key, value in record.settings().items() if not is_ignored(key, ignore)}
+    typed = {key: value for key, value in _overrides(record.overrides) if not is_ignored(key, ignore)}
+    return settings | {key: value for key, value in typed.items() if key not in settings}, tuple(typed)
 
 
 def _overrides(overrides: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """(key, value) of each `key=value`, without Hydra's own; numbers as numbers."""
-    for override in overrides if isinstance(overrides, (list, tuple)) else ():
+    """(dotted key, value) of each `key=value`, without Hydra's own; numbers as numbers."""
+    for override in overrides:
         key, equals, value = str(override).partition("=")
-        key = clean(key.lstrip("+~").partition("@")[0])
+        key = clean(key.lstrip("+~").partition("@")[0].replace("/", "."))
         if equals and key and key.partition(".")[0] != "hydra":
             yield key, _parsed(value)
 
@@ -265,9 +236,16 @@ def _parsed(value: str) -> Any:
             return kind(value)
         except ValueError:
             continue
-    return value
+    return clean(value)
 
 
-def _mapping(parent: object, key: str) -> dict[str, Any]:
-    child = parent.get(key) if isinstance(parent, dict) else None
+def _seed(value: Any) -> Any:
+    """A seed that sorts and compares: a whole number or a text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None if value is None else clean(value)
+    return int(value) if float(value).is_integer() else value
+
+
+def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    child = parent.get(key)
     return child if isinstance(child, dict) else {}

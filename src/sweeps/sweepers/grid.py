@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps.config import SweepConfig, mount_of, settings_of
+from sweeps.config import mount_of
 from sweeps.errors import RunFailed
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders
@@ -37,9 +37,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     assert config is not None
     assert context is not None
     mount = mount_of(config)
-    settings = settings_of(config) if mount is not None else None
-    if settings is not None:
-        check_supported(config, config.hydra)
+    settings = OmegaConf.select(config, mount) if mount is not None else None
+    check_supported(config, config.hydra)
     parser = OverridesParser.create(config_loader=context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     runs = expand(parser.parse_overrides(swept + arguments), config)  # of equal keys the last one counts
@@ -55,8 +54,11 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     results: list[JobReturn] = []
     left_out = ""
     with owned_folder(config) as folder:
-        if settings is not None:  # whatever the launcher
-            Folders(context.config_loader, config, folder).names(runs)
+        if settings is not None:
+            folders = Folders(context.config_loader, config, folder)
+            names = folders.names(runs)
+            if not launches.is_ours:
+                runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
         if not plan:
             write_config(config, folder)
         try:
@@ -86,19 +88,19 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
 
 
 def _rounds(
-    loader: ConfigLoader, config: DictConfig, settings: SweepConfig, runs: Sequence[Sequence[str]], console: Any
+    loader: ConfigLoader, config: DictConfig, settings: DictConfig, runs: Sequence[Sequence[str]], console: Any
 ) -> list[float | None]:
     """The steps at which the runs wait for each other in each round of the sweep; None: they run to completion.
 
     Pruners that compare runs as they report have one round. Halving has one more than it has rungs, which makes its
     runs wait for each other under any launcher. The last round pauses where `pause_at` says.
     """
+    mount = mount_of(config)
     try:
         rounds = rounds_of(settings, settings.max_steps)
-    except OmegaConfBaseException:  # it refers to what every run sets for itself
+    except OmegaConfBaseException:  # it refers to what each run sets for itself
         rounds = []
     if len(rounds) != 1 and OmegaConf.is_interpolation(settings, "max_steps"):
-        mount = mount_of(config)
         jobs = [loader.load_sweep_config(config, list(run)) for run in _samples(runs, settings.seed_key)]
         found: set[float | None] = {OmegaConf.select(job, f"{mount}.max_steps") for job in jobs}
         known = sorted(steps for steps in found if steps is not None)
@@ -108,8 +110,7 @@ def _rounds(
                 highlight=False,
             )
         rounds = rounds_of(settings, known[-1] if known else None)
-    limit = settings.pause_at
-    return [*(step for step in rounds if step is not None and (limit is None or step < limit)), None]
+    return rounds
 
 
 def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from sweeps.launchers.folders import claim_folder
 from sweeps.launchers.scheduler import Policy
 from sweeps.record.files import atomic_write
 from sweeps.record.lock import owned
-from sweeps.record.masking import without_secrets
+from sweeps.record.masking import shown_yaml
 from sweeps.record.records import find_runs
-from sweeps.results import print_summary
 
 CONFIG_NAME = "multirun.yaml"  # Hydra's own name for the composed config of a sweep
 
@@ -87,11 +86,12 @@ def owned_folder(config: DictConfig) -> Iterator[Path]:
 
 def write_config(config: DictConfig, folder: Path) -> None:
     """Write the composed config of the sweep: not resolved, and without secrets."""
-    shown = without_secrets(OmegaConf.to_container(config))
-    atomic_write(folder / CONFIG_NAME, OmegaConf.to_yaml(OmegaConf.create(shown)).encode(), private=True)
+    atomic_write(folder / CONFIG_NAME, shown_yaml(config).encode(), private=True)
 
 
 def summarize(console: Console, folder: Path) -> None:
     """Print the summary of a sweep that has runs."""
     if any(find_runs(folder)):
+        from sweeps.results import print_summary  # needs pandas, which takes longer than all of a small sweep
+
         print_summary(console, folder)

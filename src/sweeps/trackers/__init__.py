@@ -1,9 +1,10 @@
-"""Where curves and pictures of a run go.
+"""Where the metrics of a run go besides its own folder.
 
-The trackers other than the null one are imported only where a config asks for them.
+A tracker is a class of `Tracker`'s methods, named by a `_target_` in group `sweep/tracker`. Those that need a package
+of their own are imported only where a config asks for them.
 """
 
-from sweeps.trackers.composite import Several, followed
-from sweeps.trackers.tracker import NullTracker
+from sweeps.trackers.composite import Trackers, make_trackers
+from sweeps.trackers.tracker import Tracker
 
-__all__ = ["NullTracker", "Several", "followed"]
+__all__ = ["Tracker", "Trackers", "make_trackers"]

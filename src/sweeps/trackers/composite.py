@@ -1,91 +1,80 @@
-"""Any number of trackers as one, none of which can make a run fail."""
+"""The trackers of a run, none of which can make it fail. Never imports torch."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor, nn
-
-from sweeps.record.recording import outcome_of
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.trackers.tracker import NullTracker
-from sweeps.vision.confusion import Confusion
+from sweeps.targets import make
+from sweeps.trackers.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
 
-class Several(NullTracker):
-    """Passes everything on to each of its trackers. One that raises is told nothing more; the run goes on."""
+class Trackers(Tracker):
+    """Passes everything on to each of its trackers. One that raises is closed and left out; the run continues.
 
-    def __init__(self, trackers: Sequence[NullTracker]) -> None:
+    Iterating gives the trackers that still work.
+    """
+
+    def __init__(self, trackers: list[Tracker], run: RunDir, record: RunRecord) -> None:
         self._trackers = list(trackers)
-        self.is_open = False
+        self._of = (run, record)
+        self._is_open = False
 
-    def open(self, run: RunDir, record: RunRecord, *, epochs_done: int) -> None:
+    def __iter__(self) -> Iterator[Tracker]:
+        return iter(list(self._trackers))
+
+    def __len__(self) -> int:
+        return len(self._trackers)
+
+    def open(self, run: RunDir, record: RunRecord, rows: list[dict[str, Any]]) -> None:
         """Open each."""
-        self.is_open = True
-        self._each("open", lambda tracker: tracker.open(run, record, epochs_done=epochs_done))
+        self._of, self._is_open = (run, record), True
+        self._each("open", lambda tracker: tracker.open(run, record, rows))
 
-    def network(self, network: nn.Module, images: Tensor) -> None:
-        """Tell each."""
-        self._each("network", lambda tracker: tracker.network(network, images))
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Pass a row on to each."""
+        self._each("report", lambda tracker: tracker.report(row))
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Tell each."""
-        self._each("epoch", lambda tracker: tracker.epoch(row))
+    def close(self, status: Status) -> None:
+        """Close each. Where a run failed before it opened them, they are opened first, so that all show the failure."""
+        if status is Status.FAILED and not self._is_open:
+            self.open(*self._of, _rows_of(self._of[0]))
+        self._is_open = False
+        self._each("close", lambda tracker: tracker.close(status))
 
-    def confusion(self, confusion: Confusion) -> None:
-        """Tell each."""
-        self._each("confusion", lambda tracker: tracker.confusion(confusion))
-
-    def trained(self, network: nn.Module, images: Tensor) -> None:
-        """Tell each."""
-        self._each("trained", lambda tracker: tracker.trained(network, images))
-
-    def close(self, outcome: Status) -> None:
-        """Close each."""
-        self._each("close", lambda tracker: tracker.close(outcome))
-
-    def _each(self, what: str, tell: Callable[[NullTracker], None]) -> None:
-        for tracker in list(self._trackers):
+    def _each(self, what: str, call: Callable[[Tracker], None]) -> None:
+        for tracker in self:
             try:
-                tell(tracker)
-            except Exception as error:  # a server that is away, a full disk: a picture is no reason to lose a run
+                call(tracker)
+            except Exception as error:  # a server that is away, a full disk: a curve is no reason to lose a run
                 log.warning("%s is left out from here on (%s): %s", type(tracker).__name__, what, error, exc_info=True)
                 self._trackers.remove(tracker)
                 if what != "close":
                     self._close(tracker)
 
-    def _close(self, tracker: NullTracker) -> None:
+    def _close(self, tracker: Tracker) -> None:
         try:
             tracker.close(Status.FAILED)
         except Exception as error:
             log.warning("%s cannot be closed: %s", type(tracker).__name__, error)
 
 
-@contextmanager
-def followed(run: RunDir, record: RunRecord, trackers: Sequence[NullTracker]) -> Iterator[Several]:
-    """Inside the block `trackers` follow a run; whatever ends it, they hear of it.
+def make_trackers(node: Any) -> list[Tracker]:
+    """The trackers of `sweep.tracker`, plain data: one node with a `_target_`, several by name, or none.
 
-    A run that fails before it opens them is opened for it, so that a failure is seen everywhere.
+    Raises:
+        ConfigError: one of them cannot be made.
     """
-    tracker = Several(trackers)
-    ending: BaseException | None = None
-    try:
-        yield tracker
-    except BaseException as error:
-        ending = error
-        raise
-    finally:
-        outcome = outcome_of(ending)
-        if outcome is Status.FAILED and not tracker.is_open:
-            tracker.open(run, record, epochs_done=_epochs_done(run))
-        tracker.close(outcome)
+    if not node:
+        return []
+    nodes = [node] if "_target_" in node else node.values()
+    return [make(one) for one in nodes if one]
 
 
-def _epochs_done(run: RunDir) -> int:
+def _rows_of(run: RunDir) -> list[dict[str, Any]]:
     try:
-        return len(run.read_metrics())
+        return run.read_metrics()
     except Exception:  # damaged: the run starts again
-        return 0
+        return []

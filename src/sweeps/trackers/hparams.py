@@ -14,7 +14,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndI
 from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
 
 from sweeps.record.records import Status
-from sweeps.trackers.settings import Value
+from sweeps.trackers.columns import Value
 
 START_TAG = "_hparams_/session_start_info"
 END_TAG = "_hparams_/session_end_info"
@@ -33,10 +33,10 @@ def add_start(writer: SummaryWriter, columns: Mapping[str, Value]) -> None:
     _add(writer, START_TAG, HParamsPluginData(version=0, session_start_info=start))
 
 
-def add_end(writer: SummaryWriter, outcome: Status) -> None:
+def add_end(writer: SummaryWriter, status: Status) -> None:
     """End the row. TensorBoard keeps the first end that it reads, so a run that will go on must not have one."""
-    status = "STATUS_SUCCESS" if outcome is Status.COMPLETED else "STATUS_FAILURE"
-    end = SessionEndInfo(status=SessionStatus.Value(status), end_time_secs=time.time())
+    text = "STATUS_SUCCESS" if status is Status.COMPLETED else "STATUS_FAILURE"
+    end = SessionEndInfo(status=SessionStatus.Value(text), end_time_secs=time.time())
     _add(writer, END_TAG, HParamsPluginData(version=0, session_end_info=end))
 
 

@@ -1,39 +1,37 @@
-"""Runs in an MLflow store: a sweep is a parent run, its cells are nested in it."""
+"""Runs in an MLflow store: a sweep is a parent run, its runs are nested in it."""
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from sweeps.errors import ConfigError
 from sweeps.record.files import links_in, make_folder, open_to_append
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.trackers.absent import is_installed
-from sweeps.trackers.settings import columns_of
-from sweeps.trackers.tracker import NullTracker
-from sweeps.vision.confusion import Confusion
+from sweeps.trackers.columns import columns_of, numbers_of
+from sweeps.trackers.installed import is_installed
+from sweeps.trackers.tracker import Tracker
 
 FOLDER = "mlflow"  # below the sweep's, unless the config names another store
-SWEEP_TAG, CELL_TAG = "sweeps.sweep", "sweeps.folder"
+SWEEP_TAG, RUN_TAG = "sweeps.sweep", "sweeps.folder"
+BATCH = 1000  # metrics in one request, at most: MLflow's own limit
 _STATES = {Status.COMPLETED: "FINISHED", Status.DIVERGED: "FINISHED", Status.FAILED: "FAILED"}
 
 
-class MlflowTracker(NullTracker):
-    """Settings as parameters, the curves as metrics, the confusion, and the model with its signature."""
+class MlflowTracker(Tracker):
+    """Overrides and facts as parameters, metrics over the whole steps (see `columns.numbers_of`), and the config."""
 
-    def __init__(self, *, uri: str | None = None, experiment: str = "sweeps", model: bool = True) -> None:
-        self._uri = uri
+    def __init__(self, *, uri: str | None = None, experiment: str = "sweeps") -> None:
+        self.uri = uri
         self._experiment = experiment
-        self._keeps_model = model
-        self._client: Any = None
+        self.client: Any = None
         self._is_installed = is_installed("mlflow", "mlflow", "sqlalchemy", "alembic")
 
-    def open(self, run: RunDir, record: RunRecord, *, epochs_done: int) -> None:
-        """Begin the run; an earlier try of it is deleted, and what it had done is written again."""
+    def open(self, run: RunDir, record: RunRecord, rows: list[dict[str, Any]]) -> None:
+        """Begin the run; an earlier attempt of it is deleted, and `rows` are written again."""
         if not self._is_installed:
             return
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -42,111 +40,103 @@ class MlflowTracker(NullTracker):
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
 
-        self._run = run
+        self._run, self._record = run, record
+        self._params: set[str] = set()
+        self._waiting: list[Any] = []
+        self._began = time.time() - ((rows[-1].get("elapsed") or 0) if rows else 0)
+        self._flushed = time.monotonic()
         self._place = run.path.absolute().parent / FOLDER
-        self._is_ours = not self._uri  # in the sweep's folder, which may be somebody else's
-        self._uri = self._uri or f"sqlite:///{self._place / 'mlflow.db'}"
-        if "://" not in self._uri:
-            self._place = Path(self._uri).absolute()
-            self._uri = f"sqlite:///{self._place / 'mlflow.db'}"
-        with self._alone():
-            self._client = MlflowClient(tracking_uri=self._uri)
-            experiment = self._experiment_id()
-            parent = self._parent(experiment, record.sweep)
-            cell = str(run.path.absolute())
-            for old in self._found(experiment, CELL_TAG, cell):
-                self._client.delete_run(old)
-            tags = {CELL_TAG: cell, "mlflow.parentRunId": parent, "sweeps.run_id": record.run_id}
-            self._id = self._client.create_run(experiment, run_name=record.name, tags=tags).info.run_id
-            for key, value in columns_of(record.config).items():
-                self._client.log_param(self._id, key, value)
-            self._client.log_dict(self._id, record.config, "config.json")
-        for row in run.read_metrics()[:epochs_done]:
-            self.epoch(row)
+        self._is_ours = not self.uri  # in the sweep's folder, which may be somebody else's
+        self.uri = self.uri or f"sqlite:///{self._place / 'mlflow.db'}"
+        if "://" not in self.uri:
+            self._place = Path(self.uri).absolute()
+            self.uri = f"sqlite:///{self._place / 'mlflow.db'}"
+        with self.alone():
+            client = MlflowClient(tracking_uri=self.uri)
+            experiment = self._experiment_id(client)
+            parent = self._parent(client, experiment, record.sweep)
+            folder = str(run.path.absolute())
+            for old in self._found(client, experiment, RUN_TAG, folder):
+                client.delete_run(old)
+            tags = {RUN_TAG: folder, "mlflow.parentRunId": parent, "sweeps.run_id": record.run_id}
+            self.mlflow_id = client.create_run(experiment, run_name=record.name, tags=tags).info.run_id
+            client.log_dict(self.mlflow_id, record.config, "config.json")
+            self.client = client
+            self._log_params()
+        for row in rows:
+            self._add(row)
+        self._flush()
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Add one point to every curve; the step is the epoch."""
-        if self._client is None:
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Add one point to the curve of each metric; the store is written to once a second at most."""
+        if self.client is None:
             return
+        self._add(row)
+        if time.monotonic() - self._flushed > 1:
+            self._flush()
+
+    def close(self, status: Status) -> None:
+        """End the run."""
+        if self.client is None:
+            return
+        self._flush()
+        with self.alone():
+            self._log_params()
+            if self._run.metrics.is_file():
+                self.client.log_artifact(self.mlflow_id, str(self._run.metrics))
+            self.client.set_tag(self.mlflow_id, "sweeps.status", str(status))
+            self.client.set_terminated(self.mlflow_id, status=_STATES.get(status, "KILLED"))
+
+    def _log_params(self) -> None:
+        """Parameters cannot be changed in MLflow, but may be added: facts come while the run is under way."""
+        for key, value in columns_of(self._record).items():
+            if key not in self._params:
+                self._params.add(key)
+                self.client.log_param(self.mlflow_id, _name(key), value)
+
+    def _add(self, row: Mapping[str, Any]) -> None:
         from mlflow.entities import Metric
 
-        now, step = int(time.time() * 1000), int(row["epoch"])
-        metrics = [
-            Metric(key, float(value), now, step) for key, value in row.items() if isinstance(value, (int, float))
-        ]
-        with self._alone():
-            self._client.log_batch(self._id, metrics=metrics)
+        elapsed = row.get("elapsed")
+        now = int(1000 * (time.time() if elapsed is None else self._began + elapsed))
+        self._waiting += [Metric(_name(name), value, now, step) for name, value, step in numbers_of(row)]
 
-    def confusion(self, confusion: Confusion) -> None:
-        """Keep the counts."""
-        if self._client is not None:
-            content = {"labels": confusion.labels, "counts": confusion.counts}
-            with self._alone():
-                self._client.log_dict(self._id, content, "confusion.json")
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._flushed = time.monotonic()
+        with self.alone():
+            for start in range(0, len(waiting), BATCH):
+                self.client.log_batch(self.mlflow_id, metrics=waiting[start : start + BATCH])
 
-    def trained(self, network: nn.Module, images: Tensor) -> None:
-        """Keep the network, with the signature that images and logits have."""
-        if self._client is None or not self._keeps_model:
-            return
-        import mlflow
-        import torch
-        from mlflow.models import infer_signature
-
-        network.eval()
-        sample = images[:2].contiguous().float()
-        with torch.inference_mode():
-            logits = network(sample)
-        signature = infer_signature(sample.cpu().numpy(), logits.float().cpu().numpy())
-        with self._alone():
-            mlflow.set_tracking_uri(str(self._uri))
-            with mlflow.start_run(run_id=self._id):
-                mlflow.pytorch.log_model(
-                    network,
-                    name="model",
-                    signature=signature,
-                    pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", "hydra-sweeps"],
-                    serialization_format="pickle",  # the other one fixes the size of a batch
-                )
-
-    def close(self, outcome: Status) -> None:
-        """End the run."""
-        if self._client is None:
-            return
-        with self._alone():
-            if self._run.metrics.is_file():
-                self._client.log_artifact(self._id, str(self._run.metrics))
-            self._client.set_tag(self._id, "sweeps.status", str(outcome))
-            self._client.set_terminated(self._id, status=_STATES.get(outcome, "KILLED"))
-
-    def _experiment_id(self) -> str:
-        is_local = str(self._uri).startswith("sqlite:")
+    def _experiment_id(self, client: Any) -> str:
+        is_local = str(self.uri).startswith("sqlite:")
         location = (self._place / "artifacts").as_uri() if is_local else None
-        found = self._client.get_experiment_by_name(self._experiment)
+        found = client.get_experiment_by_name(self._experiment)
         if found is not None:
             if self._is_ours and found.artifact_location != location:
                 raise ConfigError(
-                    f"{self._uri} keeps artifacts in {found.artifact_location} instead of {location}; move it away"
+                    f"{self.uri} keeps artifacts in {found.artifact_location} instead of {location}; move it away"
                 )
             return str(found.experiment_id)
-        return str(self._client.create_experiment(self._experiment, artifact_location=location))
+        return str(client.create_experiment(self._experiment, artifact_location=location))
 
-    def _parent(self, experiment: str, sweep: str) -> str:
-        found = self._found(experiment, SWEEP_TAG, sweep)
+    def _parent(self, client: Any, experiment: str, sweep: str) -> str:
+        found = self._found(client, experiment, SWEEP_TAG, sweep)
         if found:
             return found[0]
-        parent = self._client.create_run(experiment, run_name=sweep, tags={SWEEP_TAG: sweep}).info.run_id
-        self._client.set_terminated(parent)  # nobody knows which cell is the last
+        parent = client.create_run(experiment, run_name=sweep, tags={SWEEP_TAG: sweep}).info.run_id
+        client.set_terminated(parent)  # nobody knows which run is the last
         return str(parent)
 
-    def _found(self, experiment: str, tag: str, value: str) -> Sequence[str]:
+    def _found(self, client: Any, experiment: str, tag: str, value: str) -> Sequence[str]:
         quoted = value.replace("'", "\\'")
-        runs = self._client.search_runs([experiment], filter_string=f"tags.`{tag}` = '{quoted}'")
+        runs = client.search_runs([experiment], filter_string=f"tags.`{tag}` = '{quoted}'")
         return [str(run.info.run_id) for run in runs if run.data.tags.get(tag) == value]
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """SQLite takes one writer at a time, and a store must not be made by two: the runs of a sweep take turns."""
-        if not str(self._uri).startswith("sqlite:") or os.name == "nt":
+        if not str(self.uri).startswith("sqlite:") or os.name == "nt":
             yield
             return
         import fcntl
@@ -157,3 +147,8 @@ class MlflowTracker(NullTracker):
         with open_to_append(self._place / ".lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _name(text: str) -> str:
+    """A name that MLflow accepts."""
+    return re.sub(r"[^\w\-. :/]", "_", text)[:250]

@@ -5,30 +5,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.trackers.absent import is_installed
-from sweeps.trackers.tracker import NullTracker
-from sweeps.vision.confusion import Confusion
+from sweeps.trackers.installed import is_installed
+from sweeps.trackers.tracker import Tracker
 
 _EXIT_CODES = {Status.COMPLETED: 0, Status.DIVERGED: 0, Status.FAILED: 1, Status.INTERRUPTED: 130}
 
 
-class WandbTracker(NullTracker):
-    """One W&B run for each run, grouped by sweep; its id is made of the folder, so that a resumed run goes on in it."""
+class WandbTracker(Tracker):
+    """One W&B run for each run, grouped by sweep; its id is made of the run's, so that a resumed run continues it."""
 
     def __init__(self, *, mode: str = "offline", project: str = "sweeps") -> None:
         self._mode = mode
         self._project = project
-        self._run: Any = None
+        self.wandb_run: Any = None
         self._is_installed = is_installed("wandb", "wandb")
 
-    def open(self, run: RunDir, record: RunRecord, *, epochs_done: int) -> None:
+    def open(self, run: RunDir, record: RunRecord, rows: list[dict[str, Any]]) -> None:
         """Start the W&B run. What was logged before an interruption stays; `wandb sync` joins the parts by their id."""
         if not self._is_installed:
             return
         import wandb
 
         settings = wandb.Settings(console="off", silent=True, x_disable_stats=True, disable_git=True)
-        self._run = wandb.init(
+        self._record = record
+        self._reports = len(rows)
+        self.wandb_run = wandb.init(
             project=self._project,
             group=record.sweep.replace("/", "-"),
             name=record.name,
@@ -40,26 +41,25 @@ class WandbTracker(NullTracker):
             reinit="create_new",
             settings=settings,
         )
+        self.wandb_run.define_metric("*", step_metric="step")  # which may be a fraction; W&B's own may not
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """Log the row; the step is the epoch."""
-        if self._run is not None:
-            self._run.log(dict(row), step=row["epoch"])
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Log the row. W&B's own step is the number of the report: one that is logged again after a resume is left."""
+        if self.wandb_run is not None:
+            self._reports += 1
+            self.wandb_run.log(dict(row), step=self._reports)
 
-    def confusion(self, confusion: Confusion) -> None:
-        """Keep the counts as a table in the summary."""
-        if self._run is not None:
-            self._run.summary["confusion"] = {"labels": confusion.labels, "counts": confusion.counts}
-
-    def close(self, outcome: Status) -> None:
+    def close(self, status: Status) -> None:
         """End the W&B run and its service process."""
-        if self._run is None:
+        if self.wandb_run is None:
             return
         import wandb
 
         try:
-            self._run.summary["status"] = str(outcome)
-            self._run.finish(exit_code=_EXIT_CODES.get(outcome, 0))
+            for name, fact in self._record.facts.items():
+                self.wandb_run.summary[name] = fact
+            self.wandb_run.summary["status"] = str(status)
+            self.wandb_run.finish(exit_code=_EXIT_CODES.get(status, 0))
         finally:
-            self._run = None
+            self.wandb_run = None
             wandb.teardown()

@@ -1,6 +1,7 @@
-"""The parts of a run, made from the nodes of its config: network, optimizer, images, trackers."""
+"""The parts of a run, made from the nodes of its config: network, optimizer, images."""
 
 import functools
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -10,14 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 from sweeps.targets import make, target_of
-from sweeps.trackers import NullTracker
 from sweeps.vision import models
 from sweeps.vision.config import is_own_network
 from sweeps.vision.data import Augment, Batches, ImageSet, Splits, load_splits
-from sweeps.vision.devices import release_memory
-from sweeps.vision.training import Engine, Loaders, Step
+from sweeps.vision.devices import describe_device
+from sweeps.vision.training import Engine, Loaders, Training, cuda_graphs
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,8 @@ def choose_engine(config: Mapping[str, Any], device: torch.device) -> Engine:
     return Engine.choose(device, size=config["resize"]["size"], **choices)
 
 
-def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loaders]:
+def build(config: Mapping[str, Any], device: torch.device) -> Training:
     """The network with its optimizer, and the images it trains on, as the seed makes them."""
-    release_memory(device)
     trainer = config["trainer"]
     engine = choose_engine(config, device)
     engine.configure()
@@ -47,15 +46,41 @@ def build(config: Mapping[str, Any], device: torch.device) -> tuple[Step, Loader
         log.info("init=%s draws new weights for %s", config["init"], config["model"]["_target_"])
     models.initialize(network, config["init"])
     network = engine.place(network)
-    step = Step(
+    training = Training(
         network,
         _optimizer(config, network.parameters(), device),
-        engine=engine,
+        data,
+        engine,
         schedule=make(config["schedule"]),
-        total_steps=trainer["epochs"] * data.train.steps,
+        epochs=trainer["epochs"],
+        classes=config["dataset"]["classes"],
         clip_norm=trainer["clip_norm"],
     )
-    return step, data
+    training.graphs = cuda_graphs.graphs_of(training)
+    return training
+
+
+def facts(config: Mapping[str, Any], training: Training) -> dict[str, Any]:
+    """What the record of a run says of it beside its settings."""
+    train, engine = training.data.train, training.engine
+    profile = inspect(config, train.num_images)
+    return {
+        "parameters": profile.parameters,
+        "forward_macs": profile.forward_macs,
+        "px": config["resize"]["size"],
+        "device": describe_device(engine.device),
+        "precision": engine.precision,
+        "memory_format": str(engine.memory_format).removeprefix("torch."),
+        "data_order": _order_hash(train, training.epochs),
+    }
+
+
+def _order_hash(batches: Batches, epochs: int) -> str:
+    """A hash of which image is used when: equal ones prove that two runs saw the same batches."""
+    digest = hashlib.sha256(f"{batches.num_images} images, {batches.steps} batches of {batches.batch_size}".encode())
+    for epoch in range(1, epochs + 1):
+        digest.update(batches.order(epoch)[: batches.num_trained].cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.NetworkProfile:
@@ -116,18 +141,9 @@ def check_parts(config: Mapping[str, Any]) -> None:
         ConfigError: some part does not take its arguments.
     """
     make(config["schedule"])
-    make_trackers(config)
     make(config["dataset"]["source"])
     Augment(**config["augment"])
     _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
-
-
-def make_trackers(config: Mapping[str, Any]) -> list[NullTracker]:
-    """The trackers of a config: one node, or several by name."""
-    chosen = config["tracker"]
-    several = isinstance(chosen, Mapping) and "_target_" not in chosen
-    nodes = chosen.values() if several else [chosen]
-    return [make(node) for node in nodes]
 
 
 def _optimizer(
@@ -139,7 +155,7 @@ def _optimizer(
         fused = device.type == "cuda" and "fused" in signature(partial).parameters
         optimizer: torch.optim.Optimizer = partial(parameters, fused=True) if fused else partial(parameters)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"optim: {config['optim']['_target_']} refuses its arguments: {error}") from error
+        raise ConfigError(f"optim: {config['optim']['_target_']} does not take its arguments: {error}") from error
     return optimizer
 
 

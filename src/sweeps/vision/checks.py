@@ -1,34 +1,51 @@
-"""What a config may say: values that can work. This module never imports torch."""
+"""What a config may say: values that can work. Nothing here imports torch before a network is built."""
 
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweeps.errors import ConfigError
+from omegaconf import DictConfig
+
+from sweeps import ConfigError
+from sweeps.config import lookup
 from sweeps.targets import check_targets
-from sweeps.vision.config import INITS, lookup
+from sweeps.vision.config import INITS, RECENT, plain
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Refuse a resolved config whose values cannot work, before anything is instantiated.
+def check(cfg: DictConfig) -> dict[str, Any]:
+    """The hook `check` of the engine: see that the settings of `cfg` can work; returns what is known of its network.
+
+    Raises:
+        ConfigError: they cannot; names the key with its value, the rule and the way out.
+    """
+    from sweeps.vision.build import check_parts, inspect
+
+    config = plain(cfg)
+    check_settings(config)
+    check_parts(config)
+    profile = inspect(config)
+    return {"parameters": profile.parameters, "forward_macs": profile.forward_macs}
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Reject a resolved config whose values cannot work, before anything is made of it.
 
     Raises:
         ConfigError: names the key with its value, the rule and the way out.
     """
-    check_targets(config)
+    check_targets({key: node for key, node in config.items() if key != "sweep"})  # the engine looks at its own
     for key, rule, holds in _RULES:
         value = lookup(config, key)
         if value is not None and not holds(value):
-            raise ConfigError(f"{key}={value} is refused: {rule}{_as_number(value, holds)}")
+            raise ConfigError(f"{key}={value} is invalid: {rule}{_as_number(value, holds)}")
     if lookup(config, "optim.lr") is None:
         raise ConfigError("optim.lr is missing: every optimizer's YAML needs a learning rate, such as lr: 0.1")
-    metric = config["objective"]["metric"]
-    _check_measured(config, "objective.metric", metric)
+    _check_measured(config, "sweep.objective.metric", config["sweep"]["objective"]["metric"])
     _check_pruner(config)
     limit, batch_size = config["dataset"]["limit"], config["trainer"]["batch_size"]
     if config["trainer"]["drop_last"] and limit is not None and limit < batch_size:
         raise ConfigError(
-            f"trainer.batch_size={batch_size} is refused with trainer.drop_last=true: dataset.limit={limit} images "
+            f"trainer.batch_size={batch_size} is invalid with trainer.drop_last=true: dataset.limit={limit} images "
             f"fill no batch; use trainer.batch_size={limit} or less"
         )
     if len(config["dataset"]["labels"]) != config["dataset"]["classes"]:
@@ -39,38 +56,32 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def _check_pruner(config: Mapping[str, Any]) -> None:
-    pruner = config["pruner"]
-    every, metric = pruner["report_every"], pruner["metric"]
-    if every > 1 and every != int(every):
-        raise ConfigError(f"pruner.report_every={every} is refused: whole epochs, or a fraction of one such as 0.25")
-    if every < 1 and abs(1 / every - round(1 / every)) > 1e-6:
-        raise ConfigError(f"pruner.report_every={every} is refused: a whole number of reports an epoch, such as 0.25")
+    pruner, every = config["sweep"]["pruner"], config["trainer"]["report_every"]
+    metric = pruner["metric"]
+    if abs(1 / every - round(1 / every)) > 1e-6:
+        raise ConfigError(f"trainer.report_every={every} is invalid: a whole number of reports an epoch, such as 0.25")
     if metric.startswith("test_"):
         raise ConfigError(
-            f"pruner.metric={metric} is refused: a run that the test set stops is chosen by it; use train_loss, or "
-            "val_acc with dataset.validation=0.1"
+            f"sweep.pruner.metric={metric} is invalid: a run that the test set stops is chosen by it; use "
+            f"{RECENT[0]}, or val_acc with dataset.validation=0.1"
         )
-    if pruner["first"] < every:
+    for key in ("min_resource", "n_warmup_steps"):
+        steps = pruner.get(key) or every
+        if abs(steps / every - round(steps / every)) > 1e-6:
+            raise ConfigError(
+                f"sweep.pruner.{key}={steps} is invalid: nothing is reported then; use a multiple of "
+                f"trainer.report_every={every}, or report more often, such as trainer.report_every=0.25"
+            )
+    if every < 1 and metric not in RECENT:
         raise ConfigError(
-            f"pruner.first={pruner['first']} is refused: nothing is known before the first report, after "
-            f"pruner.report_every={every} epochs; report more often, such as pruner.report_every=0.25"
+            f"sweep.pruner.metric={metric} is invalid with trainer.report_every={every}: within an epoch only "
+            f"{' and '.join(RECENT)} are known"
         )
-    if abs(pruner["first"] / every - round(pruner["first"] / every)) > 1e-6:
-        raise ConfigError(
-            f"pruner.first={pruner['first']} is refused: nothing is reported then; use a multiple of "
-            f"pruner.report_every={every}"
-        )
-    if every < 1 and metric not in ("auto", "train_loss", "train_acc"):
-        raise ConfigError(
-            f"pruner.metric={metric} is refused with pruner.report_every={every}: within an epoch only train_loss and "
-            "train_acc are known"
-        )
-    if metric != "auto":
-        _check_measured(config, "pruner.metric", metric)
+    _check_measured(config, "sweep.pruner.metric", metric)
 
 
 def _check_measured(config: Mapping[str, Any], key: str, metric: str) -> None:
-    """Refuse a metric that this run does not measure."""
+    """Reject a metric that this run does not measure."""
     if metric.startswith("val_") and not config["dataset"]["validation"]:
         raise ConfigError(f"{key}={metric} needs images held out: dataset.validation=0.1, or use test_acc")
     if "_bn_" in metric and not config["trainer"]["bn_reestimate"]:
@@ -105,11 +116,11 @@ def _fraction(value: Any) -> bool:
 
 
 _SPLITS = ("test", "val", "train", "train_eval", "test_bn", "val_bn")
-_METRICS = ("auto", *(f"{split}_{figure}" for split in _SPLITS for figure in ("acc", "loss")))
+_METRICS = tuple(f"{split}_{figure}" for split in _SPLITS for figure in ("acc", "loss"))
 
 
 def _one_of(*known: str) -> tuple[str, Callable[[Any], bool]]:
-    return f"known are {', '.join(known)}", lambda value: value in known
+    return f"one of {', '.join(known)}", lambda value: value in known
 
 
 _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
@@ -125,7 +136,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("trainer.memory_format", *_one_of("auto", "contiguous", "channels_last")),
     ("trainer.compile", *_one_of("none", "default", "reduce-overhead", "max-autotune")),
     ("trainer.capture", *_one_of("auto", "always", "never")),
-    ("trainer.checkpoint_every", "a number of epochs; 0 never writes a checkpoint", _not_negative),
+    ("trainer.report_every", "an epoch, 1, or a fraction of one such as 0.25", lambda v: _positive(v) and v <= 1),
     ("dataset.limit", "at least one image; null takes all", _positive),
     ("dataset.test_limit", "at least one image; null takes all", _positive),
     (
@@ -141,23 +152,8 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("augment.contrast", "a relative change from 0 to 1", _fraction),
     ("augment.saturation", "a relative change from 0 to 1", _fraction),
     ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
-    ("pruner.name", *_one_of("none", "median", "asha", "hyperband", "halving", "patience")),
-    ("pruner.metric", *_one_of(*_METRICS)),
-    ("pruner.report_every", "a number of epochs above 0, such as 1 or 0.25", _positive),
-    ("pruner.first", "a number of epochs above 0, such as 1", _positive),
-    ("pruner.factor", "one in how many goes on: at least 2", lambda v: _number(v) and v >= 2),
-    ("pruner.least", "at least one other run", _positive),
-    ("pruner.patience", "a number of epochs above 0", _positive),
-    ("pruner.min_delta", "a number of at least 0", _not_negative),
-    ("pruner.budget", "a number of epochs above 0; null is no limit", _positive),
-    ("repeats", "at least one seed: repeats=5 is seed=0,1,2,3,4; null is the one of seed=", _positive),
     ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
-    ("init", *_one_of("auto", *INITS)),
-    ("objective.metric", *_one_of(*_METRICS)),
-    ("objective.epoch", *_one_of("last", "best")),
-    ("on_failure", *_one_of("continue", "stop")),
-    ("stop_after", "at least one failure; null never stops", _positive),
-    ("retries", "a number of further tries, at least 0", _not_negative),
-    ("timeout", "a number of seconds above 0; null is no limit", _positive),
-    ("on_mismatch", *_one_of("refuse", "rerun", "keep")),
+    ("init", *_one_of(*INITS)),
+    ("sweep.objective.metric", *_one_of(*_METRICS)),
+    ("sweep.pruner.metric", *_one_of(*_METRICS, *RECENT)),
 )

@@ -1,22 +1,22 @@
-"""`confusion.json`: what a finished run takes for what on the test images, with a few of them. Never imports torch."""
+"""`confusion.json`: the confusion matrix of a run, with a few images of its mistakes. Never imports torch."""
 
 import base64
 import binascii
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from sweeps.errors import RecordError
+from sweeps import RecordError
 from sweeps.record.files import atomic_write, read_json, to_json
-from sweeps.record.records import RunDir
-from sweeps.record.typed import is_number
 
+NAME = "confusion.json"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of class `true` that were taken for `guess`: how many, and the first of them as PNG files."""
+    """Images of class `true` that were classified as `guess`: how many, and the first of them as PNG files."""
 
     true: int
     guess: int
@@ -35,26 +35,26 @@ class Confusion:
     pairs: list[Pair]
 
 
-def write(run: RunDir, confusion: Confusion) -> None:
-    """Replace the run's `confusion.json`; images stand in it as base64."""
+def write(folder: Path, confusion: Confusion) -> None:
+    """Replace the `confusion.json` of a run's folder; images stand in it as base64."""
     content = dataclasses.asdict(confusion)
     for pair in content["pairs"]:
         pair["images"] = [base64.b64encode(image).decode() for image in pair["images"]]
-    atomic_write(run.confusion, to_json(content).encode(), durable=False)  # the weights make it again
+    atomic_write(folder / NAME, to_json(content).encode(), durable=False)  # the weights make it again
 
 
-def read(run: RunDir) -> Confusion | None:
-    """The run's confusion; None where it has left none.
+def read(folder: Path) -> Confusion | None:
+    """The confusion matrix of a run's folder; None where there is none.
 
     Raises:
         RecordError: the file is damaged.
     """
     try:
-        return _parsed(read_json(run.confusion))
+        return _parsed(read_json(folder / NAME))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{run.confusion} is damaged ({type(error).__name__}: {error}); move it away") from error
+        raise RecordError(f"{folder / NAME} is damaged ({type(error).__name__}: {error}); move it away") from error
 
 
 def _parsed(content: dict[str, Any]) -> Confusion:
@@ -72,7 +72,7 @@ def _parsed(content: dict[str, Any]) -> Confusion:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or not is_number(value):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
         raise ValueError(f"{str(value)[:60]} is not a whole number")
     return value
 

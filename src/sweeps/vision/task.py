@@ -1,207 +1,118 @@
-"""One run from its composed config to its record: the only place that knows every room."""
+"""One run of the shipped application: from its composed config to its weights, upon the public API of `sweeps`."""
 
-import functools
-import hashlib
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable
 
 import torch
+from omegaconf import DictConfig
+from torch import nn
+from torch.nn import functional as F
 
-from sweeps.errors import RecordError
-from sweeps.progress import Interrupted, Progress
-from sweeps.pruners import PRUNED, Reporter, goes_on, pruning_metric, reporter_of
-from sweeps.record.files import atomic_write
-from sweeps.record.identity import run_id
-from sweeps.record.provenance import environment
-from sweeps.record.recording import PrunedError, new_record, previous_record, recording, summarize
-from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.trackers import NullTracker, followed
-from sweeps.vision import confusion
-from sweeps.vision.build import build, check_parts, inspect, load, make_trackers
-from sweeps.vision.checks import check
+import sweeps
+from sweeps.vision import outputs
+from sweeps.vision.build import build, facts
+from sweeps.vision.checks import check_settings
+from sweeps.vision.config import plain
 from sweeps.vision.data import Batches
-from sweeps.vision.devices import choose_device, describe_device, peak_memory
-from sweeps.vision.training import BestWeights, Step, Totals, checkpoint, confusion_of, is_time, run_epochs
+from sweeps.vision.devices import choose_device
+from sweeps.vision.trackers import PictureTracker
+from sweeps.vision.training import BestWeights, OnBatch, Totals, Training, Watch, cuda_graphs, epoch_seed
+from sweeps.vision.training.reestimate import reestimated
 
-log = logging.getLogger(__name__)
-
-_DEFAULT_THREADS = torch.get_num_threads()
+DEFAULT_THREADS = torch.get_num_threads()
 
 
-def run(
-    config: dict[str, Any],
-    folder: RunDir,
-    *,
-    name: str,
-    overrides: list[str],
-    progress: Progress,
-    sources: Mapping[str, str] | None = None,
-    sweep: Path | None = None,
-) -> RunRecord:
-    """Do what is left of a run: nothing if it is finished, the rest if it left a checkpoint, else all of it.
+def train(cfg: DictConfig) -> float | None:
+    """Train a network and measure it after every epoch, which is a step of the run; returns its last objective.
 
-    Args:
-        config: the resolved config (`sweeps.vision.config.resolve`).
-        folder: where the run leaves its files.
-        sweep: the folder of its sweep; None is the one that `folder` lies in.
-        sources: further texts to keep in the folder, by file name: what the config was composed from.
+    `train_loss` and `train_acc` are running averages over the epoch; all other figures are measured after it, in
+    evaluation mode. `examples_per_second` is that of the training alone.
 
     Raises:
-        ConfigError, DataError: the settings or the images cannot work; also in the record, as `failed`.
-        ConfigError: the folder holds a run with other settings; it is left as it is.
-        Exception: whatever else went wrong, after it was written into the record.
+        ConfigError, DataError: the settings or the images cannot work.
+        Diverged: a loss became NaN or infinite; noticed within a second.
     """
-    previous, sweep = previous_record(folder, config), sweep or folder.path.parent
-    is_kept = previous is not None and previous.run_id != run_id(config)
-    if previous is not None and (is_kept or (previous.status.is_finished and not goes_on(previous, config, sweep))):
-        if not is_kept and previous.status.is_final:
-            folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
-        progress.end(previous, skipped=True)
-        return previous
-    if previous is None and config["on_mismatch"] == "rerun":
-        folder.clear()
-    record = new_record(config, name=name, overrides=overrides)
-    record.attempts = previous.attempts if previous is not None else 0
-    record.composition = previous.composition if previous is not None else ""
-    record.weights_epoch = previous.weights_epoch if previous is not None else None
-    with recording(folder, record, progress, config):
-        for path, text in (sources or {}).items():
-            (folder.path / path).parent.mkdir(exist_ok=True)
-            atomic_write(folder.path / path, text.encode(), durable=False, private=True)
-        check(config)
-        check_parts(config)
-        with followed(folder, record, make_trackers(config)) as tracker, _kept_best(config, folder, record) as best:
-            _train(config, folder, record, previous, progress, tracker, sweep, best)
-    return record
+    run, config = sweeps.current_run(), plain(cfg)
+    check_settings(config)
+    trainer, epochs = config["trainer"], config["trainer"]["epochs"]
+    torch.set_num_threads(trainer["threads"] or DEFAULT_THREADS)
+    training = build(config, choose_device(config["device"]))
+    network, data = training.network, training.data
+    watch, best, row = Watch(run, config), BestWeights(config), {}
+    splits = ["test"] + ["val"] * (data.val is not None) + ["train_eval"] * trainer["evaluate_train"]
+    train_one_epoch = epoch_function(training)
 
+    with outputs.best_if_pruned(run, best):
+        done = int(run.restore(network=network, optimizer=training.optimizer, best=best))
+        run.record(**facts(config, training))
+        pictures = [tracker for tracker in run.trackers if isinstance(tracker, PictureTracker)]
+        for tracker in pictures if done == 0 else ():
+            tracker.network(network, next(data.train.in_order())[0])
+        for epoch in range(done + 1, epochs + 1):
+            torch.manual_seed(epoch_seed(config["seed"], epoch))  # dropout: a resumed run draws the same
+            began = time.perf_counter()
+            trained = train_one_epoch(training, epoch, watch)
+            row = dict(zip(("train_loss", "train_acc"), watch.end("train", epoch, trained), strict=True))
+            rate = trained.examples / (time.perf_counter() - began)
 
-@contextmanager
-def _kept_best(config: dict[str, Any], folder: RunDir, record: RunRecord) -> Iterator[BestWeights | None]:
-    """The weights of the best epoch so far, which a run that patience stops leaves behind; None under other pruners."""
-    if config["pruner"]["name"] != "patience" or not config["trainer"]["save_weights"]:
-        yield None
-        return
-    best = BestWeights(pruning_metric(config))
-    try:
-        yield best
-    except PrunedError as error:
-        if error.reason.kind == PRUNED and best.epoch is not None:
-            checkpoint.save_weights(folder, best.network)
-            record.weights_epoch = best.epoch
-        raise
+            measured = {name: evaluate(training, name, epoch, watch) for name in splits}
+            if trainer["bn_reestimate"]:
+                with reestimated(training, epoch, trainer["bn_reestimate"]) as has_batch_norm:
+                    for name in ("test", "val") if data.val is not None else ("test",):
+                        again = evaluate(training, f"{name}_bn", epoch, watch) if has_batch_norm else measured[name]
+                        measured[f"{name}_bn"] = again
+            for name, totals in measured.items():
+                row[f"{name}_loss"], row[f"{name}_acc"] = watch.end(name, epoch, totals)
+            row |= {**watch.recent(trained), "lr": training.lr(epoch), "examples_per_second": rate}
 
+            if epoch == epochs:
+                confusion = outputs.save_answers(run.dir, config, measured, epoch)
+                for tracker in pictures:
+                    tracker.confusion(confusion)
+            best.offer(epoch, row, network)
+            run.report(row, step=epoch)
 
-def _train(
-    config: dict[str, Any],
-    folder: RunDir,
-    record: RunRecord,
-    previous: RunRecord | None,
-    progress: Progress,
-    tracker: NullTracker,
-    sweep: Path,
-    best: BestWeights | None,
-) -> None:
-    trainer = config["trainer"]
-    device = choose_device(config["device"])
-    torch.set_num_threads(trainer["threads"] or _DEFAULT_THREADS)
-    record.environment = environment(describe_device(device))
-    folder.write(record)
-    step, data = build(config, device)
-    record.environment |= step.engine.describe()
-    record.data_order = _order_hash(data.train, trainer["epochs"])
-    record.parameters = sum(parameter.numel() for parameter in step.network.parameters())
-    record.forward_macs = inspect(config, data.train.num_images).forward_macs
-    rows = _restore(folder, record, step, device, data.train.steps, best)
-    reporter = reporter_of(config, sweep)
-    summarize(record, rows)
-    folder.write(record)
-    progress.begin(record, epochs=trainer["epochs"], batches=data.train.steps)
-
-    was_stopped = previous is not None and previous.status is Status.PRUNED
-    stop = reporter.resume(_epochs_done(previous, len(rows)), was_stopped=was_stopped)
-    if stop is not None:
-        raise PrunedError(stop, reporter.reached or len(rows))
-    tracker.open(folder, record, epochs_done=len(rows))
-    if not rows:
-        tracker.network(step.network, next(data.train.in_order())[0])
-    epochs = run_epochs(
-        step,
-        data,
-        epochs=range(len(rows) + 1, trainer["epochs"] + 1),
-        seed=config["seed"],
-        evaluate_train=trainer["evaluate_train"],
-        bn_reestimate=trainer["bn_reestimate"],
-        new_totals=lambda: Totals(config["dataset"]["classes"], device),
-        progress=progress,
-        after_batch=functools.partial(_report_batch, reporter),
-    )
-    for row, measured in epochs:
-        rows.append(row)
-        folder.append_metrics(row)
-        tracker.epoch(row)
-        if row["epoch"] == trainer["epochs"]:
-            labels = config["dataset"]["labels"]
-            found = confusion_of(measured["test"], load(config).test, labels, split="test", epoch=row["epoch"])
-            confusion.write(folder, found)
-            tracker.confusion(found)
-            if trainer["save_predictions"]:
-                checkpoint.save_predictions(folder, measured)
-        stopping = row["epoch"] < trainer["epochs"] and progress.stop_requested()
-        stop = reporter.epoch(row)
-        if best is not None:
-            best.offer(row["epoch"], reporter.gain, step.network)
-        keeps = stop is not None and config["pruner"]["keep_checkpoint"]
-        if stopping or keeps or is_time(row["epoch"], trainer["checkpoint_every"], trainer["epochs"]):
-            checkpoint.save(folder, record.run_id, row["epoch"], step, best)
-        summarize(record, rows)
-        record.peak_memory = peak_memory(device)
-        folder.write(record)
-        progress.epoch(row)
-        if stop is not None:
-            raise PrunedError(stop, row["epoch"])
-        if stopping:
-            raise Interrupted
     if trainer["save_weights"]:
-        checkpoint.save_weights(folder, step.network.state_dict())
-        record.weights_epoch = trainer["epochs"]
-    tracker.trained(step.network, next(data.train.in_order())[0])
+        outputs.save_weights(run.dir, network.state_dict())
+        run.record(weights_epoch=epochs)
+    for tracker in pictures:
+        tracker.trained(network, next(data.train.in_order())[0])
+    return row.get(config["sweep"]["objective"]["metric"])
 
 
-def _epochs_done(previous: RunRecord | None, checkpointed: int) -> float:
-    """Where a run resumes: a part of an epoch may have been trained, and judged, beyond its checkpoint."""
-    stopped_at = previous.stopped_at if previous is not None else None
-    return stopped_at if stopped_at is not None and 0 <= stopped_at - checkpointed < 1 else checkpointed
+def epoch_function(training: Training) -> Callable[[Training, int, OnBatch], Totals]:
+    """What trains an epoch: the plain loop, or the one that replays its steps from CUDA graphs."""
+    return train_epoch if training.graphs is None else cuda_graphs.train_epoch
 
 
-def _report_batch(reporter: Reporter, epoch: int, done: int, total: int, totals: Totals) -> None:
-    stop = reporter.batch(epoch, done, total, totals)
-    if stop is not None:
-        raise PrunedError(stop, reporter.reached)
+def train_epoch(training: Training, epoch: int, on_batch: OnBatch) -> Totals:
+    """Train on every image once."""
+    network, optimizer, batches = training.network.train(), training.optimizer, training.data.train
+    totals = training.new_totals()
+    for done, (images, labels) in enumerate(batches.shuffled(epoch), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = training.lr(epoch, done)
+        logits = training.forward(images)
+        loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
+        optimizer.step()
+        totals.add(logits, labels, loss)
+        on_batch("train", epoch, done, batches.steps, totals)
+    return totals
 
 
-def _restore(
-    folder: RunDir, record: RunRecord, step: Step, device: torch.device, batches: int, best: BestWeights | None
-) -> list[dict[str, Any]]:
-    """Put the run's checkpoint, if it left a sound one, into `step` and `best`; returns the metrics rows up to it."""
-    try:
-        rows = folder.read_metrics()
-        if not all({record.objective.metric, "epoch", "seconds", "examples_per_second"} <= row.keys() for row in rows):
-            raise RecordError(f"{folder.metrics} lacks figures of this run")
-    except RecordError as error:
-        log.warning("%s; the run starts again", error)
-        rows = []
-    epoch = checkpoint.restore(folder, record.run_id, step, device, most=len(rows), best=best)
-    step.steps = epoch * batches
-    folder.write_metrics(rows[:epoch])  # what came after the checkpoint is done, and written, again
-    return rows[:epoch]
-
-
-def _order_hash(batches: Batches, epochs: int) -> str:
-    """A hash of which image comes when: equal ones prove that two runs saw the same batches."""
-    digest = hashlib.sha256(f"{batches.num_images} images, {batches.steps} batches of {batches.batch_size}".encode())
-    for epoch in range(1, epochs + 1):
-        digest.update(batches.order(epoch)[: batches.num_trained].cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
+@torch.inference_mode()
+def evaluate(training: Training, name: str, epoch: int, on_batch: OnBatch) -> Totals:
+    """Loss and answers on all images of the split that `name` begins with (train, val or test), in evaluation mode."""
+    training.network.eval()
+    split = name.partition("_")[0]
+    batches: Batches = getattr(training.data, split)
+    totals = training.new_totals(keep_answers=split != "train")
+    for done, (images, labels) in enumerate(batches.in_order(), start=1):
+        logits, loss = training.measure(images, labels)
+        totals.add(logits, labels, loss)
+        on_batch(name, epoch, done, len(batches), totals)
+    return totals

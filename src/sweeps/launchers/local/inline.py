@@ -35,7 +35,9 @@ class InlineWorker(Worker):
 class InlinePool(Pool):
     """The pool for `workers=0`."""
 
-    def __init__(self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]) -> None:
+    def __init__(
+        self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]
+    ) -> None:
         super().__init__([], b"")
         self.workers = [InlineWorker(Tasks(setup))]
         self._progress = PipeProgress(lambda kind, content: tell(HERE.name, kind, content), stop_requested)

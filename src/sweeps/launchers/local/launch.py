@@ -99,7 +99,9 @@ def launch_feed(
     slots = make_slots(jobs=feed.total, device=_device_of(config), runs_per_gpu=runs_per_gpu, **wanted)
     setup = JobSetup(context, task, config, _pinned(config, folder, slots))
     view = View(title_of(folder), SweepConsole(), total=feed.total, finished=feed.finished)
-    view.note(f"{view.title}: {feed.total} trials, {feed.finished} already complete, {feed.total - feed.finished} to do")
+    view.note(
+        f"{view.title}: {feed.total} trials, {feed.finished} already complete, {feed.total - feed.finished} to do"
+    )
     if not feed.has_more:
         return
     with stop_on_signals() as stop, _pool(slots, setup, options.get("recycle_after"), view, stop) as pool:

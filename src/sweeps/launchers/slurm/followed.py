@@ -1,12 +1,13 @@
-"""A job of a sweep as its follower sees it. Never imports torch."""
+"""A job as its follower sees it, and why it ended. Never imports torch."""
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from sweeps.launchers.runs import Cell
+from sweeps.errors import ConfigError
+from sweeps.launchers.runs import SweepRun
 from sweeps.launchers.scheduler import START_SECONDS
 from sweeps.launchers.slurm.queue import Entry
 from sweeps.launchers.view import View
@@ -17,24 +18,23 @@ from sweeps.record.records import RunRecord, Status
 class Job:
     """A job that is followed.
 
-    `epochs` is what the display has been told, `first` how many there were when the job was submitted, or attached to.
-    `over_since` is on the monotonic clock, `verdict` is the kind, text and advice of the failure for which it is
-    cancelled. `spent` is how many seconds its earlier starts have been at the run, `here` those of the present one.
+    `steps` are those shown so far, None before it is known to have begun. `over_since` is on the monotonic clock,
+    `verdict` is the kind, text and advice of the failure for which it is cancelled; its run has failed once the job is
+    over, and not before, since it may still write. `spent` is how many seconds its
+    earlier starts have spent on the run, `here` those of the present one.
     """
 
     number: str
-    cell: Cell
-    first: int = 0
+    run: SweepRun
     running: bool = False
-    begun: bool = False
-    epochs: int = 0
+    steps: float | None = None
     over_since: float | None = None
     verdict: tuple[str, str, str] | None = None
     spent: float = 0.0
     here: float = 0.0
 
     def seconds_at_work(self, entry: Entry, record: RunRecord | None) -> float:
-        """How long a job has been at its run, in all starts that were seen; one that has not begun has a minute."""
+        """How long it has worked on its run, over all starts that were seen; one that has not begun has a minute."""
         if record is not None and record.status is Status.RUNNING:
             here = float(entry.seconds)
             with suppress(ValueError):
@@ -47,18 +47,30 @@ class Job:
         return self.spent + self.here
 
     def show(self, view: View, record: RunRecord | None) -> None:
-        """Pass on what its record says while it runs to the display."""
-        if record is None or record.status is not Status.RUNNING or record.parameters is None:
+        """Pass on to the display what its record says while it runs."""
+        if record is None or record.status is not Status.RUNNING:
             return
-        if not self.begun:
-            self.begun, self.epochs = True, record.epochs
-            view.tell(self.number, "begin", {"done": record.epochs, "epochs": record.config["trainer"]["epochs"]})
-        if record.epochs > self.epochs and "last" in record.metrics:
-            self.epochs = record.epochs
-            view.tell(self.number, "epoch", record.metrics["last"])
+        steps = record.steps or 0.0
+        if self.steps is None:
+            begin = {"step": steps, "max_steps": record.max_steps, "metric": record.objective.metric}
+            view.tell(self.number, "begin", begin)
+        elif steps > self.steps and "last" in record.metrics:
+            view.tell(self.number, "report", record.metrics["last"])
+        self.steps = steps
 
-    def refresh_folder(self) -> None:
-        """Make a network mount forget what it remembers of the run's folder, once the job is over."""
-        if self.over_since is not None and self.cell.folder is not None:
-            with suppress(OSError):
-                os.utime(self.cell.folder.path)
+
+def describe_end(job: str, state: str, node: str, record: RunRecord | None, log: Path) -> tuple[str, str, str]:
+    """Kind, text and advice (see `Failure`) for a job that is over, in this `state` (empty: Slurm does not list it).
+
+    A job that left neither a log nor anything in its record never got as far as our code: as a rule its node cannot
+    write where the log should be.
+    """
+    ended = f"job {job} ended{f' on {node}' if node else ''}{f' as {state}' if state else ''}"
+    if (record is None or record.status is Status.PENDING) and not log.exists():
+        text = f"{ended} without a trace, not even its log {log}: does the node see this folder?"
+        return ConfigError.kind, text, "sweep.output=FOLDER on a file system that all nodes share"
+    kind, advice = {
+        "TIMEOUT": ("timeout", "a larger hydra.launcher.time=MINUTES, or hydra.launcher.notice=SECONDS"),
+        "OUT_OF_MEMORY": ("oom", "a larger hydra.launcher.memory=SIZE"),
+    }.get(state, ("killed", ""))
+    return kind, f"{ended}; its log: {log}", advice

@@ -1,7 +1,6 @@
-"""The launcher for Slurm: from the jobs that Hydra hands over to their results, on whatever nodes. Never imports torch.
+"""The launcher for Slurm: from the jobs that Hydra passes to their results, on any nodes. Never imports torch.
 
-What cells are and what is left of them is found out as by the local launcher; from there on jobs take the place of
-worker processes.
+What is left of each run is found out as by the local launcher; then jobs take the place of worker processes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,32 +10,33 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.fingerprint import Composition
-from sweeps.launchers.folders import Places, title_of
-from sweeps.launchers.job import Setup
+from sweeps.launchers.fingerprint import Fingerprint
+from sweeps.launchers.folders import Folders, title_of
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import Pool
 from sweeps.launchers.local.slots import Slot, available_cores
 from sweeps.launchers.plan import show_plan
 from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
-from sweeps.launchers.runs import Cell, failures, make_cells, settle
+from sweeps.launchers.runs import SweepRun, failures, make_runs, settle
 from sweeps.launchers.scheduler import Policy
-from sweeps.launchers.signals import StopRequest, stop_on_signals
+from sweeps.launchers.signals import stop_on_signals
+from sweeps.launchers.slurm.backlog import Backlog, Contact
 from sweeps.launchers.slurm.follow import Follower
 from sweeps.launchers.slurm.job import release
 from sweeps.launchers.slurm.ledger import Ledger, is_live
-from sweeps.launchers.slurm.queue import Contact, Entry, Queue
+from sweeps.launchers.slurm.queue import Entry, Queue
 from sweeps.launchers.slurm.submit import Options, Submitter, make_executor
-from sweeps.launchers.supported import check_honoured
+from sweeps.launchers.supported import check_supported
 from sweeps.launchers.view import View
-from sweeps.record.provenance import note_invocation
+from sweeps.record.provenance import folder_of_code, note_invocation
 from sweeps.results.format import plural
-from sweeps.vision.config import SweepsConfig
 
-CHECKERS = 2  # processes that check the cells before they are submitted: a login node is shared with others
+CHECKERS = 2  # processes that check the runs before they are submitted: a login node is shared with others
 
 
 def launch(
@@ -54,14 +54,13 @@ def launch(
         policy: that of a sweep which launches several times; else the config's.
 
     Raises:
-        ConfigError: some cell cannot work, an option is wrong, there is no Slurm or it refuses; see the message.
+        ConfigError: some run cannot work, an option is invalid, there is no Slurm or it rejects the jobs.
         KeyboardInterrupt: somebody asked to stop; the same command attaches again.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    if OmegaConf.get_type(config) is not SweepsConfig:
-        raise ConfigError("hydra/launcher=slurm serves the application `sweeps` alone; others: hydra-submitit-launcher")
-    check_honoured(config, config.hydra)
+    settings = settings_of(config)
+    check_supported(config, config.hydra)
     policy = policy or Policy.of(config)
     chosen = Options.of(options)
     if policy.at_a_time is not None:
@@ -69,32 +68,48 @@ def launch(
     folder = Path(config.hydra.sweep.dir).absolute()
     queue, ledger = Queue(), Ledger(folder)
     make_executor(ledger.folder)  # without submitit there is no need to check anything
-    names = Places(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
-    cells = make_cells(job_overrides, initial_job_idx, folder, names)
-    policy.recall(cells)
-    setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
-    view = View(title_of(folder), SweepConsole(), total=len(cells))
+    names = Folders(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
+    runs = make_runs(job_overrides, initial_job_idx, folder, names, ignored_of(config))
+    policy.recall(runs)
+    setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
+    view = View(title_of(folder), SweepConsole(), total=len(runs))
     contact = Contact(lambda text: view.note(f"{view.title}: {text}"), chosen.poll)
-    under_way = _under_way(cells, contact.patiently(queue.look), ledger)
+    under_way = _under_way(runs, contact.patiently(queue.look), ledger)
     with stop_on_signals() as stop:
-        with Pool(_checkers(len(cells)), setup.pack()) as pool:
-            composition = Composition(context.config_loader, config.hydra.job.config_name)
-            todo = prepare(cells, composition, folder, pool, view, stop, under_way, here=False, refuse=policy.refuse)
-            todo = [cell for cell in todo if not _is_attachable(cell, under_way)]
-            say_what_is_left(cells, todo, view)
-            if config.plan:
-                show_plan(cells, todo, pool, stop, view, at_a_time=chosen.array_parallelism)
+        with Pool(_checkers(len(runs)), setup.pack()) as pool:
+            composition = Fingerprint(context.config_loader, config.hydra.job.config_name, str(mount_of(config)))
+            todo = prepare(runs, composition, folder, pool, view, stop, under_way, refuse=policy.refuse)
+            todo = [run for run in todo if not _is_attachable(run, under_way)]
+            say_what_is_left(runs, todo, view)
+            if settings.plan:
+                show_plan(runs, todo, pool, stop, view, at_a_time=chosen.array_parallelism)
                 return []
-        declare(cells)
-        note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()])
-        _follow(cells, todo, under_way, queue, ledger, setup, chosen, policy, view, contact, stop)
+        declare(runs)
+        note_invocation(folder, [f"slurm {chosen.partition or ''}".strip()], folder_of_code(setup.function))
+        attached = {
+            under_way[run.name]: run
+            for run in runs
+            if run.name in under_way and run.result is None and run.same_as is None
+        }
+        if attached:
+            view.note(f"{view.title}: attached to {plural(len(attached), 'job')} already queued or running")
+        send = Submitter(view.title, queue, ledger, setup, chosen)
+        backlog = Backlog(list(todo), queue, ledger, send, contact, contact.say)
+        view.failed = failures(runs)
+        view.finished = sum(run.result is not None for run in runs) - view.failed
+        view.open()
+        try:
+            Follower(backlog, attached, policy, view, cancel=chosen.on_interrupt == "cancel").run(stop)
+        finally:
+            view.close()
+        settle(runs, stopped=bool(stop))
     if stop:
         raise KeyboardInterrupt
-    return [cell.result for cell in cells if cell.result is not None]
+    return [run.result for run in runs if run.result is not None]
 
 
 def check(context: HydraContext, task: TaskFunction, config: DictConfig, samples: Sequence[Sequence[str]]) -> None:
-    """Compose and check cells that a search may come to.
+    """Compose and check runs that a search may try.
 
     Raises:
         ConfigError: one of them cannot work; no run was started.
@@ -102,80 +117,37 @@ def check(context: HydraContext, task: TaskFunction, config: DictConfig, samples
     """
     setup_globals()
     folder = Path(config.hydra.sweep.dir).absolute()
-    setup = Setup(context, task, config, {"hydra.sweep.dir": str(folder), "sweep": str(config.sweep)})
+    setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
     with stop_on_signals() as stop, Pool(_checkers(len(samples)), setup.pack()) as pool:
-        check_samples(samples, folder, pool, stop, here=False)
+        check_samples(samples, folder, pool, stop)
 
 
-def _follow(
-    cells: Sequence[Cell],
-    todo: Sequence[Cell],
-    under_way: Mapping[str, str],
-    queue: Queue,
-    ledger: Ledger,
-    setup: Setup,
-    options: Options,
-    policy: Policy,
-    view: View,
-    contact: Contact,
-    stop: StopRequest,
-) -> None:
-    attached = {
-        under_way[cell.name]: cell
-        for cell in cells
-        if cell.name in under_way and cell.result is None and cell.same_as is None
-    }
-    if attached:
-        view.note(f"{view.title}: attached to {plural(len(attached), 'job')} that are queued or running already")
-    submit = Submitter(view.title, queue, ledger, setup, options)
-    follower = Follower(
-        todo,
-        attached,
-        queue=queue,
-        ledger=ledger,
-        submit=submit,
-        policy=policy,
-        view=view,
-        contact=contact,
-        poll=options.poll,
-        cancel=options.on_interrupt == "cancel",
-    )
-    view.failed = failures(cells)
-    view.finished = sum(cell.result is not None for cell in cells) - view.failed
-    view.open()
-    try:
-        follower.run(stop)
-    finally:
-        view.close()
-    settle(cells, stopped=bool(stop))
-
-
-def _under_way(cells: Sequence[Cell], entries: Mapping[str, Entry], ledger: Ledger) -> dict[str, str]:
-    """The jobs that wait or run, by the name of their cell. Runs of jobs that are over say so afterwards."""
+def _under_way(runs: Sequence[SweepRun], entries: Mapping[str, Entry], ledger: Ledger) -> dict[str, str]:
+    """The jobs that wait or run, by the name of their run. Runs whose jobs are over are marked as interrupted."""
     jobs = ledger.jobs(entries)
-    for cell in cells:
-        if cell.name in jobs and cell.folder is not None and not is_live(jobs[cell.name], entries):
-            release(cell.folder, jobs[cell.name])
-    done = {cell.name for cell in cells if (record := cell.read()) is not None and record.status.is_finished}
+    for run in runs:
+        if run.name in jobs and run.folder is not None and not is_live(jobs[run.name], entries):
+            release(run.folder, jobs[run.name])
+    done = {run.name for run in runs if (record := run.read()) is not None and record.status.is_finished}
     # Slurm lists a job for a while after its run has written its last record: there is nothing to attach to.
     return {name: job for name, job in jobs.items() if is_live(job, entries) and name not in done}
 
 
-def _is_attachable(cell: Cell, under_way: Mapping[str, str]) -> bool:
-    """Whether a cell that was checked is the one that a job is doing.
+def _is_attachable(run: SweepRun, under_way: Mapping[str, str]) -> bool:
+    """Whether a run that was checked is the one that a job is doing.
 
     Raises:
-        ConfigError: the job does a cell of that name with other settings.
+        ConfigError: the job does a run of that name with other settings.
     """
-    if cell.name not in under_way:
+    if run.name not in under_way:
         return False
-    record, job = cell.read(), under_way[cell.name]
-    if record is not None and record.run_id == cell.report.run_id:
-        cell.report.record = None  # the job's own is the better one
+    record, job = run.read(), under_way[run.name]
+    if record is not None and record.run_id == run.preflight.run_id:
+        run.preflight.record = None  # the job's own is the better one
         return True
     raise ConfigError(
-        f"{cell.label} is in Slurm's queue as job {job}, with other settings: wait for it, end it with "
-        f"scancel {job}, or name another sweep=NAME. No run was started"
+        f"{run.label} is in Slurm's queue as job {job}, with other settings: wait for it, end it with "
+        f"scancel {job}, or choose another sweep.name=NAME. No run was started"
     )
 
 

@@ -1,14 +1,14 @@
-"""Which cell was submitted as which job: what lets the command be typed again. Never imports torch.
+"""Which run was submitted as which job: so the command can be repeated. Never imports torch.
 
-One small file per submission, not per cell. It is written before the jobs exist, under a name that the jobs carry as
-well: a parent killed between the submission and Slurm's answer loses nothing, since Slurm is asked for that name.
+One small file per submission, not per run. It is written before the jobs exist, under a name that the jobs have as
+well: where the parent was killed between the submission and Slurm's answer, Slurm is asked for that name.
 """
 
 import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,36 +21,27 @@ FOLDER = ".slurm"
 
 @dataclass
 class Submission:
-    """Cells, by name, that were submitted together; `job` is empty until Slurm has said its number."""
+    """Runs, by the names of their folders, that were submitted together; `job` is empty until Slurm has answered."""
 
     token: str
-    cells: list[str]
+    runs: list[str]
     job: str = ""
 
-    def job_of(self, index: int) -> str:
-        """The job of one of the cells: a task of an array, or the job itself where there is only one."""
-        return f"{self.job}_{index}" if len(self.cells) > 1 else self.job
-
     def numbers(self) -> list[str]:
-        """The job of every cell."""
-        return [self.job_of(index) for index in range(len(self.cells))]
-
-    def jobs(self) -> Iterator[tuple[str, str]]:
-        """(cell, job) of each; none where Slurm has not answered."""
-        if self.job:
-            yield from zip(self.cells, self.numbers(), strict=True)
+        """The job of every run: a task of an array, or the job itself where there is only one."""
+        return [f"{self.job}_{index}" for index in range(len(self.runs))] if len(self.runs) > 1 else [self.job]
 
 
 class Ledger:
-    """The submissions of one sweep, in `.slurm/` in its folder, where the logs of the jobs lie as well."""
+    """The submissions of one sweep, in `.slurm/` in its folder, where the logs of the jobs are as well."""
 
     def __init__(self, sweep: Path) -> None:
         self.folder = sweep.absolute() / FOLDER
 
-    def begin(self, cells: Sequence[str]) -> Submission:
+    def begin(self, runs: Sequence[str]) -> Submission:
         """Note what is about to be submitted."""
         make_folder(self.folder)
-        submission = Submission(f"{int(time.time()):x}-{secrets.token_hex(3)}", list(cells))
+        submission = Submission(f"{int(time.time()):x}-{secrets.token_hex(3)}", list(runs))
         self._write(submission)
         return submission
 
@@ -65,7 +56,7 @@ class Ledger:
             path.unlink(missing_ok=True)
 
     def read(self) -> list[Submission]:
-        """Every submission, the oldest first; a damaged file is left out, as is one of another release."""
+        """Every submission, the oldest first, without files that are damaged or of another release."""
         found = []
         for path in sorted(self.folder.glob("submission-*.json")):
             try:
@@ -75,13 +66,14 @@ class Ledger:
         return found
 
     def jobs(self, entries: Mapping[str, Entry]) -> dict[str, str]:
-        """The last job of every cell, among `entries` or over; one that lives comes before one that does not."""
+        """The last job of every run, in `entries` or over; one that is alive comes before one that is not."""
         last: dict[str, str] = {}
         for submission in self.read():
-            self.is_found(submission, entries)
-            for cell, job in submission.jobs():
-                if is_live(job, entries) or not is_live(last.get(cell, ""), entries):
-                    last[cell] = job
+            if not self.is_found(submission, entries):
+                continue
+            for run, job in zip(submission.runs, submission.numbers(), strict=True):
+                if is_live(job, entries) or not is_live(last.get(run, ""), entries):
+                    last[run] = job
         return last
 
     def log(self, job: str) -> Path:
@@ -97,13 +89,11 @@ class Ledger:
         return self.folder / f"submission-{submission.token}.work"
 
     def is_found(self, submission: Submission, entries: Mapping[str, Entry]) -> bool:
-        """Whether its job is known, or known from now on: whoever submitted it may not have heard the number."""
-        if not submission.job:
-            for entry in entries.values():
-                if is_of(submission, entry):
-                    self.confirm(submission, entry.job.partition("_")[0])
-                    break
-        return bool(submission.job)
+        """Whether its job is known, or is found by its name: the process that submitted it may have had no answer."""
+        job = submission.job or next((entry.job for entry in entries.values() if is_of(submission, entry)), "")
+        if job and not submission.job:
+            self.confirm(submission, job.partition("_")[0])
+        return bool(job)
 
     def _file(self, submission: Submission) -> Path:
         return self.folder / f"submission-{submission.token}.json"

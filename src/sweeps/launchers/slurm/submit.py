@@ -1,7 +1,7 @@
-"""From cells to jobs of Slurm. Never imports torch.
+"""From runs to jobs of Slurm. Never imports torch.
 
-Submitit writes the script, one array with a task per cell. What a task does stands in one file for all of them, which
-is there before the jobs are: no job waits for a file that the parent, killed meanwhile, did not get to write.
+Submitit writes the script, one array with a task per run. What a task does is in one file for all of them, which exists
+before the jobs do: no job waits for a file that the parent, killed meanwhile, could not write.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from hydra.core.utils import env_override
 from omegaconf import OmegaConf
 
 from sweeps.errors import ConfigError
-from sweeps.launchers.job import Setup
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.slots import check_count
-from sweeps.launchers.runs import Cell
+from sweeps.launchers.runs import SweepRun
 from sweeps.launchers.signals import hold_back_signals
-from sweeps.launchers.slurm.job import HOLD_BACK, JOB
+from sweeps.launchers.slurm.job import HOLD_BACK, JOB, work_of
 from sweeps.launchers.slurm.ledger import Ledger, Submission
 from sweeps.launchers.slurm.queue import NoAnswer, Queue, Rejected
 from sweeps.record.files import atomic_write
@@ -57,9 +57,9 @@ class Options:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
-        """The options as Hydra hands them over."""
+        """The options as Hydra passes them."""
         plain: dict[str, Any] = {
-            key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in options.items()
+            key: OmegaConf.to_object(one) if OmegaConf.is_config(one) else one for key, one in options.items()
         }
         return cls(**plain)
 
@@ -77,7 +77,7 @@ class Options:
                 f"hydra.launcher.on_interrupt={self.on_interrupt} is invalid: {' or '.join(ON_INTERRUPT)}"
             )
         if not self.poll > 0:
-            raise ConfigError(f"hydra.launcher.poll={self.poll} is invalid: it is a number of seconds above 0")
+            raise ConfigError(f"hydra.launcher.poll={self.poll} is invalid: a number of seconds above 0")
         if self.notice + SLACK >= self.time * 60:
             raise ConfigError(
                 f"hydra.launcher.notice={self.notice} (seconds) is invalid with hydra.launcher.time={self.time} "
@@ -87,7 +87,7 @@ class Options:
 
     def parameters(self) -> dict[str, Any]:
         """The same in submitit's words."""
-        # A step of a job no longer inherits the job's cores (since Slurm 22.05), and must not wipe the log of an
+        # A step of a job no longer inherits the job's cores (since Slurm 22.05), and must not overwrite the log of an
         # earlier start.
         step = ["--open-mode=append", *([f"--cpus-per-task={self.cpus}"] if self.cpus else [])]
         direct = ("array_parallelism", "partition", "time", "gpus_per_node", "qos", "constraint", "account")
@@ -104,46 +104,36 @@ class Options:
 
 
 class Submitter:
-    """Submits cells of one sweep. They share `setup`, in a file of its own for each command that submits something.
+    """Submits runs of one sweep. They share `setup`, in a file of its own for each command that submits something.
 
-    So whoever types the command again, with other settings perhaps, changes nothing for the jobs that still wait.
+    So repeating the command, perhaps with other settings, changes nothing for the jobs that still wait.
 
     Raises:
         ConfigError: submitit is not installed.
     """
 
-    def __init__(self, sweep: str, queue: Queue, ledger: Ledger, setup: Setup, options: Options) -> None:
+    def __init__(self, sweep: str, queue: Queue, ledger: Ledger, setup: JobSetup, options: Options) -> None:
         self._sweep = re.sub(r"[^A-Za-z0-9._-]+", "-", sweep)
-        self._queue = queue
-        self._ledger = ledger
-        self._setup = setup
+        self._queue, self._ledger, self._setup, self._options = queue, ledger, setup, options
         self._setup_file: Path | None = None
-        self._options = options
         self._executor = make_executor(ledger.folder)
 
-    def __call__(self, submission: Submission, cells: Sequence[Cell]) -> str:
-        """Submit cells together; returns the number of the job, or of the array that has a task for each.
+    def __call__(self, submission: Submission, runs: Sequence[SweepRun]) -> str:
+        """Submit runs together; returns the number of the job, or of the array that has a task for each.
 
         Raises:
-            SlurmError: it does not answer, or takes no more jobs, or none like these.
+            SlurmError: it does not answer, or accepts no more jobs, or none like these.
         """
         setup, script = self._setup_file, self._ledger.script(submission)
         if setup is None:
             setup = self._ledger.folder / f"setup-{submission.token}.pkl"
-            atomic_write(setup, self._setup.pack())
-        work = {
-            "setup": str(setup),
-            "notice": self._options.notice,
-            "cells": [
-                {"folder": str(self._folder_of(cell)), "overrides": list(cell.overrides), "number": cell.number}
-                for cell in cells
-            ],
-        }
-        atomic_write(self._ledger.work(submission), json.dumps(work).encode())
-        atomic_write(script, self._script(submission, len(cells)).encode())
+            atomic_write(setup, self._setup.pack(), private=True)
+        work = work_of(setup, self._options.notice, runs)
+        atomic_write(self._ledger.work(submission), json.dumps(work).encode(), private=True)
+        atomic_write(script, self._script(submission, len(runs)).encode())
         try:
-            # Ctrl-C must not come between the submission and its answer; and what a job, in which this may run, was
-            # given is not what the new jobs are given.
+            # Ctrl-C must not interrupt between the submission and its answer; and if this process runs in a job itself,
+            # the new jobs must not inherit what that one was given.
             with hold_back_signals(), outside_of_a_job():
                 job = self._queue.submit(script)
         except Rejected:
@@ -164,10 +154,6 @@ class Submitter:
             self._executor.parameters.pop("map_count", None)
         command = [sys.executable, "-c", HOLD_BACK, "-u", "-m", JOB, str(self._ledger.work(submission))]
         return str(self._executor._make_submission_file_text(shlex.join(command), submission.token))
-
-    def _folder_of(self, cell: Cell) -> Path:
-        assert cell.folder is not None
-        return cell.folder.path.absolute()
 
 
 def make_executor(folder: Path) -> "SlurmExecutor":

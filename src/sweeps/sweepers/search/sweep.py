@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sweeps.config import SweepConfig, mount_of, settings_of
+from sweeps.config import mount_of, settings_of
 from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders
@@ -35,7 +35,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     config, context, options = sweeper.config, sweeper.hydra_context, sweeper.options
     assert config is not None
     assert context is not None
-    settings = settings_of(config)
+    settings: Any = settings_of(config)
     mount = mount_of(config) or ""
     check_supported(config, config.hydra)
     _check(settings, mount, options["batch_size"])
@@ -46,16 +46,16 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     objectives = list(options["objectives"])
     console = SweepConsole()
     with owned_folder(config) as folder:
-        search = Search.open(
+        search = Search(
             folder,
             space,
             objectives=objectives,
             direction=str(settings.objective.direction),
             **{key: options[key] for key in ("sampler", "seed", "n_trials")},
         )
-        places = Folders(loader, config, folder)
-        places.names(space.samples())
-        feed = Feed(search, places, space)
+        folders = Folders(loader, config, folder)
+        folders.names(space.samples())
+        feed = Feed(search, folders, space)
         if search.has_more:
             write_config(config, folder)
         try:
@@ -75,7 +75,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     return [[]]
 
 
-def _check(settings: SweepConfig, mount: str, batch_size: int) -> None:
+def _check(settings: Any, mount: str, batch_size: int) -> None:
     """Raises a ConfigError for settings that a search does not honour."""
     for key in MAKE_RUNS:
         if getattr(settings, key):
@@ -134,8 +134,8 @@ def _print_best(
 class Feed:
     """Trials as the runs of a sweep. One whose run fails stays open for the next command."""
 
-    def __init__(self, search: Search, places: Folders, space: Space) -> None:
-        self._search, self._places, self._space = search, places, space
+    def __init__(self, search: Search, folders: Folders, space: Space) -> None:
+        self._search, self._folders, self._space = search, folders, space
         self._running: dict[str, list[tuple[int, SweepRun]]] = {}
         self._failed: dict[str, int] = {}  # trials by the name of their run
         self.total, self.finished = search.total, search.finished
@@ -183,9 +183,9 @@ class Feed:
 
     def _run(self, asked: Asked) -> SweepRun:
         overrides = [*asked.overrides, *self._space.of_sweep]
-        name = self._places.name(overrides, asked.number)
-        overrides += self._places.pinned(name)  # a batch of a launcher has numbers of its own
-        return SweepRun(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._places.folder / name))
+        name = self._folders.name(overrides, asked.number)
+        overrides += self._folders.pinned(name)  # a batch of a launcher has numbers of its own
+        return SweepRun(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._folders.folder / name))
 
 
 def _rows(folder: RunDir | None) -> list[dict[str, Any]]:

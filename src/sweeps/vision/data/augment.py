@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 # ITU-R BT.601: how much red, green and blue contribute to the brightness that we see.
 _LUMA = (0.299, 0.587, 0.114)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 from sweeps.vision.data.augment import Augment
 from sweeps.vision.data.images import ImageSet
 from sweeps.vision.data.resize import resize_exact

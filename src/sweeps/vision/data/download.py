@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from sweeps.errors import ConfigError, DataError
+from sweeps import ConfigError, DataError
 
 
 def cache_folder(name: str) -> Path:

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeps.errors import DataError
+from sweeps import DataError
 
 _UNSIGNED_BYTE = 0x08
 # What a compressed file may hold: so many bytes in any case, and so many for each of its own.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 _PRECISION_BITS = 22
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sweeps.errors import ConfigError, DataError
+from sweeps import ConfigError, DataError
 from sweeps.vision.data.download import cache_folder, download, missing, torchvision_class
 from sweeps.vision.data.idx import read_idx
 from sweeps.vision.data.images import ImageSet

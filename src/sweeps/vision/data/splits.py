@@ -6,7 +6,7 @@ Every choice of images depends on the data set alone, never on the seed, so that
 import torch
 from torch import Tensor
 
-from sweeps.errors import ConfigError, DataError
+from sweeps import ConfigError, DataError
 from sweeps.vision.data.images import ImageSet, Splits
 from sweeps.vision.data.sources import Source
 

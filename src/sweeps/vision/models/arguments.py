@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 
 def whole_number(key: str, value: object, *, least: int = 1, meaning: str = "") -> int:

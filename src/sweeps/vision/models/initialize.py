@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 from sweeps.vision.config import INITS
 
 

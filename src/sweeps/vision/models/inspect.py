@@ -1,6 +1,6 @@
 """What a network needs and what it costs, found out on the meta device: shapes only, no memory, no arithmetic.
 
-A sweep asks this of every distinct network before its first job, so that a cell that cannot work is refused in seconds.
+A sweep asks this of every distinct network before its first run, so that settings which cannot work cost seconds.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 
 # Where the search for a size that works looks: the usual image sizes.
 SIZES = (1, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512, 1024)

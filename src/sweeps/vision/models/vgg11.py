@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 from sweeps.vision.models.arguments import dropout_rate, table, whole_number
 from sweeps.vision.models.blocks import spatial_size
 

@@ -9,6 +9,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sweeps.vision.training.metrics import Totals
+from sweeps.vision.training.setup import Training
+from sweeps.vision.training.watch import OnBatch
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +32,50 @@ def can_be_captured(network: nn.Module) -> bool:
     A graph repeats the kernels it has recorded: a decision that Python takes anew for each batch would be frozen.
     """
     return all(type(module).__module__.partition(".")[0] in _KNOWN for module in network.modules())
+
+
+def train_epoch(training: Training, epoch: int, on_batch: OnBatch) -> Totals:
+    """As `sweeps.vision.task.train_epoch`, with the forward and the backward pass replayed as one graph."""
+    assert training.graphs is not None
+    training.network.train()
+    batches, optimizer, totals = training.data.train, training.optimizer, training.new_totals()
+    for done, (images, labels) in enumerate(batches.shuffled(epoch), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = training.lr(epoch, done)
+        logits, loss = training.graphs.gradients(images, labels)
+        optimizer.step()
+        totals.add(logits, labels, loss)
+        on_batch("train", epoch, done, batches.steps, totals)
+    return totals
+
+
+class Graphs:
+    """The recorded work: `gradients` of a batch, which are left in the parameters, and `measure`, its evaluation."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self.gradients = Captured(self._gradients, training.engine.memory_format)
+        self.measure = Captured(self._measure, training.engine.memory_format)
+
+    def _gradients(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits, loss = self._measure(images, labels)
+        # A graph writes gradients where they were when it was recorded.
+        self._training.optimizer.zero_grad(set_to_none=not self.gradients.is_recorded)
+        loss.backward()
+        if self._training.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._training.network.parameters(), self._training.clip_norm)
+        return logits.detach(), loss.detach()  # what is kept of the graph behind them would keep its memory
+
+    def _measure(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self._training.forward(images)
+        return logits, F.cross_entropy(logits, labels)
+
+
+def graphs_of(training: Training) -> Graphs | None:
+    """The graphs that a training is replayed from; None where its device or its network does without."""
+    capture = training.engine.capture
+    wanted = capture == "always" or (capture == "auto" and can_be_captured(training.network))
+    return Graphs(training) if wanted else None
 
 
 class Captured:
@@ -96,7 +145,7 @@ class Captured:
         except RuntimeError as error:
             generator.graphsafe_set_state(random_state)  # the other one is lost: it counts as being recorded for ever
             log.warning(
-                "the network cannot be recorded as a CUDA graph (%s); it goes on without one, as with "
+                "the network cannot be recorded as a CUDA graph (%s); it is trained without one, as with "
                 "trainer.capture=never",
                 str(error).partition("\n")[0],
             )

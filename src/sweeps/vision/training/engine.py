@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sweeps.errors import ConfigError
-from sweeps.vision.training.cuda_graphs import Captured, Work, can_be_captured
+from sweeps import ConfigError
 
 # From this image size on channels_last pays on a CPU: 1.07 (alexnet) to 1.33 (googlenet) times faster on a core at 96
 # and 224 pixels, nothing at 28 (lenet_bn). On an H100 it is 1.1 (nin) to 1.9 (resnet18) times faster at every size.
@@ -87,12 +86,6 @@ class Engine:
     def forward_of(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         """What to call for logits: the network itself, or its compiled form, which shares its weights."""
         return network if self.compile == "none" else torch.compile(network, mode=self.compile)
-
-    def captured(self, network: nn.Module, work: Work) -> Work:
-        """`work` with `network`, replayed as a CUDA graph where the engine does so."""
-        if self.capture == "always" or (self.capture == "auto" and can_be_captured(network)):
-            return Captured(work, self.memory_format)
-        return work
 
     def images(self, images: Tensor) -> Tensor:
         """`images` [B, C, H, W] in the memory format."""

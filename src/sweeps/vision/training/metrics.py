@@ -14,22 +14,20 @@ class Means(NamedTuple):
 
 
 class Totals:
-    """Loss and confusion counts of one pass over a split, and the answers one by one once `keep_answers` was called.
+    """Loss and confusion counts of one pass over a split; with `keep_answers` the answer to each image too.
 
-    `add` and `peek` never make the host wait for the device; `read` and `confusion` do.
+    `add`, `peek` and `begin_part` never make the host wait for the device; `read`, `read_part` and `confusion` do. Kept
+    answers take two bytes an image, on the device.
     """
 
-    def __init__(self, classes: int, device: torch.device) -> None:
+    def __init__(self, classes: int, device: torch.device, *, keep_answers: bool = False) -> None:
         self.examples = 0
         self._classes = classes
         self._loss = torch.zeros((), device=device)
         self._counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
-        self._answers: list[tuple[Tensor, Tensor]] | None = None
+        self._answers: list[tuple[Tensor, Tensor]] | None = [] if keep_answers else None
+        self._part: tuple[Tensor, int] | None = None  # the sums, and the examples, before the present part
         self._on_its_way: tuple[Tensor, torch.cuda.Event, int] | None = None
-
-    def keep_answers(self) -> None:
-        """From now on remember each image's predicted and true class: one byte each, on the device."""
-        self._answers = []
 
     def add(self, logits: Tensor, labels: Tensor, mean_loss: Tensor) -> None:
         """Add one batch: `logits` [B, classes], `labels` [B], `mean_loss` [] over the batch."""
@@ -45,6 +43,17 @@ class Totals:
     def read(self) -> Means:
         """The means so far. The host waits for the device here."""
         return _means(self._sums().tolist(), self.examples)
+
+    def begin_part(self) -> None:
+        """A new part of the pass begins."""
+        self._part = self._sums(), self.examples
+
+    def read_part(self) -> Means:
+        """The means since `begin_part` was last called, or since the start. The host waits for the device here."""
+        if self._part is None:
+            return self.read()
+        before, examples = self._part
+        return _means((self._sums() - before).tolist(), self.examples - examples)
 
     def peek(self) -> Means | None:
         """The means so far without waiting: on CUDA those of the last call, or None where there are none yet."""
@@ -71,7 +80,7 @@ class Totals:
     def answers(self) -> tuple[Tensor, Tensor]:
         """Predicted and true classes [examples] on the CPU, in the order of the pass; needs `keep_answers`."""
         if not self._answers:
-            raise ValueError("no answers were kept: call keep_answers before the pass")
+            raise ValueError("no answers were kept")
         predicted, labels = (torch.cat(parts).cpu() for parts in zip(*self._answers, strict=True))
         return predicted, labels
 
