@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import config
+from sweeps.__main__ import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -32,8 +33,9 @@ def commands() -> Iterator[str]:
         for block in (*blocks(text), *blocks(text, "console")):
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.removeprefix("$ ").partition(" #")[0].strip()
-                if "python -m sweeps " in line and "my_conf" not in line:
-                    yield line.partition("python -m sweeps ")[2]
+                words = line.partition("python -m sweeps ")[2]
+                if words and words.split()[0] not in VERBS and "my_conf" not in words:
+                    yield words
 
 
 def keys_of(node: type, prefix: str) -> Iterator[str]:
