@@ -24,7 +24,8 @@ WRITTEN = {name: text for name, text in PAGES.items() if name not in (*MEASURED,
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
 
 
 def commands() -> Iterator[str]:
