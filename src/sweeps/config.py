@@ -118,12 +118,12 @@ class SweepConfig:
     checkpoint_every: int = 1  # reports between checkpoints of what restore() was given; 0 writes none
     # The key whose value is a run's seed: runs that differ in nothing else are repeats of one setting.
     seed_key: str = "seed"
-    repeats: int | None = None  # so many seeds of every setting: repeats=3 is seed=0,1,2
+    repeats: int | None = None  # so many seeds of every setting: sweep.repeats=3 is seed=0,1,2
     # Keys that cannot change a result (device, data.root, num_workers): no part of a run's identity.
     ignore: list[Any] = field(default_factory=list)
-    # Swept keys whose values go side by side: zip=[model,lr]; several sets: zip=[[model,lr],[epochs,batch_size]].
+    # Swept keys whose values go side by side: sweep.zip=[model,lr]; several sets: [[model,lr],[epochs,batch_size]].
     zip: list[Any] = field(default_factory=list)
-    exclude: list[Any] = field(default_factory=list)  # settings to leave out: exclude=[{model:nin,lr:1.0}]
+    exclude: list[Any] = field(default_factory=list)  # settings to leave out: sweep.exclude=[{model:nin,lr:1.0}]
     plan: bool = False  # compose and check every run, print what the sweep would cost, and stop
     on_failure: str = "continue"  # after a failed run: continue with the others, or stop
     stop_after: int | None = None  # stop after so many failed runs
