@@ -1,5 +1,6 @@
 """The examples as a reader uses them: swept from another folder, killed, repeated, pruned, searched, compared."""
 
+import math
 import os
 import signal
 import subprocess
@@ -30,12 +31,12 @@ class Example:
 
 
 ALL = (
-    Example("regression", ("lr=0.003,0.03", "width=8,16"), "lr=interval(0.001,0.1)", metric="val_loss", first=40),
-    Example("structured", ("optim.lr=0.3,0.6", "optim.momentum=0,0.5"), "optim.lr=interval(0,1)", metric="loss", first=3),
+    Example("regression", ("lr=0.03,0.003", "width=8,16"), "lr=interval(0.001,0.1)", metric="val_loss", first=40),
+    Example("structured", ("optim.lr=0.3,0.6", "optim.momentum=0,0.5"), "optim.lr=interval(0,1)", "torch", "loss", 3),
     Example("sklearn", ("max_depth=2,4", "n_estimators=2,5"), "max_depth=range(1,6)", "sklearn"),
-    Example("lightning", ("lr=0.01,0.1", "width=4,8"), "lr=interval(0.01,0.1)", "lightning", "val_loss", 1),
+    Example("lightning", ("lr=0.1,0.01", "width=8,4"), "lr=interval(0.01,0.1)", "lightning", "val_loss", 1),
     Example(
-        "transformers", ("lr=0.001,0.01", "layers=1,2"), "lr=interval(0.001,0.01)", "transformers", "eval_loss", 4,
+        "transformers", ("lr=0.01,0.001", "layers=1,2"), "lr=interval(0.001,0.01)", "transformers", "eval_loss", 4,
         ("steps=12", "every=2"),
     ),
 )  # fmt: skip
@@ -136,22 +137,17 @@ def test_four_runs_are_done_once(swept):
 
 
 def test_a_killed_sweep_ends_as_if_it_had_not_been(swept):
-    def some_are_done(count):
-        def when(runs):
-            if swept.example.first:
-                return (
-                    sum(run.metrics.is_file() and run.metrics.read_bytes().count(b"\n") for run in runs.values())
-                    >= count
-                )
-            return sum(run.record.is_file() for run in runs.values()) >= count
-
-        return when
+    def reported(count):
+        if swept.example.first:
+            return lambda runs: sum(len(run.read_metrics()) for run in runs.values()) >= count
+        return lambda runs: sum(run.record.is_file() for run in runs.values()) >= count
 
     for count in (1, 3, 5) if swept.example.first else (1, 3):
-        swept.killed("killed", *swept.example.grid, when=some_are_done(count))
+        swept.killed("killed", *swept.example.grid, when=reported(count))
     _, runs = swept.sweep("killed", *swept.example.grid)
     assert results(runs) == results(swept.runs("grid"))
-    assert max(run.read().attempts for run in runs.values()) > 1
+    if swept.example.first:  # else a run may be over before it is killed
+        assert max(run.read().attempts for run in runs.values()) > 1
 
 
 def test_tables_comparison_and_report_read_the_sweep(swept):
@@ -159,8 +155,8 @@ def test_tables_comparison_and_report_read_the_sweep(swept):
     assert (swept.example.metric or "objective") in table
     for key in swept.example.grid:
         assert key.partition("=")[0].rpartition(".")[2] in table
-    runs = sorted(swept.runs("grid"))
-    assert swept.sweeps("compare", f"multirun/grid/{runs[0]}", f"multirun/grid/{runs[1]}")
+    first, second = sorted(swept.runs("grid"))[:2]
+    assert "Not evidence" in swept.sweeps("summarize", "multirun/grid", "--compare", first, second)
     swept.sweeps("report", "multirun/grid")
     assert "<html" in (swept.path / "multirun/grid/report.html").read_text()
 
@@ -172,15 +168,14 @@ def test_bad_runs_are_pruned(stepping, pruner):
         options = (f"sweep.pruner.n_warmup_steps={example.first}", "sweep.pruner.n_startup_trials=1")
     else:
         options = (f"sweep.pruner.min_resource={example.first}", "sweep.pruner.reduction_factor=2")
-    _, runs = stepping.sweep("pruned", *example.grid, f"sweep/pruner={pruner}", *options, "hydra.launcher.workers=2")
+    _, runs = stepping.sweep("pruned", *example.grid, f"sweep/pruner={pruner}", *options, "hydra.launcher.workers=1")
     records = [run.read() for run in runs.values()]
-    assert {record.status for record in records} <= {Status.COMPLETED, Status.PRUNED}
-    assert Status.COMPLETED in {record.status for record in records}
+    assert {record.status for record in records} == {Status.COMPLETED, Status.PRUNED}
+    pruned = [record for record in records if record.status is Status.PRUNED]
+    assert all(record.steps < record.max_steps for record in pruned)
     if pruner == "halving":
-        assert sum(record.status is Status.PRUNED for record in records) == 3 if example.first * 4 <= 200 else 2
-    for record in records:
-        if record.status is Status.PRUNED:
-            assert record.steps < record.max_steps
+        rungs = int(math.log2(records[0].max_steps / 2 / example.first)) + 1
+        assert len(pruned) == 4 - max(1, 4 >> rungs)
 
 
 def test_seeds_are_repeats_of_one_setting(swept):
