@@ -5,7 +5,7 @@ found by its type, so it may be mounted elsewhere: `- sweep@engine: default`. Ne
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -153,7 +153,9 @@ def register() -> None:
     known = ConfigStore.instance().repo.get("sweep", {}).get("tracker", {})
     store(group="sweep", name="default", node=SweepConfig, provider="sweeps")
     for name, pruner in PRUNERS.items():
-        store(group="sweep/pruner", name=name, node=pruner, provider="sweeps")
+        # "none" is open: a pruner of one's own begins with `defaults: [none]` and adds its parameters.
+        node = pruner if pruner is not PrunerConfig else asdict(pruner())
+        store(group="sweep/pruner", name=name, node=node, provider="sweeps")
     for name, tracker in TRACKERS.items():
         if f"{name}.yaml" in known:
             continue

@@ -182,6 +182,8 @@ class RecordedRun(Run):
     def finish(self, returned: Any) -> None:
         """The training function has returned: settle the objective, see `settle_objective`."""
         self._open()
+        if self._judge is not None and (missing := self._judge.missing({key for row in self._rows for key in row})):
+            log.warning("%s", missing)
         if not self._rows:
             self._record.seconds = time.perf_counter() - self._began
         settle_objective(self._record, self._rows, returned)
