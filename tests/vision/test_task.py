@@ -89,7 +89,8 @@ def test_a_finished_run_is_not_done_again(do_run, folder, monkeypatch, overrides
     monkeypatch.setattr(Step, "train", None)
     assert do_run(*overrides) == record
     assert (
-        do_run(*overrides, "device=auto", "trainer.threads=2", "sweep.name=another", "trainer.save_weights=false") == record
+        do_run(*overrides, "device=auto", "trainer.threads=2", "sweep.name=another", "trainer.save_weights=false")
+        == record
     )
     assert contents(folder.path) == before
 

@@ -13,7 +13,13 @@ from sweeps.vision.training import checkpoint
 
 from .conftest import StopAfter, same_weights, untimed
 
-PATIENCE = ("sweep/pruner=patience", "sweep.pruner.patience=2", "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")
+PATIENCE = (
+    "sweep/pruner=patience",
+    "sweep.pruner.patience=2",
+    "trainer.epochs=12",
+    "dataset.validation=0.2",
+    "optim.lr=1.5",
+)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +96,9 @@ def test_a_run_taken_further_ends_with_its_last_weights(do_run, folder):
 
 
 @pytest.mark.parametrize(
-    "others", [("sweep/pruner=none",), ("sweep/pruner=asha",), ("trainer.save_weights=false",)], ids=lambda others: others[0]
+    "others",
+    [("sweep/pruner=none",), ("sweep/pruner=asha",), ("trainer.save_weights=false",)],
+    ids=lambda others: others[0],
 )
 def test_nobody_else_keeps_copies(do_run, folder, others):
     with pytest.raises(KeyboardInterrupt):
