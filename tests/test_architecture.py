@@ -22,7 +22,8 @@ FLOORS = (
     {"config", "targets"},
     {"record"},
     {"checkpoint", "progress", "pruners", "trackers"},
-    {"decision", "run"},
+    {"run"},
+    {"decision", "recorded_run"},
     {"results"},
     {"launchers"},
     {"task"},
@@ -43,7 +44,7 @@ ONLY = {
     # The shipped application is the first user of the engine: it sees what a stranger's application sees.
     "vision": {"config", "errors", "record", "report", "run", "summarize", "targets", "task", "terminal", "trackers"},
 }
-LIGHT = ("config", "decision", "errors", "progress", "pruners", "record", "results", "run", "summarize", "task")
+LIGHT = ("config", "decision", "errors", "progress", "pruners", "record", "recorded_run", "results", "run", "summarize", "task")
 PLUGINS = {"hydra_plugins.sweeps.plugins"}
 WITHOUT_TORCH = sorted(
     {module for module, path in MODULES.items() if "ever imports torch" in path.read_text(encoding="utf-8")[:1000]}

@@ -241,7 +241,7 @@ def _search(node: DictConfig, prefix: str) -> str | None:
         child = node._get_node(key)
         if not isinstance(child, DictConfig) or child._is_none() or child._is_missing() or child._is_interpolation():
             continue
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key!s}"
         kind = OmegaConf.get_type(child)
         if isinstance(kind, type) and issubclass(kind, SweepConfig):
             return name

@@ -67,7 +67,8 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         return Decision(Action.START)
     if previous.status is Status.RUNNING and previous.process != this_process():
         raise ConfigError(
-            f"{folder.path} is being run by {previous.process}; wait for it, or choose another {resolved.mount}.name=NAME"
+            f"{folder.path} is being run by {previous.process}; wait for it, or choose another "
+            f"{resolved.mount}.name=NAME"
         )
     if previous.run_id == resolved.run_id:
         if not previous.status.is_finished:
@@ -86,7 +87,8 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
             return Decision(Action.START, replaces=True)
     new = settings_of(shown(resolved.config), resolved.ignore)
     raise ConfigError(
-        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it is. "
+        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
+        "is. "
         f"Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
         f"{resolved.mount}.on_mismatch=keep"
     )

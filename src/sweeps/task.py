@@ -1,5 +1,6 @@
 """Around a training function: one run, from its composed config to its record."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from sweeps.record.provenance import environment, folder_of_code, processor
 from sweeps.record.recording import StopRun, new_record, recording
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved, resolve
+from sweeps.recorded_run import RecordedRun
 from sweeps.trackers import Trackers, make_trackers
 
 Task = Callable[[DictConfig], Any]
@@ -165,7 +167,7 @@ def _train(
     previous: RunRecord | None,
 ) -> None:
     settings = resolved.settings
-    run = running.RecordedRun(
+    run = RecordedRun(
         folder,
         record,
         judge=judge_for(resolved, sweep),
@@ -202,8 +204,6 @@ def _clean_folder(folder: RunDir) -> Iterator[None]:
     try:
         yield
     except ConfigError:
-        try:
+        with contextlib.suppress(OSError):  # it holds something
             folder.path.rmdir()
-        except OSError:  # it holds something
-            pass
         raise

@@ -12,7 +12,7 @@ def record_of(name, **changes):
         "name": name,
         "sweep": "study",
         "status": Status.PENDING,
-        "objective": Objective("loss", "min", "val"),
+        "objective": Objective("loss", "min", "val", "last"),
         "overrides": [name],
         "max_steps": 10.0,
     }

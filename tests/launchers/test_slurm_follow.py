@@ -209,7 +209,7 @@ def test_a_killed_job_is_tried_again_as_often_as_retries_says(study, monkeypatch
         Ledger(study.folder).log(job).touch()
     (run,), said = study(slurm, retries=2)
     assert slurm.submitted == ["seed=0"] * 3
-    assert "try 3 of 3" in said
+    assert "attempt 3 of 3" in said
     assert "job 3 ended" in error_of(run)
 
 

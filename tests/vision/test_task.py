@@ -29,16 +29,16 @@ class RaiseAfter(Progress):
         self._error, self._epoch = error, epoch
 
     def epoch(self, row):
-        if row["epoch"] == self._epoch:
+        if row["step"] == self._epoch:
             raise self._error
 
 
 def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, compose):
     record = do_run("optim.lr=0.5")
     assert record == folder.read()
-    assert (record.status, record.error, record.epochs) == (Status.COMPLETED, None, 2)
+    assert (record.status, record.error, record.steps) == (Status.COMPLETED, None, 2)
     assert (record.name, record.sweep, record.overrides) == ("cell", "test", ["optim.lr=0.5"])
-    assert record.parameters == 44_878
+    assert record.facts["parameters"] == 44_878
     assert record.run_id == run_id(record.config)
     assert record.config["optim"]["lr"] == 0.5
     rows = folder.read_metrics()
@@ -65,12 +65,12 @@ def test_a_record_names_what_is_needed_to_get_the_result_again(do_run):
 
 
 def test_the_best_and_the_last_epoch_are_told_apart(do_run, run_into, folder, tmp_path):
-    record = do_run("trainer.epochs=4", "objective.epoch=best", "objective.metric=train_loss")
+    record = do_run("trainer.epochs=4", "sweep.objective.report=best", "sweep.objective.metric=train_loss")
     rows = folder.read_metrics()
     best = min(rows, key=lambda row: row["train_loss"])
     assert record.metrics["best"] == best
     assert (record.objective.direction, record.objective.value) == ("min", best["train_loss"])
-    other = run_into(RunDir(tmp_path / "other"), "trainer.epochs=4", "objective.metric=test_acc")
+    other = run_into(RunDir(tmp_path / "other"), "trainer.epochs=4", "sweep.objective.metric=test_acc")
     rows = RunDir(tmp_path / "other").read_metrics()
     assert other.metrics["best"]["test_acc"] == max(row["test_acc"] for row in rows)
     assert other.objective.value == rows[-1]["test_acc"]
@@ -89,7 +89,7 @@ def test_a_finished_run_is_not_done_again(do_run, folder, monkeypatch, overrides
     monkeypatch.setattr(Step, "train", None)
     assert do_run(*overrides) == record
     assert (
-        do_run(*overrides, "device=auto", "trainer.threads=2", "sweep=another", "trainer.save_weights=false") == record
+        do_run(*overrides, "device=auto", "trainer.threads=2", "sweep.name=another", "trainer.save_weights=false") == record
     )
     assert contents(folder.path) == before
 
@@ -106,14 +106,14 @@ def test_an_exception_is_a_failure_with_its_traceback(do_run, folder):
     with pytest.raises(ZeroDivisionError):
         do_run(progress=RaiseAfter(ZeroDivisionError("by accident")))
     record = folder.read()
-    assert (record.status, record.epochs) == (Status.FAILED, 1)
+    assert (record.status, record.steps) == (Status.FAILED, 1)
     assert (record.error.kind, record.error.text) == ("error", "ZeroDivisionError: by accident")
     assert "Traceback" in record.error.traceback
     assert "in epoch" in record.error.traceback
     assert record.ended
 
     record = do_run()
-    assert (record.status, record.error, record.epochs) == (Status.COMPLETED, None, 2)
+    assert (record.status, record.error, record.steps) == (Status.COMPLETED, None, 2)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "host"])
@@ -131,7 +131,7 @@ def test_the_end_of_the_process_is_an_interruption(do_run, folder, error):
     with pytest.raises(type(error)):
         do_run(progress=RaiseAfter(error))
     record = folder.read()
-    assert (record.status, record.epochs, record.error) == (Status.INTERRUPTED, 1, None)
+    assert (record.status, record.steps, record.error) == (Status.INTERRUPTED, 1, None)
     assert record.objective.value == record.metrics["last"]["test_acc"]
 
 
@@ -145,10 +145,10 @@ def test_the_watcher_hears_of_every_end(do_run):
     for error, status in ((RuntimeError(), Status.FAILED), (KeyboardInterrupt(), Status.INTERRUPTED)):
         watcher = Watcher(error)
         with pytest.raises(type(error)):
-            do_run("trainer.checkpoint_every=0", progress=watcher)
+            do_run("sweep.checkpoint_every=0", progress=watcher)
         assert watcher.ended == (status,)
     whole = Watcher(None, epoch=-1)
-    do_run("trainer.checkpoint_every=0", progress=whole)
+    do_run("sweep.checkpoint_every=0", progress=whole)
     assert whole.ended == (Status.COMPLETED,)
 
 
@@ -185,7 +185,7 @@ def test_a_mistake_in_the_settings_is_told_without_a_traceback(do_run, folder, o
 def test_figures_with_new_statistics_are_the_plain_ones_without_batch_norm(do_run, folder):
     """So that networks with and without BatchNorm can be ranked by one figure."""
     tiny = ("model=nin", "resize.size=67", "model.blocks=[[8,11,4,0],[8,5,1,2],[8,3,1,1]]")
-    record = do_run(*tiny, "trainer.bn_reestimate=2", "objective.metric=test_bn_acc")
+    record = do_run(*tiny, "trainer.bn_reestimate=2", "sweep.objective.metric=test_bn_acc")
     for row in folder.read_metrics():
         assert row["test_bn_acc"] == row["test_acc"]
         assert row["test_bn_loss"] == row["test_loss"]
@@ -203,7 +203,7 @@ def test_a_run_with_other_settings_is_refused_and_left_as_it_is(do_run, folder):
     before = contents(folder.path)
     with pytest.raises(ConfigError) as refused:
         do_run("optim.lr=0.25", "seed=1", "device=auto")
-    for fragment in (str(folder.path), "optim.lr: 0.5 -> 0.25", "seed: 0 -> 1", "sweep=NAME"):
+    for fragment in (str(folder.path), "optim.lr: 0.5 -> 0.25", "seed: 0 -> 1", "sweep.name=NAME"):
         assert fragment in str(refused.value)
     assert "device" not in str(refused.value)
     assert contents(folder.path) == before
@@ -234,7 +234,7 @@ def test_a_damaged_record_does_not_keep_a_run_from_being_done(do_run, folder, da
         do_run(progress=RaiseAfter(KeyboardInterrupt()))
     folder.record.write_text(damage)
     record = do_run()
-    assert (record.status, record.epochs) == (Status.COMPLETED, 2)
+    assert (record.status, record.steps) == (Status.COMPLETED, 2)
     assert folder.read() == record
 
 

@@ -16,6 +16,7 @@ from sweeps.launchers.signals import STOPPING, stop_on_signals
 from sweeps.progress import Progress
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number
+from sweeps.results.format import metric, steps
 from sweeps.terminal import printable
 
 STYLES = {
@@ -81,7 +82,7 @@ class LineDisplay(Progress):
     def begin(self, record: RunRecord) -> None:
         """Say which run it is, and where it resumes."""
         self._max_steps, self._metric = record.max_steps, record.objective.metric
-        self.line(f"{record.name}: {f'resuming from step {record.steps:g}' if record.steps else 'starting'}")
+        self.line(f"{record.name}: {f'resuming from {step_of(record.steps)}' if record.steps else 'starting'}")
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Print its metrics."""
@@ -139,29 +140,22 @@ class BarDisplay(LineDisplay):
             self._bars.update(self._task, completed=step, description=place, text=escape(printable(text)))
 
 
-def step_of(step: float, max_steps: float | None) -> str:
+def step_of(step: float, max_steps: float | None = None) -> str:
     """Where a run is, as `step 3/10`."""
-    return f"step {step:,g}/{max_steps:,g}" if max_steps else f"step {step:,g}"
+    return f"step {steps(step)}/{steps(max_steps)}" if max_steps else f"step {steps(step)}"
 
 
 def verdict(record: RunRecord) -> str:
     """How a run ended, in one line: `completed, val_loss 0.1234 after 10 steps, 12.3 s`."""
     objective = record.objective
-    value = "" if objective.value is None else f", {objective.name} {metric_text(objective.value)}"
-    steps = "" if record.steps is None else f" after {record.steps:,g} step{'' if record.steps == 1 else 's'}"
+    value = "" if objective.value is None else f", {objective.name} {metric(objective.value)}"
+    done = "" if record.steps is None else f" after {steps(record.steps)} step{'' if record.steps == 1 else 's'}"
     reason = f": {record.error.text}" if record.error is not None else ""
-    return f"{record.status}{value}{steps}, {record.seconds:.1f} s{reason}"
+    return f"{record.status}{value}{done}, {record.seconds:.1f} s{reason}"
 
 
 def metrics_of(row: Mapping[str, Any], objective: str) -> str:
     """The objective of a row of metrics and a few others, in one line."""
     names = [name for name in row if name not in ("step", "elapsed", objective)]
     found = [(name, row[name]) for name in (objective, *names) if is_number(row.get(name))]
-    return "  ".join(f"{name} {metric_text(value)}" for name, value in found[:MOST_METRICS])
-
-
-def metric_text(value: float) -> str:
-    """A metric with four digits that matter, whatever its size."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+    return "  ".join(f"{name} {metric(value)}" for name, value in found[:MOST_METRICS])

@@ -1,7 +1,6 @@
 """`sweep.plan=true`: what a sweep would cost, before it is started. Never imports torch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -12,8 +11,7 @@ from sweeps.launchers.preflight import ask
 from sweeps.launchers.runs import Cost, SweepRun
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View, duration
-from sweeps.record.typed import is_number
-from sweeps.results.format import plural
+from sweeps.results.format import BLANK, fact, plural, steps
 from sweeps.terminal import clean
 
 
@@ -36,11 +34,12 @@ def show_plan(
     for run in todo:
         cost, left = costs.get(run.preflight.setting_id, Cost()), run.preflight.steps_left
         seconds = _seconds(run, cost)
-        known = [_shown(run.preflight.facts.get(name)) for name in facts]
-        known += [_shown(left), duration(seconds) if seconds is not None else "-", _mebibytes(cost.memory)]
+        known = [fact(run.preflight.facts.get(name)) for name in facts]
+        known += [BLANK if left is None else steps(left), BLANK if seconds is None else duration(seconds)]
+        known.append(BLANK if cost.memory is None else _mebibytes(cost.memory))
         rows.setdefault(tuple(known), []).append(run)
     names = [*facts, "steps left", "time each", "memory"]
-    shown = [column for column, _ in enumerate(names) if any(row[column] != "-" for row in rows)]
+    shown = [column for column, _ in enumerate(names) if any(row[column] != BLANK for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("settings", overflow="fold", min_width=20)
     for header in ("runs", *(names[column] for column in shown)):
@@ -80,8 +79,7 @@ def _total(todo: Sequence[SweepRun], costs: dict[str, Cost], at_once: int) -> st
     if not todo:
         return "."
     lefts = [run.preflight.steps_left for run in todo]
-    steps = sum(left for left in lefts if left is not None)
-    text = f", {_shown(steps)} steps" if None not in lefts else ""
+    text = f", {steps(sum(left or 0 for left in lefts))} steps" if None not in lefts else ""
     if not costs:
         return f"{text}. How long they take is not known: the application has no sweep.hooks.cost."
     each = [_seconds(run, costs[run.preflight.setting_id]) for run in todo]
@@ -97,16 +95,8 @@ def _seconds(run: SweepRun, cost: Cost) -> float | None:
     return None if left is None or cost.seconds_per_step is None else left * cost.seconds_per_step
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool) or not is_number(value):
-        return clean(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _mebibytes(size: float | None) -> str:
-    return "-" if size is None else f"{size / 2**20:,.0f} MiB"
+def _mebibytes(size: float) -> str:
+    return f"{size / 2**20:,.0f} MiB"
 
 
 def _in_short(alike: Sequence[SweepRun], runs: Sequence[SweepRun]) -> str:

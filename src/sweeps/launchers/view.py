@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.launchers.console import STYLES, metric_text, metrics_of, step_of, verdict
+from sweeps.launchers.console import STYLES, metrics_of, step_of, verdict
 from sweeps.launchers.runs import SweepRun
 from sweeps.record.records import Status
+from sweeps.results.format import metric, plural
 from sweeps.terminal import clean, printable
 
 SHARE_FOR_ESTIMATE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
@@ -49,8 +50,7 @@ class Overview:
 
     def line(self) -> Text:
         """The sweep in one line."""
-        total = sum(self.counts.values())
-        text = Text(clean(f"{self.title}: {total} {'run' if total == 1 else 'runs'}"))
+        text = Text(clean(f"{self.title}: {plural(sum(self.counts.values()), 'run')}"))
         for status in dict.fromkeys((*Status, *self.counts)):
             if self.counts[status]:
                 text.append("  ")
@@ -185,7 +185,7 @@ class View:
 
     def overview(self) -> Overview:
         """The sweep now."""
-        best = f"{self._best[1]}: {metric_text(self._best[0])}" if self._best is not None else ""
+        best = f"{self._best[1]}: {metric(self._best[0])}" if self._best is not None else ""
         work = self.total - self.finished - self.failed
         share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > SHARE_FOR_ESTIMATE else None

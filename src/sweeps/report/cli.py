@@ -17,7 +17,7 @@ from sweeps.report.content import Content, read
 from sweeps.results.format import clean
 
 NAME = "report.html"
-NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python"}
+NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,18 +51,20 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
     from sweeps.report.charts import unchecked
     from sweeps.report.figures import figures_of
     from sweeps.report.page import page
+    from sweeps.report.panels import figures_in, panels_of
 
     with unchecked():
-        wanted = list(figures_of(content))
+        panels = list(panels_of([(entry.row.path, entry.record) for entry in content.entries if entry.record]))
+        wanted = [*figures_of(content), *figures_in(panels)]
         pictures = render.draw(wanted)
-    drawn = {picture.figure.name for picture in pictures}
-    for left_out in (figure.name for figure in wanted if figure.name not in drawn):
-        print(f"report: the chart {left_out} cannot be drawn and is left out", file=sys.stderr)
+    drawn = {id(picture.figure) for picture in pictures}
+    for left_out in (figure for figure in wanted if id(figure) not in drawn):
+        print(f"report: the chart {left_out.name} cannot be drawn and is left out", file=sys.stderr)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     try:
         if figures:
             render.save(pictures, target.with_suffix(""), f"../{target.name}")
-        text = page(content, pictures, base=target.parent, made=made, refresh=refresh)
+        text = page(content, pictures, panels, base=target.parent, made=made, refresh=refresh)
         atomic_write(target, text.encode("utf-8", errors="replace"), durable=False)
     except OSError as error:
         raise RecordError(

@@ -14,6 +14,7 @@ from sweeps.results.runs import UNREADABLE, RunRow
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 20  # characters; of more reports some are left out
 _ABSENT = object()
+_LONG = 8  # characters of a number that nobody has typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
 _OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT = 1, 2, 6, 7, 5, 8, 9
 
@@ -63,9 +64,12 @@ def setting_column(key: str, rows: Sequence[RunRow], header: str = "") -> Column
         marker = markers.get(row.path, "")
         return choices.get(marker, marker.rpartition(".")[2]) if marker else _ABSENT
 
+    shortened = _shortened({row.settings[key] for row in rows if isinstance(row.settings.get(key), float)})
+
     def show(row: RunRow) -> str:
         value = find(row)
-        return text.BLANK if value is _ABSENT else text.setting(value)
+        short = shortened.get(value) if isinstance(value, float) else None  # an unreadable row is not one of `rows`
+        return text.BLANK if value is _ABSENT else short or text.setting(value)
 
     def get(row: RunRow) -> Any:
         value = find(row)
@@ -73,6 +77,16 @@ def setting_column(key: str, rows: Sequence[RunRow], header: str = "") -> Column
 
     is_number = all(text.number(row.settings[key]) is not None for row in rows if key in row.settings)
     return Column(key, header or key, get, show, is_number, is_setting=True)
+
+
+def _shortened(values: set[float]) -> dict[float, str]:
+    """Four digits of each value that a search has drawn, or as many as tell them apart; short ones in full."""
+    shown = {value: text.setting(value) for value in values}
+    for digits in range(4, 17):
+        short = {value: full if len(full) <= _LONG else f"{value:.{digits}g}" for value, full in shown.items()}
+        if len(set(short.values())) == len(values):
+            return short
+    return shown
 
 
 def _marker(row: RunRow, key: str) -> str:
@@ -165,15 +179,12 @@ def in_all_runs(rows: Sequence[RunRow]) -> list[str]:
 def _objective_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
     found = objectives(rows)
     if len(found) > 1:
-        yield Column("ranked_by", "ranked by", _ranked_by, _ranked_by, right=False, gives_way=_OBJECTIVES)
+        form = lambda objective: objective.title if objective else text.BLANK  # noqa: E731
+        yield _column("objective", "ranked by", form, right=False, gives_way=_OBJECTIVES)
     one = found[0] if len(found) == 1 else None
     header = "value" if one is None else f"best\n{one.name}" if one.report == "best" else one.name
     largest = bool(found) and all(objective.direction == "max" for objective in found)
     yield _column("value", header, text.figure, largest_first=largest)
-
-
-def _ranked_by(row: RunRow) -> str:
-    return " ".join((row.objective.report, row.objective.name)) if row.objective else text.BLANK
 
 
 def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str], gives_way: int) -> Iterator[Column]:
@@ -219,7 +230,7 @@ def find_column(key: str, option: str, rows: Sequence[RunRow], columns: Sequence
     if found := table.get(key) or headers.get(key):
         return found
     settings = dict.fromkeys(name for row in rows for name in row.settings)
-    if key in settings:
+    if key in settings or any(_marker(row, key) for row in rows):
         return setting_column(key, rows)
     ending = [name for name in settings if name.rpartition(".")[2] == key]
     if len(ending) == 1:

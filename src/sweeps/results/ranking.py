@@ -78,7 +78,7 @@ def ranked_on(objective: Objective, noun: str = "run", ranked: str = "Ranked") -
     if not objective.is_ranked:
         return NO_RANKING
     best = objective.report == "best"
-    value = f"the {'best' if best else 'last'} {objective.metric}" if objective.metric else "the returned value"
+    value = f"the {objective.title}" if objective.metric else "the returned value"
     lower = " (lower is better)" if objective.direction == "min" else ""
     if not objective.split:
         optimistic = ", which is optimistic: each run's best report was chosen by it" if best else ""

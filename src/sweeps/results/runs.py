@@ -29,6 +29,11 @@ class Objective(NamedTuple):
         return self.metric or "objective"
 
     @property
+    def title(self) -> str:
+        """The same with the report that it is taken from: `last val_loss`."""
+        return f"{self.report} {self.name}"
+
+    @property
     def is_ranked(self) -> bool:
         """Whether it is known which values are better."""
         return self.direction in ("max", "min")
@@ -45,7 +50,8 @@ class RunRow:
     `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for any
     other, None for a diverged one. `settings` maps the dotted keys of what identifies the run, without the seed, and
     the config groups that an override has chosen from, to their values; `overridden` are those that an override names,
-    in its order. `last` and `best` are rows of its metrics; `facts` is what the application recorded.
+    in its order. `last` and `best` are rows of its metrics; `facts` is what the application
+    recorded, `process` what does the run, or did it.
     """
 
     path: Path
@@ -65,9 +71,15 @@ class RunRow:
     steps: float | None = None
     max_steps: float | None = None
     seconds: float | None = None
+    process: str = ""
     problem_kind: str = ""
     problem: str = ""
     rank: int | None = None
+
+    @property
+    def metric(self) -> str:
+        """The name of the objective; empty where the record cannot be read."""
+        return self.objective.name if self.objective is not None else ""
 
     @property
     def is_finished(self) -> bool:
@@ -168,6 +180,7 @@ def _row(run: RunDir) -> RunRow:
         steps=steps,
         max_steps=number(record.max_steps),
         seconds=seconds,
+        process=f"pid {record.process.pid}" if record.process is not None else "",
         problem_kind=kind,
         problem=text,
     )

@@ -11,9 +11,10 @@ from sweeps.results import format as text
 from sweeps.results.advice import advice
 from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.inference import Interval
-from sweeps.results.ranking import objectives, rank, ranked_on, saved_by_pruning, sentences, tally, tested
+from sweeps.results.matrix import matrix_table
+from sweeps.results.ranking import objectives, rank, saved_by_pruning, sentences, tally, tested
 from sweeps.results.runs import UNREADABLE, RunRow, load
-from sweeps.results.settings import BEST, TIED, Setting, group_by, has_repeats, judged, matrix_of, settings_of
+from sweeps.results.settings import BEST, TIED, Setting, group_by, has_repeats, judged, settings_of
 from sweeps.results.table import Head, Line, Table
 
 _BEST = "bold green"
@@ -58,43 +59,6 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     return notes
 
 
-def matrix_table(rows: Sequence[RunRow]) -> Table | None:
-    """Two swept settings against each other, the best place marked; None where fewer than two were swept."""
-    matrix = matrix_of(rows)
-    if matrix is None:
-        return None
-    lines = []
-    for down in matrix.rows:
-        places = [(down, across) for across in matrix.heads()]
-        cells = [_place(matrix.places.get(place), matrix.others.get(place), place in matrix.best) for place in places]
-        marked = frozenset(at for at, place in enumerate(places, 1) if place in matrix.best)
-        lines.append(Line([down, *cells], _BEST if marked else "", marked))
-    notes = [ranked_on(matrix.objective, "setting", "Settings are ranked")]
-    if matrix.best:
-        notes[0] += f" {'It is' if len(matrix.best) == 1 else 'Equal ones are'} marked {_MARK}."
-    if has_repeats(list(matrix.places.values())):
-        notes.append("± is the standard deviation over n seeds; values without it are single runs, and get no mark.")
-    if matrix.also_differ:
-        notes.append(f"Each place shows its best setting; they also differ in {', '.join(matrix.also_differ)}.")
-    if len(objectives(rows)) > 1:
-        notes.append("Runs with other objectives are left out.")
-    across = matrix.across.header
-    heads = [Head(f"{matrix.down.header} \\ {across}", right=False), *(Head(value) for value in matrix.heads())]
-    title = f"{matrix.objective.name} by {matrix.down.header} and {across}"
-    return Table(title, heads, lines, notes, turns=True)
-
-
-def _place(one: Setting | None, others: Counter[str] | None, best: bool) -> str:
-    parts = []
-    if one is not None:
-        parts.append(f"{_MARK if best else ''}{text.figure(one.mean)}")
-        if one.std is not None:
-            parts.append(f"±{text.figure(one.std)} n={one.n}")
-    for status, count in (others or {}).items():
-        parts.append(f"+{count} {status}" if one else status if count == 1 else f"{count} {status}")
-    return "\n".join(parts) or text.BLANK
-
-
 def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Setting] | None = None) -> Table:
     """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`.
 
@@ -119,16 +83,16 @@ def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence
     lines = []
     for group in groups:
         mark = _MARK if group in best else ""
-        cells = [*group.shown, *([_ranked_by(group)] if mixed else []), str(group.n)]
+        cells = [
+            *group.shown,
+            *([group.objective.title if group.objective else text.BLANK] if mixed else []),
+            str(group.n),
+        ]
         cells += [f"{mark}{text.figure(group.mean)}", "single run" if group.n == 1 else text.figure(group.std)]
         cells += [_between(group.interval)] if with_intervals else []
         cells += [text.figure(group.best)] if ranked else []
         lines.append(Line([*cells, text.counted(group.apart.items())], _BEST if mark else ""))
     return Table(f"{text.plural(len(groups), 'group')} of {tally(rows)}", heads, lines, _group_notes(rows, groups))
-
-
-def _ranked_by(one: Setting) -> str:
-    return f"{one.objective.report} {one.objective.name}" if one.objective else text.BLANK
 
 
 def _between(found: Interval | None) -> str:
@@ -178,7 +142,11 @@ def settings_table(rows: Sequence[RunRow], settings: Sequence[Setting] | None = 
     lines = []
     for one in settings:
         mark = _MARK if one.standing == BEST else "=" if one.standing == TIED else ""
-        cells = [*(one.shown or [one.label]), *([_ranked_by(one)] if mixed else []), str(one.n)]
+        cells = [
+            *(one.shown or [one.label]),
+            *([one.objective.title if one.objective else text.BLANK] if mixed else []),
+            str(one.n),
+        ]
         cells += [f"{mark}{text.figure(one.mean)}", text.figure(one.std), _between(one.interval)]
         cells += [f"{one.lost}/{len(one.runs)}" if one.lost else text.BLANK] if lost else []
         standing = one.standing if one.p is None else f"{one.standing}, {text.p_value(one.p)}"

@@ -31,7 +31,7 @@ class StopAfter(Progress):
         self._epoch = epoch
 
     def epoch(self, row):
-        if row["epoch"] == self._epoch:
+        if row["step"] == self._epoch:
             raise KeyboardInterrupt
 
 

@@ -13,7 +13,7 @@ from sweeps.vision.training import checkpoint
 
 from .conftest import StopAfter, same_weights, untimed
 
-PATIENCE = ("pruner=patience", "pruner.patience=2", "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")
+PATIENCE = ("sweep/pruner=patience", "sweep.pruner.patience=2", "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +31,17 @@ def stopped(run_into, tmp_path_factory):
 
 def best_epoch(folder):
     """The first of the epochs with the best accuracy on the held-out images."""
-    return max(folder.read_metrics(), key=lambda row: (row["val_acc"], -row["epoch"]))["epoch"]
+    return max(folder.read_metrics(), key=lambda row: (row["val_acc"], -row["step"]))["epoch"]
 
 
 def test_the_weights_are_those_of_the_best_epoch(stopped, run_into, tmp_path):
     record = stopped().read()
     best = best_epoch(stopped())
-    assert (record.status, record.error.kind, record.epochs) == (Status.PRUNED, "pruned", best + 2)
-    assert record.weights_epoch == best
+    assert (record.status, record.error.kind, record.steps) == (Status.PRUNED, "pruned", best + 2)
+    assert record.facts["weights_epoch"] == best
 
     until_then = RunDir(tmp_path / "until_then")
-    done = run_into(until_then, *PATIENCE, f"trainer.epochs={best}", "pruner=none")
+    done = run_into(until_then, *PATIENCE, f"trainer.epochs={best}", "sweep/pruner=none")
     assert (done.status, done.weights_epoch) == (Status.COMPLETED, best)
     assert same_weights(stopped(), until_then)
     last = torch.load(stopped().checkpoint, weights_only=True)["network"]
@@ -51,7 +51,7 @@ def test_the_weights_are_those_of_the_best_epoch(stopped, run_into, tmp_path):
 
 def test_the_network_can_be_loaded(stopped):
     trained = sweeps.load_model(stopped().path)
-    assert trained.record.weights_epoch == best_epoch(stopped())
+    assert trained.record.facts["weights_epoch"] == best_epoch(stopped())
     assert trained.predict(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape == (2,)
 
 
@@ -60,7 +60,7 @@ def test_an_interrupted_run_leaves_the_same_weights(stopped, do_run, folder, dis
     with pytest.raises(KeyboardInterrupt):
         do_run(*PATIENCE, progress=StopAfter(best_epoch(stopped()) + distance))
     record = do_run(*PATIENCE)
-    assert (record.status, record.weights_epoch) == (Status.PRUNED, best_epoch(stopped()))
+    assert (record.status, record.facts["weights_epoch"]) == (Status.PRUNED, best_epoch(stopped()))
     assert untimed(folder) == untimed(stopped())
     assert same_weights(folder, stopped())
 
@@ -77,20 +77,20 @@ def test_a_run_that_dies_as_it_is_stopped_ends_the_same_way(stopped, do_run, fol
             do_run(*PATIENCE)
     assert folder.read().status is Status.INTERRUPTED
     record = do_run(*PATIENCE)
-    assert (record.status, record.weights_epoch) == (Status.PRUNED, best_epoch(stopped()))
+    assert (record.status, record.facts["weights_epoch"]) == (Status.PRUNED, best_epoch(stopped()))
     assert untimed(folder) == untimed(stopped()), "not an epoch more"
     assert same_weights(folder, stopped())
 
 
 def test_a_run_taken_further_ends_with_its_last_weights(do_run, folder):
     best = do_run(*PATIENCE).weights_epoch
-    record = do_run(*PATIENCE, "pruner=none", "trainer.epochs=12")
-    assert (record.status, record.weights_epoch) == (Status.COMPLETED, 12)
+    record = do_run(*PATIENCE, "sweep/pruner=none", "trainer.epochs=12")
+    assert (record.status, record.facts["weights_epoch"]) == (Status.COMPLETED, 12)
     assert best < 12
 
 
 @pytest.mark.parametrize(
-    "others", [("pruner=none",), ("pruner=asha",), ("trainer.save_weights=false",)], ids=lambda others: others[0]
+    "others", [("sweep/pruner=none",), ("sweep/pruner=asha",), ("trainer.save_weights=false",)], ids=lambda others: others[0]
 )
 def test_nobody_else_keeps_copies(do_run, folder, others):
     with pytest.raises(KeyboardInterrupt):
@@ -103,7 +103,7 @@ def test_other_pruners_leave_a_checkpoint_alone(do_run, folder, monkeypatch):
         return Failure(PRUNED, "asha by train_loss")
 
     monkeypatch.setattr("sweeps.pruners.reporter.BoardReporter.epoch", stop)
-    record = do_run(*PATIENCE, "pruner=asha")
-    assert (record.status, record.weights_epoch) == (Status.PRUNED, None)
+    record = do_run(*PATIENCE, "sweep/pruner=asha")
+    assert (record.status, record.facts["weights_epoch"]) == (Status.PRUNED, None)
     assert folder.checkpoint.exists()
-    assert not folder.weights.exists()
+    assert not (folder.path / WEIGHTS).exists()

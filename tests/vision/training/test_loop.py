@@ -40,7 +40,7 @@ def test_measuring_more_does_not_change_what_is_trained(run_into, tmp_path):
     plain, more = RunDir(tmp_path / "plain"), RunDir(tmp_path / "more")
     run_into(plain)
     measured = ("trainer.evaluate_train=true", "trainer.bn_reestimate=2")
-    run_into(more, *measured, "trainer.checkpoint_every=0", "tracker=tensorboard")
+    run_into(more, *measured, "sweep.checkpoint_every=0", "sweep/tracker=tensorboard")
     assert same_weights(plain, more)
     for row, row_of_more in zip(untimed(plain), untimed(more), strict=True):
         more_figures = {"train_eval_loss", "train_eval_acc", "test_bn_loss", "test_bn_acc"}
@@ -51,7 +51,7 @@ def test_measuring_more_does_not_change_what_is_trained(run_into, tmp_path):
 def test_what_a_row_of_metrics_holds(do_run, folder):
     record = do_run("dataset.validation=0.2", "trainer.evaluate_train=true", "optim.lr=0.5")
     rows = folder.read_metrics()
-    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["step"] for row in rows] == [1, 2]
     for row in rows:
         figures = {
             f"{split}_{figure}" for split in ("train", "train_eval", "val", "test") for figure in ("loss", "acc")
@@ -69,7 +69,7 @@ def test_what_is_measured_after_training_is_what_the_weights_give(do_run, run_in
     """Loss and accuracy of the test and of the training images, once more and in one plain piece."""
     record = do_run("trainer.evaluate_train=true", "trainer.batch_size=24", *TINY_RESNET)
     network = instantiate(record.config["model"])
-    network.load_state_dict(load_file(folder.weights))
+    network.load_state_dict(load_file((folder.path / WEIGHTS)))
     network.eval()
     splits = instantiate(record.config["dataset"]["source"]).load(None)
     with torch.inference_mode():
@@ -86,13 +86,13 @@ def test_what_is_measured_after_training_is_what_the_weights_give(do_run, run_in
 def test_the_weights_that_are_kept_fit_the_network_of_the_record(do_run, folder, overrides):
     record = do_run(*overrides, "trainer.epochs=1", "dataset.limit=20")
     network = instantiate(record.config["model"])
-    network.load_state_dict(load_file(folder.weights), strict=True)
-    assert record.parameters == sum(parameter.numel() for parameter in network.parameters())
+    network.load_state_dict(load_file((folder.path / WEIGHTS)), strict=True)
+    assert record.facts["parameters"] == sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_weights_are_kept_only_where_they_are_wanted(do_run, folder):
     do_run("trainer.save_weights=false")
-    assert not folder.weights.exists()
+    assert not (folder.path / WEIGHTS).exists()
 
 
 def test_a_loss_that_is_no_number_is_a_result(do_run, folder):
@@ -102,9 +102,9 @@ def test_a_loss_that_is_no_number_is_a_result(do_run, folder):
     assert record.error.text in ("the train loss became nan in epoch 1", "the train loss became inf in epoch 1")
     assert "optim.lr" in record.error.advice
     assert record.objective.value is None
-    assert (record.epochs, folder.read_metrics()) == (0, [])
+    assert (record.steps, folder.read_metrics()) == (0, [])
     assert folder.read() == record
-    assert not folder.weights.exists()
+    assert not (folder.path / WEIGHTS).exists()
     assert not folder.checkpoint.exists()
     assert "NaN" not in folder.record.read_text()
 
@@ -114,8 +114,8 @@ def test_epochs_before_the_divergence_are_kept(do_run, folder):
     record = do_run(*explode, "trainer.epochs=4")
     assert record.status is Status.DIVERGED
     assert "in epoch 3" in record.error.text
-    assert [row["epoch"] for row in folder.read_metrics()] == [1, 2]
-    assert record.metrics["last"]["epoch"] == record.epochs == 2
+    assert [row["step"] for row in folder.read_metrics()] == [1, 2]
+    assert record.metrics["last"]["epoch"] == record.steps == 2
     assert record.objective.value is None
     assert not folder.checkpoint.exists()
 
@@ -148,7 +148,7 @@ def test_the_watcher_hears_of_everything_once_and_in_order(do_run, monkeypatch):
 
     class Watcher(Progress):
         def begin(self, record, *, epochs, batches):
-            heard.append(("begin", record.epochs, epochs, batches, record.parameters))
+            heard.append(("begin", record.steps, epochs, batches, record.facts["parameters"]))
 
         def batch(self, phase, epoch, done, total, loss, acc, rate):
             assert loss > 0
@@ -157,7 +157,7 @@ def test_the_watcher_hears_of_everything_once_and_in_order(do_run, monkeypatch):
             heard.append((phase, epoch, done, total))
 
         def epoch(self, row):
-            heard.append(("epoch", row["epoch"]))
+            heard.append(("epoch", row["step"]))
 
         def end(self, record, *, skipped=False):
             heard.append(("end", record.status, skipped))

@@ -75,4 +75,4 @@ def test_a_run_keeps_it_and_its_operations(do_run, folder):
     found = confusion.read(folder)
     right = sum(found.counts[at][at] for at in range(10))
     assert right / sum(map(sum, found.counts)) == pytest.approx(record.metrics["last"]["test_acc"])
-    assert record.forward_macs == 281_640
+    assert record.facts["forward_macs"] == 281_640

@@ -39,11 +39,11 @@ def interrupted(do_run, *overrides, after):
 def test_resumed_equals_undisturbed(do_run, folder, undisturbed, net, after):
     interrupted(do_run, *net, after=after)
     record = folder.read()
-    assert (record.status, record.epochs) == (Status.INTERRUPTED, after)
+    assert (record.status, record.steps) == (Status.INTERRUPTED, after)
     assert folder.checkpoint.is_file()
 
     record = do_run(EPOCHS, *net)
-    assert (record.status, record.epochs) == (Status.COMPLETED, 4)
+    assert (record.status, record.steps) == (Status.COMPLETED, 4)
     assert_same_run(folder, undisturbed(*net))
     assert not folder.checkpoint.exists()
 
@@ -68,7 +68,7 @@ def test_interrupted_in_the_middle_of_an_epoch(do_run, folder, undisturbed, monk
         patched.setattr(Step, "train", interrupting)
         with pytest.raises(KeyboardInterrupt):
             do_run(EPOCHS)
-    assert [row["epoch"] for row in folder.read_metrics()] == [1, 2]
+    assert [row["step"] for row in folder.read_metrics()] == [1, 2]
 
     def counting(self, images, labels, totals):
         steps.append(len(labels))
@@ -82,17 +82,17 @@ def test_interrupted_in_the_middle_of_an_epoch(do_run, folder, undisturbed, monk
 
 
 def test_epochs_after_the_last_checkpoint_are_done_again_and_told_once(do_run, folder, undisturbed):
-    interrupted(do_run, "trainer.checkpoint_every=2", after=3)
-    assert [row["epoch"] for row in folder.read_metrics()] == [1, 2, 3]
-    do_run(EPOCHS, "trainer.checkpoint_every=2")
-    assert [row["epoch"] for row in folder.read_metrics()] == [1, 2, 3, 4]
+    interrupted(do_run, "sweep.checkpoint_every=2", after=3)
+    assert [row["step"] for row in folder.read_metrics()] == [1, 2, 3]
+    do_run(EPOCHS, "sweep.checkpoint_every=2")
+    assert [row["step"] for row in folder.read_metrics()] == [1, 2, 3, 4]
     assert_same_run(folder, undisturbed())
 
 
 def test_without_checkpoints_a_run_starts_again(do_run, folder, undisturbed):
-    interrupted(do_run, "trainer.checkpoint_every=0", after=2)
+    interrupted(do_run, "sweep.checkpoint_every=0", after=2)
     assert not folder.checkpoint.exists()
-    do_run(EPOCHS, "trainer.checkpoint_every=0")
+    do_run(EPOCHS, "sweep.checkpoint_every=0")
     assert_same_run(folder, undisturbed())
 
 
@@ -207,7 +207,7 @@ def test_where_the_folder_is_does_not_matter(do_run, run_into, folder, undisturb
     interrupted(do_run, after=2)
     moved = RunDir(tmp_path / "moved")
     folder.path.rename(moved.path)
-    run_into(moved, EPOCHS, "sweep=another", "output=elsewhere")
+    run_into(moved, EPOCHS, "sweep.name=another", "sweep.output=elsewhere")
     assert_same_run(moved, undisturbed())
 
 

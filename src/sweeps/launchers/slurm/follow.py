@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sweeps.errors import ConfigError, RunFailed
+from sweeps.launchers.console import step_of
 from sweeps.launchers.runs import NotDone, SweepRun
 from sweeps.launchers.scheduler import Policy, record_end
 from sweeps.launchers.signals import StopRequest
@@ -150,24 +151,20 @@ class Follower:
             limit = self.policy.timeout
             if limit is not None and job.seconds_at_work(entry, record) > limit:
                 text = f"job {job.number} was still running after {limit:g} s; its log: {self._ledger.log(job.number)}"
-                self._give_up(job, "timeout", text, "a larger sweep.timeout=SECONDS")
+                job.verdict = job.verdict or ("timeout", text, "a larger sweep.timeout=SECONDS")
         elif entry.state == "PENDING":
             job.spent, job.here = job.spent + job.here, 0.0
             if job.running:
                 steps = record.steps if record is not None else None
-                at = f"at step {steps:,g}" if steps else "before its first report"
+                at = f"at {step_of(steps)}" if steps else "before its first report"
                 self.view.put_back(job.number, job.run, f"requeued {at} (job {job.number})")
                 job.running, job.steps = False, None
             if entry.reason in HOPELESS:
                 text = f"Slurm will never start job {job.number}: {entry.reason}"
-                self._give_up(job, ConfigError.kind, text, "other hydra.launcher options")
+                job.verdict = job.verdict or (ConfigError.kind, text, "other hydra.launcher options")
             elif entry.reason not in (*_USUAL, *self._noted):
                 self._noted.add(entry.reason)
                 self._note(f"jobs wait: {entry.reason}")
-
-    def _give_up(self, job: Job, kind: str, text: str, advice: str) -> None:
-        """Have it cancelled; its run has failed as soon as it is over, and not before: the job may still write."""
-        job.verdict = job.verdict or (kind, text, advice)
 
     def _over(self, job: Job, entry: Entry | None, record: RunRecord | None, *, stopping: bool) -> None:
         """A job has ended, and its run has no result (yet)."""
@@ -194,7 +191,7 @@ class Follower:
         elif state == "CANCELLED":
             self._cancelled(job)
         elif state == "PREEMPTED" or ((interrupted or state == "TIMEOUT") and not self._is_stuck(job, raw)):
-            done = f" at step {raw.steps:,g}" if raw is not None and raw.steps else ""
+            done = f" at {step_of(raw.steps)}" if raw is not None and raw.steps else ""
             self._put_back(job, f"job {job.number} ended{f' as {state}' if state else ''}{done}, submitted again")
             job.run.tries -= 1  # not the fault of its run
             self.backlog.runs.append(job.run)
@@ -237,7 +234,7 @@ class Follower:
         run.not_before = time.monotonic() + pause
         self.backlog.runs.append(run)
         self.view.again(run)
-        self.view.note(f"{run.label}: try {run.tries + 1} of {self.policy.retries + 1} in {pause:.0f} s")
+        self.view.note(f"{run.label}: attempt {run.tries + 1} of {self.policy.retries + 1} in {pause:.0f} s")
 
     def _put_back(self, job: Job, text: str) -> None:
         """A job is over that its run has not ended with."""

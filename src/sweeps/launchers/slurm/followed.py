@@ -19,7 +19,8 @@ class Job:
     """A job that is followed.
 
     `steps` are those shown so far, None before it is known to have begun. `over_since` is on the monotonic clock,
-    `verdict` is the kind, text and advice of the failure for which it is cancelled. `spent` is how many seconds its
+    `verdict` is the kind, text and advice of the failure for which it is cancelled; its run has failed once the job is
+    over, and not before, since it may still write. `spent` is how many seconds its
     earlier starts have spent on the run, `here` those of the present one.
     """
 
