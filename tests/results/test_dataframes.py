@@ -28,7 +28,7 @@ def test_a_sweep_is_two_data_frames(run_in, study):
     assert set(runs["split"]) == {"test"}
     assert runs["setting_id"].nunique() == 3
     assert set(runs["facts.parameters"]) == {46_764_746}
-    assert runs["last.test_loss"][0] == 0.6
+    assert (runs["last.test_loss"][0], runs["last.test_acc"][0]) == (0.6, 0.7)
     for name in runs["run"][:2]:
         own = reports[reports["run"] == name]
         rows = RunDir(study / name).read_metrics()
@@ -58,8 +58,8 @@ def test_a_setting_with_the_name_of_a_field_has_a_column_of_its_own(regression_i
     assert list(runs["path"]) == [str(study / "path=long"), str(study / "path=short")]
 
 
-def test_the_example_in_the_docs_works(regression_in, study, tmp_path, monkeypatch):
-    regression_in(0.5, 0.4)
+def test_the_example_in_the_docs_works(run_in, study, tmp_path, monkeypatch):
+    run_in(accuracies=(0.5, 0.4))
     (tmp_path / "multirun").mkdir()
     (tmp_path / "multirun" / "study").symlink_to(study)
     monkeypatch.chdir(tmp_path)
