@@ -33,7 +33,7 @@ def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
     alike = [row[0] for row in rows[rows.index(cell) :]]
     assert alike == ["optim.lr=0.1,0.2"]
     assert "seed=0,1" in done.text.split(), "a line for each key"
-    assert "optim.lr=0.1,seed=1: given twice, done once" in done.text
+    assert "optim.lr=0.1,seed=1: duplicate, runs once" in done.text
     assert "4 of 6 runs to do: about " in done.text
     assert "Nothing was started." in done.text
 

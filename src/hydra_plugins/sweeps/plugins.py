@@ -5,8 +5,10 @@ Hydra executes this module on every start, so nothing heavy is imported here.
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -19,6 +21,22 @@ from omegaconf import DictConfig
 
 from sweeps.config import register
 
+
+def _refuse_import_by_a_worker() -> None:
+    """End a worker that imports a script which has no `__main__` guard, and so starts the sweep once more."""
+    process = multiprocessing.current_process()
+    if not (process.name.startswith("sweeps ") and getattr(process, "_inheriting", False)):
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "_run_hydra":
+            from sweeps.launchers.job import UNGUARDED
+
+            os._exit(UNGUARDED)
+        frame = frame.f_back
+
+
+_refuse_import_by_a_worker()
 register()
 
 
@@ -33,7 +51,6 @@ class _SweepLauncher(Launcher):
         """Remember what `launch` needs."""
         from sweeps.task import wrapped
 
-        _refuse_import_by_a_worker()
         self.given = (hydra_context, wrapped(task_function, config.hydra.output_subdir), config)
 
 
@@ -145,7 +162,6 @@ class GridSweeper(BasicSweeper):
         """Make the launcher, which may be any, with a task that keeps a record."""
         from sweeps.task import wrapped
 
-        _refuse_import_by_a_worker()
         task = wrapped(task_function, config.hydra.output_subdir)
         super().setup(hydra_context=hydra_context, task_function=task, config=config)
 
@@ -192,8 +208,6 @@ class SearchSweeper(Sweeper):
 
         from sweeps.task import wrapped
 
-        _refuse_import_by_a_worker()
-
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -207,11 +221,3 @@ class SearchSweeper(Sweeper):
         from sweeps.sweepers.search import sweep
 
         return sweep(self, arguments)
-
-
-def _refuse_import_by_a_worker() -> None:
-    """End a worker that imports a script which has no `__main__` guard, and so starts the sweep once more."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        from sweeps.launchers.job import UNGUARDED
-
-        os._exit(UNGUARDED)
