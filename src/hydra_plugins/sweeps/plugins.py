@@ -85,8 +85,8 @@ class SlurmLauncherConfig:
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
     array_parallelism: int = 256  # runs of one array at a time, at most; a sweep above a cluster's limits has several
     partition: str | None = None  # the queue: sinfo names them
-    time: int = 60  # minutes that one start of a job may take; a run that is not done then goes on in its next start
-    cpus: int | None = None  # CPU cores of a run, and threads unless trainer.threads says otherwise
+    time: int = 60  # minutes that one start of a job may take; a run that is not done then resumes in the next one
+    cpus: int | None = None  # CPU cores of a run, and its number of threads (OMP_NUM_THREADS)
     gpus_per_node: int | None = None  # GPUs of a run: 1, or null for the CPU; a run uses one
     memory: str | None = None  # main memory of a run, as Slurm writes it: 8G, 512M
     qos: str | None = None  # quality of service: priority and limits, where the cluster has several
@@ -96,10 +96,11 @@ class SlurmLauncherConfig:
     setup: list[str] = field(default_factory=list)
     # Further options of sbatch by their long names, without the dashes: {nodelist: node7, mail-type: FAIL}.
     extra: dict[str, Any] = field(default_factory=dict)
-    # Seconds before the time limit in which a run ends its epoch, writes its checkpoint and asks to be requeued:
-    # longer than the longest epoch, or that epoch is done twice. Slurm may send the notice up to a minute early.
+    # Seconds before the time limit in which a run gets to its next report, writes its checkpoint and asks to be
+    # requeued: more than the longest time between reports, or those steps are repeated. Slurm may send the notice up to
+    # a minute early.
     notice: int = 120
-    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave them to Slurm, or cancel them after their epochs
+    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave them to Slurm, or cancel them
     poll: float = 5.0  # seconds between two looks at the queue; each is one squeue, whatever the number of jobs
 
 
