@@ -1,4 +1,4 @@
-"""The measuring instrument behind `scripts/bench.py`: how fast is the package, and against what?
+"""How fast is the shipped application, and against what? What does the engine cost?
 
-Reading order: contenders, measure, report, startup, cli.
+Reading order: contenders, measure, report, sweeping, seam, cli.
 """

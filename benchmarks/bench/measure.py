@@ -2,32 +2,22 @@
 
 import dataclasses
 import gc
-import importlib.util
 import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
 
-from benchmarks.bench import contenders
-from benchmarks.bench.contenders import Contender, Task
-from sweeps.errors import RunFailed
-from sweeps.record.recording import DivergedError
-from sweeps.vision import build as parts
-from sweeps.vision.checks import check
-from sweeps.vision.config import conf_dir, register_schema, resolve
+from benchmarks.bench.contenders import CONTENDERS, Contender, Task
+from sweeps import Diverged, RunFailed
+from sweeps.vision.build import build, inspect, load
+from sweeps.vision.checks import check_settings
+from sweeps.vision.config import conf_dir, plain, register_schema
 from sweeps.vision.data import Splits
 from sweeps.vision.devices import choose_device, now
-
-CONTENDERS = dict(contenders.CONTENDERS)
-if importlib.util.find_spec("lightning") is not None:
-    from benchmarks.bench.lightning import LIGHTNING
-
-    CONTENDERS["lightning"] = LIGHTNING
 
 # Training images where no number is given, for inputs up to so many pixels: (pixels, images, images with --quick).
 _DEFAULT_IMAGES = ((32, None, 640), (128, 1024, 64), (math.inf, 256, 64))
@@ -51,54 +41,47 @@ class Case:
 
     def task(self, contender: Contender) -> Task:
         """The epoch's work, from the first weights on, as `contender` needs it."""
-        trainer = {**self.config["trainer"], **contender.settings}
-        step, data = parts.build({**self.config, "trainer": trainer}, self.device)
-        return Task(
-            step,
-            data,
-            self.splits,
-            image_size=self.config["resize"]["size"],
-            batch_size=self.config["trainer"]["batch_size"],
-            classes=self.config["dataset"]["classes"],
-            seed=self.config["seed"],
-            device=self.device,
-        )
+        config = {**self.config, "trainer": {**self.config["trainer"], **contender.settings}}
+        return Task(build(config, self.device), self.splits, config)
 
     def describe(self) -> dict[str, Any]:
         """What is measured, for the report."""
-        task = self.task(CONTENDERS["ours"])
+        training = self.task(CONTENDERS["ours"]).training
+        profile = inspect(self.config)
         return {
             "dataset": self.config["dataset"]["name"],
             "train_images": len(self.splits.train),
             "test_images": len(self.splits.test),
-            "image_size": task.image_size,
-            "batch_size": task.batch_size,
-            "steps": task.data.train.steps,
-            "lr": task.step.lr,
-            "parameters": sum(parameter.numel() for parameter in task.step.network.parameters()),
-            "classes": task.classes,
-            "forward_macs": parts.inspect(self.config).forward_macs,
-            "engine": task.step.engine.describe(),
+            "image_size": self.config["resize"]["size"],
+            "batch_size": self.config["trainer"]["batch_size"],
+            "steps": training.data.train.steps,
+            "lr": training.lr(1),
+            "parameters": profile.parameters,
+            "classes": training.classes,
+            "forward_macs": profile.forward_macs,
+            "engine": training.engine.describe(),
             "overrides": self.overrides,
         }
 
 
-def prepare(model: str, device: str, images: int | None, *, quick: bool) -> Case:
+def prepare(model: str, device: str, images: int | None, more: Sequence[str] = (), *, quick: bool = False) -> Case:
     """Compose the run of `model` with its own recipe and read its images.
 
     Args:
         images: how many training images; None takes what suits the network's input size.
+        more: further overrides.
         quick: a few images of the set that comes with the package.
 
     Raises:
         ConfigError, DataError: such a run cannot work, or there are no images.
     """
-    overrides = [f"model={model}", f"device={device}", "trainer.epochs=1", "tracker=none", "sweep=bench"]
+    overrides = [f"model={model}", f"device={device}", "trainer.epochs=1"]
     if quick:
         overrides += ["dataset=fashion_mnist_mini", "trainer.batch_size=32"]
-    limit = images or _default_images(_compose(overrides)["resize"]["size"], quick)
+    limit = images or _default_images(_compose([*overrides, *more])["resize"]["size"], quick)
     if limit is not None:
         overrides += [f"dataset.limit={limit}", f"dataset.test_limit={max(limit // _TRAIN_PER_TEST, 10)}"]
+    overrides += more
     return _case(_compose(overrides), overrides)
 
 
@@ -121,10 +104,10 @@ def measure_round(case: Case, number: int, names: Sequence[str]) -> Iterator[dic
         contender = CONTENDERS[name]
         task = case.task(contender)
         gc.collect()  # not in the middle of a measurement
-        load_before, cpu_before = _load_average(), _cpu_seconds()
+        before = _load_average()
         try:
             figures = dataclasses.asdict(contender.run(task))
-        except DivergedError as error:
+        except Diverged as error:
             raise RunFailed(f"{name} diverged: {error}") from error
         if not all(math.isfinite(figure) for figure in figures.values() if figure is not None):
             raise RunFailed(f"{name} diverged: {figures}")
@@ -132,9 +115,8 @@ def measure_round(case: Case, number: int, names: Sequence[str]) -> Iterator[dic
             "round": number,
             "contender": name,
             **figures,
-            "load_before": load_before,
+            "load_before": before,
             "load_after": _load_average(),
-            "foreign_cores": _foreign_cores(cpu_before, _cpu_seconds()),
         }
 
 
@@ -154,7 +136,7 @@ def problems(case: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]])
             continue
         for name, done in by_name.items():
             for key, tolerance in _TOLERANCES.items():
-                if done["test_acc"] is None or done[key] is None:  # not everyone measures everything
+                if done["test_acc"] is None or done[key] is None:  # not all contenders measure everything
                     continue
                 if not abs(done[key] - own[key]) <= tolerance:
                     found.append(f"round {number}: {key} is {done[key]:.4f} of {name} and {own[key]:.4f} of ours")
@@ -175,14 +157,14 @@ def peak_rate(device: torch.device) -> float | None:
 
 
 def _case(config: dict[str, Any], overrides: list[str]) -> Case:
-    check(config)
-    return Case(config, overrides, parts.load(config), choose_device(config["device"]))
+    check_settings(config)
+    return Case(config, overrides, load(config), choose_device(config["device"]))
 
 
 def _compose(overrides: list[str]) -> dict[str, Any]:
     register_schema()
     with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-        return resolve(compose("config", overrides=overrides))
+        return plain(compose("config", overrides=overrides))
 
 
 def _default_images(size: int, quick: bool) -> int | None:
@@ -191,28 +173,5 @@ def _default_images(size: int, quick: bool) -> int | None:
 
 
 def _load_average() -> float | None:
-    """Processes that wanted to run during the last minute; None where the system does not tell."""
+    """Processes that wanted to run during the last minute; None where the system does not say."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def _cpu_seconds() -> tuple[float, float, float] | None:
-    """The clock, what all processes of the machine have worked, and what this one and its children have.
-
-    None where the system does not tell. The load average is slow to notice a neighbour; this is not.
-    """
-    try:
-        ticks = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]]
-    except (OSError, ValueError):
-        return None
-    _, _, _, idle, waiting, *_ = ticks
-    own = os.times()
-    own_seconds = own.user + own.system + own.children_user + own.children_system
-    return own.elapsed, (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK"), own_seconds
-
-
-def _foreign_cores(before: tuple[float, float, float] | None, after: tuple[float, float, float] | None) -> float | None:
-    """How many cores were at work for other processes, or taken away by the machine's own host, on average."""
-    if before is None or after is None:
-        return None
-    elapsed, everybody, own = (later - earlier for earlier, later in zip(before, after, strict=True))
-    return round(max(everybody - own, 0.0) / elapsed, 2) if elapsed > 0 else None

@@ -1,6 +1,5 @@
 """What the measurements come to: medians with their spread, ratios, a table. This module never imports torch."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,26 +8,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.common import format_spread, spread
+
 Measurements = Sequence[Mapping[str, Any]]
 
 # What is divided by what: (name in the report, contender above, contender below, which time, in words).
 RATIOS = (
     ("textbook_over_ours", "textbook", "ours", "seconds", "epoch, textbook / ours"),
     ("lightning_over_default", "lightning", "default", "seconds", "epoch, lightning / default"),
-    ("textbook_over_default", "textbook", "default", "seconds", "epoch as written, textbook / default"),
+    ("textbook_over_default", "textbook", "default", "seconds", "epoch by default, textbook / default"),
     ("ours_over_floor", "ours", "floor", "train_seconds", "training part, ours / floor"),
 )
-
-# What tells how quiet the machine was: (in words, keys of a measurement).
-_NOISE = (
-    ("load average", ("load_before", "load_after")),
-    ("cores that other processes kept busy", ("foreign_cores",)),
-)
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def summarize(
@@ -39,7 +29,7 @@ def summarize(
     With the case and the rate of operations that the device can reach, also what share of it the training part of
     `default` reaches, counting the operations of convolutions and matrix products: one pass forward, two back.
 
-    A neighbour on the machine slows down what runs beside him: the ratios of rounds tell how much that matters.
+    Another process on the machine slows down what runs beside it: the ratios of rounds show how much that matters.
     """
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for done in measurements:
@@ -50,10 +40,10 @@ def summarize(
     }
     ratios = {}
     for name, above, below, key, _ in RATIOS:
-        rounds = [a[key] / b[key] for a in by_name.get(above, []) for b in by_name.get(below, []) if _same_round(a, b)]
-        if rounds:
+        pairs = [(a, b) for a in by_name.get(above, []) for b in by_name.get(below, []) if a["round"] == b["round"]]
+        if pairs:
             of_medians = times[above][key]["median"] / times[below][key]["median"]
-            ratios[name] = {"of_medians": of_medians, "of_rounds": spread(rounds)}
+            ratios[name] = {"of_medians": of_medians, "of_rounds": spread([a[key] / b[key] for a, b in pairs])}
     summary: dict[str, Any] = {"times": times, "ratios": ratios}
     if case is not None and peak_rate is not None and "default" in times:
         operations = 3 * 2 * case["forward_macs"] * case["train_images"]
@@ -64,15 +54,13 @@ def summarize(
 def print_model(console: Console, model: Mapping[str, Any]) -> None:
     """The table of one network, the ratios, and what is wrong with the comparison."""
     case, summary, measurements = model["case"], model["summary"], model["measurements"]
-    lines = [
-        f"{model['model']}: {case['train_images']:,} + {case['test_images']:,} images of {case['dataset']} at "
-        f"{case['image_size']} px, {case['steps']} steps of {case['batch_size']}; seconds are median [min, max]"
-    ]
-    for words, keys in _NOISE:
-        values = [done[key] for done in measurements for key in keys if done[key] is not None]
-        if values:
-            lines.append(f"{words}: {min(values):.1f} to {max(values):.1f}")
-    _print(console, "", *lines)
+    loads = [done[key] for done in measurements for key in ("load_before", "load_after") if done[key] is not None]
+    say(
+        console,
+        f"\n{model['model']}: {case['train_images']:,} + {case['test_images']:,} images of {case['dataset']} at "
+        f"{case['image_size']} px, {case['steps']} steps of {case['batch_size']}; seconds are median [min, max]",
+        *([f"load average: {min(loads):.1f} to {max(loads):.1f}"] if loads else []),
+    )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for heading in ("an epoch", "its training part", "train loss", "test acc"):
@@ -91,32 +79,13 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
     for name, *_, words in RATIOS:
         if ratio := summary["ratios"].get(name):
             rounds = format_spread(ratio["of_rounds"])
-            _print(console, f"{words}: {ratio['of_medians']:.2f} of the medians; {rounds} round by round")
+            say(console, f"{words}: {ratio['of_medians']:.2f} of the medians; {rounds} round by round")
     if (share := summary.get("roofline")) is not None:
-        _print(console, f"training part of default: {share:.1%} of the rate of a large bf16 matrix product")
-    _print(console, *(f"not a fair comparison: {problem}" for problem in model["problems"]), style="bold red")
+        say(console, f"training part of default: {share:.1%} of the rate of a large bf16 matrix product")
+    say(console, *(f"not a fair comparison: {problem}" for problem in model["problems"]), style="bold red")
 
 
-def print_startup(console: Console, startup: Mapping[str, Any]) -> None:
-    """Memory and start-up time of the command line."""
-    _print(
-        console,
-        f"{startup['run_command']}: {startup['peak_rss_bytes'] / 1e9:.2f} GB at its peak",
-        f"{startup['help_command']}: {format_spread(startup['help_seconds'])} s",
-    )
-
-
-def format_spread(values: Mapping[str, float]) -> str:
-    """`median [min, max]`."""
-    digits = 1 if values["median"] >= 10 else 2
-    return f"{values['median']:.{digits}f} [{values['min']:.{digits}f}, {values['max']:.{digits}f}]"
-
-
-def _same_round(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    return bool(a["round"] == b["round"])
-
-
-def _print(console: Console, *lines: str, style: str = "") -> None:
+def say(console: Console, *lines: str, style: str = "") -> None:
     """Print each line as it is: brackets are no markup, and a narrow terminal does the wrapping."""
     for line in lines:
         console.print(Text(line, style=style), soft_wrap=True)

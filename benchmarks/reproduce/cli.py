@@ -71,7 +71,6 @@ def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     Results.read(results_file)  # a file that cannot be added to is an error now, not in hours
     code = 0
     if not args.report_only:
-        output.mkdir(parents=True, exist_ok=True)
         runs.mkdir(parents=True, exist_ok=True)
         words = arguments(args.models or known, args.seeds, args.epochs, args.device, args.sweep, runs.name)
         code = run([*words, *overrides], runs.parent, args.time_limit)
@@ -80,6 +79,7 @@ def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if not results.runs:
         print(f"reproduce: nothing to report: no finished run in {folder}, and none in {output}", file=sys.stderr)
         return code or EXIT_INVALID
+    output.mkdir(parents=True, exist_ok=True)
     write(results_file, results.to_json())
     write(page_file, page(results))
     print(f"reproduce: {results_file} has {len(results.runs)} runs, {added} of them new; results.md")

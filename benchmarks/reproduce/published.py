@@ -67,11 +67,20 @@ def published() -> Mapping[str, tuple[Published, ...]]:
             "trainer.batch_size": int(row["batch_size"]),
             "resize.size": int(row["image_size"]),
         }
-        ranges = [
-            Range(*(float(row[f"{name}_{part}"]) for part in Range._fields))
-            for name in ("train_loss", "train_acc", "test_acc")
-        ]
-        counts = [int(row[name]) for name in ("runs", "diverged", "collapsed")]
-        entry = Published(row["since"], *counts, *ranges, float(row["examples_per_second"]), {**SHARED_SETTINGS, **own})
+        entry = Published(
+            since=row["since"],
+            runs=int(row["runs"]),
+            diverged=int(row["diverged"]),
+            collapsed=int(row["collapsed"]),
+            train_loss=_range(row, "train_loss"),
+            train_acc=_range(row, "train_acc"),
+            test_acc=_range(row, "test_acc"),
+            examples_per_second=float(row["examples_per_second"]),
+            settings={**SHARED_SETTINGS, **own},
+        )
         found[row["network"]] = (*found.get(row["network"], ()), entry)
     return found
+
+
+def _range(row: Mapping[str, str], name: str) -> Range:
+    return Range(*(float(row[f"{name}_{part}"]) for part in Range._fields))

@@ -1,4 +1,4 @@
-"""scikit-learn: no steps, no torch, nothing of sweeps but a line in the config. What the function returns is the objective.
+"""scikit-learn: no steps, no torch, and a line in the config for sweeps. The returned value is the objective.
 
 python examples/sklearn/train.py -m max_depth=2,4,8 n_estimators=10,50 sweep.name=sklearn sweep.repeats=3
 """

@@ -78,11 +78,26 @@ def load(path: Path, run_id: str) -> dict[str, Any] | None:
         return None
 
 
-def misfit(saved: Any, own: Any, name: str) -> str:
+def put_back(states: Mapping[str, Any], stateful: Mapping[str, Any]) -> str:
+    """Load saved states into objects; returns why they do not fit, empty where they do."""
+    if states.keys() != stateful.keys():
+        return f"it holds {', '.join(states)}, and restore() was given {', '.join(stateful)}"
+    for name, one in stateful.items():
+        if problem := _misfit(states[name], one.state_dict(), name):
+            return problem
+    for name, one in stateful.items():
+        try:
+            one.load_state_dict(states[name])
+        except Exception as error:  # whatever an object has to say against it
+            return f"{name}: {error}"
+    return ""
+
+
+def _misfit(saved: Any, own: Any, name: str) -> str:
     """Which tensor of a saved state has another shape than that of the object now; empty where all fit."""
     if isinstance(saved, Mapping) and isinstance(own, Mapping):
         for key in saved:
-            if key in own and (found := misfit(saved[key], own[key], f"{name}.{key}")):
+            if key in own and (found := _misfit(saved[key], own[key], f"{name}.{key}")):
                 return found
     elif hasattr(saved, "shape") and hasattr(own, "shape") and tuple(saved.shape) != tuple(own.shape):
         return f"{name} has the shape {list(saved.shape)} in the checkpoint and {list(own.shape)} now"

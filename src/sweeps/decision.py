@@ -67,7 +67,8 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         return Decision(Action.START)
     if previous.status is Status.RUNNING and previous.process != this_process():
         raise ConfigError(
-            f"{folder.path} is being run by {previous.process}; wait for it, or choose another {resolved.mount}.name=NAME"
+            f"{folder.path} is being run by {previous.process}; wait for it, or choose another "
+            f"{resolved.mount}.name=NAME"
         )
     if previous.run_id == resolved.run_id:
         if not previous.status.is_finished:
@@ -86,7 +87,8 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
             return Decision(Action.START, replaces=True)
     new = settings_of(shown(resolved.config), resolved.ignore)
     raise ConfigError(
-        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it is. "
+        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
+        "is. "
         f"Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
         f"{resolved.mount}.on_mismatch=keep"
     )
@@ -112,6 +114,8 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
         ConfigError: they cannot; says which and why.
     """
     settings, mount = resolved.settings, resolved.mount
+    hook = settings["hooks"]["check"]
+    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
     for key, known in _ONE_OF.items():
         node: Any = settings
         for part in key.split("."):
@@ -126,8 +130,6 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
     judge_for(resolved, sweep)
-    hook = settings["hooks"]["check"]
-    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None
     if facts is not None and not isinstance(facts, dict):
         raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
     return dict(facts or {})

@@ -145,8 +145,8 @@ def _find(target: str) -> Callable[..., Any]:
         home = str(getattr(found, "__module__", None))
         if not any(_is_within(home, prefix.partition(".")[0]) for prefix in _extra()):
             raise ConfigError(
-                f"_target_={target} is not allowed: it is defined in {home}, which {_EXTRA} does not name; add the whole "
-                f"name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
+                f"_target_={target} is not allowed: it is defined in {home}, which {_EXTRA} does not name; add the "
+                f"whole name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
             )
     return cast(Callable[..., Any], found)
 

@@ -1,5 +1,6 @@
 """Around a training function: one run, from its composed config to its record."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from sweeps.record.provenance import environment, folder_of_code, processor
 from sweeps.record.recording import StopRun, new_record, recording
 from sweeps.record.records import RunDir, RunRecord
 from sweeps.record.resolved import Resolved, resolve
+from sweeps.recorded_run import RecordedRun
 from sweeps.trackers import Trackers, make_trackers
 
 Task = Callable[[DictConfig], Any]
@@ -166,16 +168,14 @@ def _train(
     previous: RunRecord | None,
 ) -> None:
     settings = resolved.settings
-    run = running.RecordedRun(
+    run = RecordedRun(
         folder,
         record,
         judge=judge_for(resolved, sweep),
         trackers=Trackers(make_trackers(settings["tracker"]), folder, record),
         progress=progress,
         seed=resolved.seed,
-        checkpoint_every=settings["checkpoint_every"],
-        on_mismatch=settings["on_mismatch"],
-        keep_checkpoint=(settings["pruner"] or {}).get("keep_checkpoint", True),
+        settings=settings,
         was_stopped=previous is not None and previous.error is not None and previous.error.kind in (PRUNED, PAUSED),
     )
     with run.tracked(), running.making_current(run):
@@ -203,8 +203,6 @@ def _clean_folder(folder: RunDir) -> Iterator[None]:
     try:
         yield
     except ConfigError:
-        try:
+        with contextlib.suppress(OSError):  # it holds something
             folder.path.rmdir()
-        except OSError:  # it holds something
-            pass
         raise

@@ -1,15 +1,15 @@
-"""Pruners replayed on curves: what they spend, and that the page says what was measured and what was not."""
+"""Pruners replayed on curves: what they cost, and that the page says what was measured and what was not."""
 
 import json
 import random
 from pathlib import Path
 
 import pytest
+
 from benchmarks.search_study.cli import main
 from benchmarks.search_study.page import page
 from benchmarks.search_study.replay import replay
-
-from sweeps.pruners import Rule
+from sweeps.pruners import HalvingPruner, Pruner, SuccessiveHalvingPruner
 
 
 def flat_curves(count, every=1.0, epochs=10, seed=0):
@@ -21,9 +21,9 @@ def flat_curves(count, every=1.0, epochs=10, seed=0):
 
 
 @pytest.mark.parametrize(("first", "every", "fewer"), [(1.0, 1.0, 4.0), (0.25, 0.25, 8.0)])
-def test_halving_27_cells_takes_a_quarter_of_the_epochs_and_an_eighth_with_quarter_rungs(first, every, fewer):
+def test_halving_27_settings_takes_a_quarter_of_the_epochs_and_an_eighth_with_quarter_rungs(first, every, fewer):
     curves = flat_curves(27, every)
-    reached, spent = replay(Rule("halving", 10, first=first), curves, list(curves))
+    reached, spent = replay(HalvingPruner(min_resource=first), curves, list(curves), max_steps=10)
     best = max(curves, key=lambda run: curves[run][10.0])
     ended = [run for run, at in reached.items() if at == 10]
     assert best in ended
@@ -33,7 +33,7 @@ def test_halving_27_cells_takes_a_quarter_of_the_epochs_and_an_eighth_with_quart
 
 def test_halving_by_hand():
     curves = flat_curves(9, epochs=9)
-    reached, spent = replay(Rule("halving", 9), curves, list(curves))
+    reached, spent = replay(HalvingPruner(), curves, list(curves), max_steps=9)
     assert sorted(reached.values()) == [1] * 6 + [3] * 2 + [9]
     assert spent == 6 * 1 + 2 * 3 + 9
 
@@ -43,15 +43,15 @@ def test_asha_finds_the_best_in_any_order_and_never_waits():
         curves = flat_curves(27, seed=seed)
         order = list(curves)
         random.Random(seed).shuffle(order)
-        reached, spent = replay(Rule("asha", 10), curves, order)
+        reached, spent = replay(SuccessiveHalvingPruner(), curves, order, max_steps=10)
         assert reached[max(curves, key=lambda run: curves[run][10.0])] == 10
         assert len(reached) == 27
         assert spent < 270 / 2
 
 
-def test_without_a_rule_everything_is_trained():
+def test_without_a_pruner_everything_is_trained():
     curves = flat_curves(5)
-    assert replay(Rule("none", 10), curves, list(curves))[1] == 50
+    assert replay(Pruner(), curves, list(curves), max_steps=10)[1] == 50
 
 
 def test_the_committed_page_is_that_of_the_committed_figures():
@@ -76,7 +76,7 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
         "kills": {"kills": 10, "n_trials": 20, "trials": {"COMPLETE": 20}},
         "busy": {"trials": 20, "share": 0.97},
         "statistics": {"tables": 10, "coverage": {"5": 0.95}, "plain_coverage": {"5": 0.84},
-                       "false_alarms": {"5": 0.05}, "table_alarms": {"cells": 21, "n": 5, "share": 0.03}},
+                       "false_alarms": {"5": 0.05}, "table_alarms": {"settings": 21, "n": 5, "share": 0.03}},
     }  # fmt: skip
     text = page(found)
     assert "Not measured yet" not in text
@@ -84,6 +84,6 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     assert "| none: the whole grid | 100% | 1 | | | 0.8000 |" in text
     assert "| asha | 28% | 3.8 [3.0, 4.5] | 1 of 2 seeds | 0.0315, 0.0600 | 0.8000 |" in text
     assert "Run for real, halving trained 66 epochs of the first seed and chose a: as in the replay." in text
-    assert "The best cell over all seeds is a: 0.8500." in text
+    assert "The best setting over all seeds is a: 0.8500." in text
     assert "at work 97.0% of the time" in text
     assert "| tpe, 2 seeds | 0.0500 (0.0707) |" in text

@@ -90,8 +90,8 @@ def _write(
             facts=dict(facts or {}),
             steps=last.get("step") if steps is None else steps,
             max_steps=max_steps,
-            metrics={"last": last, "best": best} if status.is_finished else {},
-            seconds=last.get("elapsed", 0.0) if status.is_finished else 0.0,
+            metrics={"last": last, "best": best} if rows else {},
+            seconds=last.get("elapsed", 0.0),
             error=error,
             process=this_process() if status is Status.RUNNING else None,
         ),
@@ -138,7 +138,7 @@ def _write_regression(
     name: str = "",
     **settings: Any,
 ) -> RunDir:
-    """One run of a script whose config is flat, that reports `val_loss` alone, or returns `value` and reports nothing."""
+    """One run of a script whose config is flat, that reports `val_loss` alone, or only returns `value`."""
     config = {"lr": 0.1, "depth": 2, "seed": 0, "sweep": {"name": "fit"}, **settings}
     rows = [{"step": step, "elapsed": step / 4, "val_loss": loss} for step, loss in enumerate(losses, start=1)]
     metric = "val_loss" if losses else ""

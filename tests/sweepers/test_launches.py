@@ -1,25 +1,10 @@
-"""A sweep of several launches: its policy and its checks hold for all of them together."""
+"""The launches of a sweep: one policy, one numbering, however many there are."""
 
-import json
-
-import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from sweeps.record.records import Status, find_runs
+from sweeps.config import SweepConfig
 from sweeps.sweepers.launches import Launches
-
-from .conftest import SMALL, runs_by
-
-TINY = (*SMALL, "dataset.limit=50", "trainer.epochs=1")
-SWEEP = ("-m", "sweep=study", *TINY, "model._target_=networks.faulty")
-HERE, BASIC = "hydra.launcher.workers=0", "hydra/launcher=basic"
-
-
-@pytest.fixture
-def study(tmp_path):
-    """The folder of the sweep."""
-    return tmp_path / "multirun" / "study"
 
 
 class Launcher:
@@ -42,7 +27,7 @@ def jobs(names):
 
 
 def launches(launcher, size=None, **policy):
-    return Launches(launcher, OmegaConf.create(policy), size)
+    return Launches(launcher, OmegaConf.create({"sweep": OmegaConf.structured(SweepConfig(**policy))}), size)
 
 
 def returned(launcher_results):
@@ -67,57 +52,3 @@ def test_one_of_ours_gets_all_jobs_at_once_with_the_policy_of_the_sweep():
     assert not launcher.policy.is_enough(0)
     assert launcher.policy.is_enough(1), "with the two of the first launch"
     assert set(launcher.policy.failed) == {0, 1}
-
-
-@pytest.mark.parametrize(("policy", "failed", "done"), [("on_failure=stop", 1, 0), ("stop_after=2", 2, 1)])
-def test_a_policy_holds_across_batches(sweeps, study, policy, failed, done):
-    cells = ("zip=[+model.fault,seed]", "+model.fault=exception,none,exception,none", "seed=0,1,2,3")
-    ended = sweeps(*SWEEP, HERE, policy, *cells, "hydra.sweeper.max_batch_size=1")
-    assert ended.code == 1
-    left = 4 - failed - done
-    assert f"error: {failed} of 4 runs failed and {left} were not done" in ended.text
-    statuses = [run.read().status for run in find_runs(study)]
-    assert statuses.count(Status.FAILED) == failed
-    assert statuses.count(Status.COMPLETED) == done
-
-
-def test_all_cells_are_checked_before_the_first_batch(sweeps, tmp_path):
-    ended = sweeps(*SWEEP[:-1], HERE, "optim.lr=0.1,0.2,0.3,-1", "hydra.sweeper.max_batch_size=3")
-    assert ended.code == 1
-    assert "optim.lr=-1" in ended.text
-    assert "No run was started" in ended.text
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_so_many_runs_at_a_time_are_at_most_so_many_workers(sweeps, study):
-    ended = sweeps(*SWEEP[:-1], "hydra.launcher.workers=null", "seed=0,1", "hydra.sweeper.max_batch_size=1")
-    assert ended.code == 0, ended.text
-    (invocation,) = json.loads((study / "sweep.json").read_text())["invocations"]
-    assert len(invocation["slots"]) == 1
-    ended = sweeps(*SWEEP[:-1], HERE, "seed=0,1", "hydra.sweeper.max_batch_size=0")
-    assert "hydra.sweeper.max_batch_size=0 is invalid: at least 1, or null" in ended.text
-
-
-@pytest.mark.parametrize("launcher", [HERE, BASIC])
-def test_a_run_that_fails_in_a_round_of_halving_is_not_tried_again_in_the_next(sweeps, study, launcher):
-    halving = ("pruner=halving", "trainer.epochs=4", "+model.fault=none,exception", "optim.lr=0.1,0.3")
-    ended = sweeps(*SWEEP, launcher, *halving)
-    assert ended.code == 1
-    assert "round 2 of 2" in ended.text
-    assert "error: 2 of 4 runs failed; the run.json of each" in ended.text
-    records = [run.read() for run in find_runs(study)]
-    assert sorted(record.status.value for record in records) == ["completed", "failed", "failed", "pruned"]
-    assert {record.attempts for record in records if record.status is Status.FAILED} == {1}
-    if launcher == HERE:
-        assert "2 failed" in ended.text
-
-
-def test_after_enough_failures_no_further_round_begins(sweeps, study):
-    halving = ("pruner=halving", "trainer.epochs=4", "+model.fault=none,exception", "optim.lr=0.1,0.3")
-    ended = sweeps(*SWEEP, HERE, *halving, "stop_after=2")
-    assert ended.code == 1
-    assert "round 2 of 2:" not in ended.text
-    assert "error: 2 of 4 runs failed; round 2 of 2 was not begun; the run.json" in ended.text
-    assert {run.read().attempts for run in runs_by(study, "model.fault").values()} == {1}
-    ended = sweeps(*SWEEP, HERE, *halving)
-    assert {run.read().attempts for run in find_runs(study) if run.read().status is Status.FAILED} == {2}

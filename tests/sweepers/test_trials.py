@@ -22,11 +22,19 @@ SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b")
 def opened(folder, *arguments, **options):
     space = space_of(OverridesParser.create().parse_overrides(list(arguments or SPACE)))
     given = {"sampler": "tpe", "seed": 0, "n_trials": 12, "objectives": ["objective"], "direction": "max"} | options
-    return Search.open(folder, space, **given)
+    return Search(folder, space, **given)
 
 
 def record(value, status=Status.COMPLETED, **more):
-    return RunRecord("id", "setting", "run", "s", status, Objective("acc", "max", "val", value=value), **more)
+    return RunRecord(
+        "id",
+        "setting",
+        "run",
+        "s",
+        status,
+        Objective(metric="acc", direction="max", split="val", report="last", value=value),
+        **more,
+    )
 
 
 def quality(asked):
@@ -98,7 +106,7 @@ def test_n_trials_is_a_total(tmp_path):
     finish(opened(tmp_path, n_trials=5))
     assert opened(tmp_path, n_trials=5).has_more is False
     assert len(finish(opened(tmp_path, n_trials=8))) == 3
-    with pytest.raises(ConfigError, match=r"n_trials=4 is less than the 8 trials that .* it is a total; use 8 or more"):
+    with pytest.raises(ConfigError, match=r"n_trials=4 is less than the 8 trials in .* it is a total; use 8 or more"):
         opened(tmp_path, n_trials=4)
 
 

@@ -21,7 +21,7 @@ def new_record(*overrides, facts=(), config=None, name="lr=0.1", **fields):
         name=name,
         sweep="study",
         status=Status.RUNNING,
-        objective=Objective("val_loss", "min", "val"),
+        objective=Objective("val_loss", "min", "val", "last"),
         seed=0,
         overrides=list(overrides),
         config=config or {"optim": {"name": "sgd", "lr": 0.1}, "seed": 0, "sweep": {"name": "study"}},

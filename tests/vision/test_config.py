@@ -11,8 +11,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from sweeps.config import PRUNERS, TRACKERS, SweepConfig, lookup, mount_of
 from sweeps.vision.checks import check
-from sweeps.vision.config import SweepsConfig, conf_dir, lookup, objective_of, resolve
+from sweeps.vision.config import VisionConfig, conf_dir, plain
 
 CONF = conf_dir()
 GROUPS = {
@@ -22,18 +23,16 @@ GROUPS = {
     "experiment",
     "model",
     "optim",
-    "pruner",
     "recipe",
     "resize",
     "schedule",
-    "tracker",
     "trainer",
 }
 OPTIONS = sorted(
     f"{group}={path.relative_to(CONF / group).with_suffix('').as_posix()}"
     for group in GROUPS - {"budget", "recipe"}  # chosen by what else is chosen
     for path in (CONF / group).rglob("*.yaml")
-)
+) + [f"sweep/{group}={name}" for group, names in (("pruner", PRUNERS), ("tracker", TRACKERS)) for name in names]
 
 # model: (side of its images in pixels, SGD's learning rate, batch size), from the book.
 RECIPES = {
@@ -53,7 +52,9 @@ def test_these_are_the_groups():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_resolves_and_round_trips(compose, compose_all, option):
-    assert OmegaConf.get_type(compose_all(option)) is SweepsConfig
+    cfg = compose_all(option)
+    assert OmegaConf.get_type(cfg) is VisionConfig
+    assert (mount_of(cfg), OmegaConf.get_type(cfg.sweep)) == ("sweep", SweepConfig)
     config = compose(option)
     assert json.loads(json.dumps(config)) == config
     check(config)
@@ -163,8 +164,8 @@ def test_a_size_is_no_name_of_an_option(compose):
 
 
 def test_a_config_with_a_missing_value_does_not_resolve():
-    with pytest.raises(MissingMandatoryValue, match="sweep"):
-        resolve(OmegaConf.create({"sweep": "???"}))
+    with pytest.raises(MissingMandatoryValue, match="model"):
+        plain(OmegaConf.create({"model": "???"}))
 
 
 def test_glob_means_exactly_the_seven():
@@ -222,41 +223,57 @@ def test_a_torchvision_network_is_one_override_away(compose):
 
 
 def test_a_run_lies_in_its_sweeps_folder_under_the_name_of_its_overrides(compose_all):
-    cfg = compose_all("optim.lr=0.1", "sweep=study", "output=out", "model=nin", "tracker=none")
+    cfg = compose_all("optim.lr=0.1", "sweep.name=study", "sweep.output=out", "model=nin", "sweep/tracker=none")
     assert cfg.hydra.run.dir == "out/study/model=nin,optim.lr=0.1"
-    assert cfg.hydra.sweep.dir == "out/study"
-    assert cfg.hydra.sweep.subdir == "model=nin,optim.lr=0.1"
 
 
 def test_an_unnamed_sweep_is_named_by_date_and_time(compose_all):
     cfg = compose_all("model=nin")
-    date, time = cfg.sweep.split("/")
+    output, date, time, name = cfg.hydra.run.dir.split("/")
     assert [len(part) for part in date.split("-")] == [4, 2, 2]
     assert [len(part) for part in time.split("-")] == [2, 2, 2]
-    assert cfg.hydra.run.dir == f"multirun/{cfg.sweep}/model=nin"
+    assert (output, name) == ("multirun", "model=nin")
 
 
 @pytest.mark.parametrize(
-    ("metric", "validation", "expected"),
+    ("overrides", "expected"),
     [
-        ("auto", 0.0, ("test_acc", "max", "test")),
-        ("auto", 0.1, ("val_acc", "max", "val")),
-        ("test_loss", 0.1, ("test_loss", "min", "test")),
-        ("val_loss", 0.1, ("val_loss", "min", "val")),
-        ("train_acc", 0.0, ("train_acc", "max", "train")),
+        ([], ("test_acc", "max", "test")),
+        (["dataset.validation=0.1"], ("val_acc", "max", "val")),
+        (["sweep.objective.metric=test_loss", "dataset.validation=0.1"], ("test_loss", "min", "test")),
+        (["sweep.objective.metric=val_loss", "dataset.validation=0.1"], ("val_loss", "min", "val")),
+        (["sweep.objective.metric=train_eval_acc"], ("train_eval_acc", "max", "train")),
+        (["experiment=quickstart"], ("test_bn_acc", "max", "test")),
     ],
 )
-def test_what_runs_are_ranked_by(metric, validation, expected):
-    assert objective_of({"objective": {"metric": metric}, "dataset": {"validation": validation}}) == expected
+def test_what_runs_are_ranked_by(compose, overrides, expected):
+    objective = compose(*overrides)["sweep"]["objective"]
+    assert (objective["metric"], objective["direction"], objective["split"]) == expected
 
 
-def test_lookup_of_a_dotted_key():
-    config = {"a": {"b": {"c": 1}, "n": None}}
-    assert lookup(config, "a.b.c") == 1
-    assert lookup(config, "a.b") == {"c": 1}
-    assert [lookup(config, key) for key in ("a.n", "a.x", "x", "a.b.c.d")] == [None] * 4
+HELD_OUT = "dataset.validation=0.1"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "metric", "direction"),
+    [
+        ([], "train_loss_recent", "min"),
+        ([HELD_OUT], "val_acc", "max"),
+        ([HELD_OUT, "trainer.bn_reestimate=5"], "val_bn_acc", "max"),
+        ([HELD_OUT, "trainer.report_every=0.25"], "train_loss_recent", "min"),
+        (["sweep.pruner.metric=train_acc_recent"], "train_acc_recent", "max"),
+    ],
+)
+@pytest.mark.parametrize("pruner", ["none", "halving", "median"])
+def test_what_runs_are_pruned_by(compose, overrides, metric, direction, pruner):
+    found = compose(f"sweep/pruner={pruner}", *overrides)["sweep"]["pruner"]
+    assert (found["metric"], found["direction"]) == (metric, direction)
+
+
+def test_a_step_is_an_epoch(compose):
+    assert compose("trainer.epochs=7")["sweep"]["max_steps"] == 7
 
 
 def test_hydras_own_config_of_a_run_is_not_part_of_it(compose):
-    assert set(compose()) == set(SweepsConfig.__dataclass_fields__)
+    assert set(compose()) == set(VisionConfig.__dataclass_fields__)
     assert hydra.core.global_hydra.GlobalHydra.instance().is_initialized() is False

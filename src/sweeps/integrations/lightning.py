@@ -1,4 +1,4 @@
-"""A run of a sweep for Lightning: `Trainer(callbacks=[SweepsCallback()])`. Needs `pip install 'hydra-sweeps[lightning]'`.
+"""A run of a sweep for Lightning: `Trainer(callbacks=[SweepsCallback()])`; `pip install 'hydra-sweeps[lightning]'`.
 
 Each epoch is a report of all that was logged, and the trainer's own checkpoint is what is saved and restored: model,
 optimizers, schedulers, loops and the states of the other callbacks.
@@ -47,7 +47,8 @@ class SweepsCallback(Callback):
         """The next epoch is one like any other: Lightning would finish the one that its own checkpoints lie within."""
         if self._reported:
             loop = trainer.fit_loop
-            loop.restarting = False
+            loop.epoch_loop.restarting = False
+            loop._restarting = False  # its setter would take it back where max_epochs is -1
             for part in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
                 part.reset_restart_stage()
 
@@ -63,7 +64,8 @@ class SweepsCallback(Callback):
         self._has_validated = True
         batches, done = trainer.num_training_batches, trainer.fit_loop.batch_idx + 1
         if self._run.in_sweep and done < batches < float("inf"):
-            self._run.report(self._metrics(trainer), step=trainer.current_epoch + done / batches, checkpoint=False)
+            found = {name: value for name, value in trainer.callback_metrics.items() if name in self._of_validation}
+            self._run.report(found, step=trainer.current_epoch + done / batches, checkpoint=False)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Report the epoch before: here everything that belongs to it, schedulers included, has been done."""

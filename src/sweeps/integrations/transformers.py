@@ -5,8 +5,7 @@
     trainer = Trainer(args=args, callbacks=[callback], ...)
     trainer.train(resume_from_checkpoint=callback.checkpoint)
 
-Whatever the trainer logs is reported at its global step, and the checkpoint folders that it saves are what a run resumes
-from.
+Whatever the trainer logs is reported at its global step; a run resumes from the checkpoint folders that it saves.
 """
 
 from collections.abc import Mapping

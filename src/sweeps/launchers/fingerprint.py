@@ -32,7 +32,7 @@ class Fingerprint:
     def __init__(self, loader: ConfigLoader, config_name: str | None, mount: str | None) -> None:
         versions = [identity.RESULT_VERSION, *map(metadata.version, ("hydra-core", "omegaconf"))]
         digest = hashlib.sha256(repr((config_name, versions)).encode())
-        self._of_the_sweep = re.compile(rf"\+*{re.escape(mount or '')}([./@]|=)")
+        self._mount = () if mount is None else (mount,)
         texts = [f"{key}: {node}" for key, node in _stored(ConfigStore.instance().repo)]
         for source in loader.get_search_path().get_path():
             folder = Path((source.path or "").removeprefix("file://"))
@@ -46,7 +46,7 @@ class Fingerprint:
 
     def of(self, overrides: Sequence[str]) -> str:
         """The hash for one run."""
-        kept = [override for override in overrides if not self._of_the_sweep.match(override)]
+        kept = [one for one in overrides if not identity.is_ignored(identity.target_of(one), self._mount)]
         # Hydra gives an interpolation to its jobs escaped: $\{now\:%H\}
         if not self._readable or not _is_readable("\0".join(kept).replace("\\", "")):
             return ""

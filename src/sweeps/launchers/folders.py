@@ -1,8 +1,8 @@
 """Where a sweep and its runs live: decided here, once, for parent, workers, searches and clusters. Never imports torch.
 
 The parent asks `claim_folder` for the sweep's folder and `Folders` for each run's, and passes them on. What a user may
-set (`sweep.output`, `sweep.name`, `hydra.sweep.dir`, `hydra.sweep.subdir`) is honoured; by default a run's folder follows
-from its overrides alone, without composing them.
+set (`sweep.output`, `sweep.name`, `hydra.sweep.dir`, `hydra.sweep.subdir`) is honoured; by default a run's folder
+follows from its overrides alone, without composing them.
 """
 
 import os

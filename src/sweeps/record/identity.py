@@ -13,14 +13,6 @@ NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading ear
 # Part of every identity: raised when the engine changes so that equal settings give other results.
 RESULT_VERSION = 2
 
-# What release 0.1 left out of an identity.
-IGNORED_BEFORE = (
-    *("sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure"),
-    *("stop_after", "retries", "timeout", "on_mismatch", "dataset.root", "dataset.source.folders"),
-    *("dataset.source.remedies", "dataset.source.torchvision", "trainer.capture", "trainer.threads"),
-    *("trainer.checkpoint_every", "trainer.save_weights", "trainer.save_predictions", "objective"),
-)
-
 
 def settings_of(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
     """The settings that can change a result, by their dotted keys: the resolved `config` without `ignore`."""
@@ -49,6 +41,13 @@ def _digest(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([RESULT_VERSION, settings], sort_keys=True).encode()).hexdigest()[:12]
 
 
+def target_of(override: str) -> str:
+    """The dotted key of the config that an override changes: sweep.pruner by `+sweep/pruner@sweep.pruner=asha`."""
+    name, _, package = override.partition("=")[0].lstrip("+~").partition("@")
+    package = package.rpartition(":")[2]
+    return package.removeprefix("_global_.") if package and package != "_group_" else name.replace("/", ".")
+
+
 def run_name(overrides: Iterable[str], ignore: Iterable[str] = ()) -> str:
     """A readable folder name that depends on the overrides alone, so that a grid can grow without moving old runs.
 
@@ -58,7 +57,7 @@ def run_name(overrides: Iterable[str], ignore: Iterable[str] = ()) -> str:
     parts: dict[str, str] = {}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
-        if not is_ignored(key.partition("@")[0].replace("/", "."), ignore):
+        if not is_ignored(target_of(override), ignore):
             parts[key] = override
     whole = ",".join(parts[key] for key in sorted(parts))
     name = re.sub(r"[^A-Za-z0-9=.,+_@~-]+", "-", whole)

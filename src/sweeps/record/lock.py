@@ -91,7 +91,9 @@ def _clear(path: Path) -> None:
     for file in _files(path):
         owner = _read(file)
         if owner is not None and _is_held(file, owner):
-            raise LockedError(f"{path.parent} is in use by {owner}; wait for it, end it, or name another sweep.name=NAME")
+            raise LockedError(
+                f"{path.parent} is in use by {owner}; wait for it, end it, or choose another sweep.name=NAME"
+            )
         if file.is_dir() and not file.is_symlink():
             raise LockedError(f"{file} is a folder and no lock; move it away, and type the command again")
         file.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ def code_diff(code: Path) -> str | None:
 
 @functools.cache
 def code_state(code: Path) -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that a folder of code belongs to; None where git does not know the folder."""
+    """Commit and dirty flag of the checkout that a folder of code belongs to; None where git does not know it."""
     commit = _git(code, "rev-parse", "HEAD")
     if commit is None or not _git(code, "ls-files"):
         return None

@@ -1,6 +1,6 @@
 """The record of a run from its start to its end: it tells the truth whatever ends the run. Never imports torch."""
 
-import contextlib
+import logging
 import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sweeps.errors import RunFailed, SweepsError
+from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.record.files import remove_leftovers
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved
+from sweeps.record.rows import NOT_A_NUMBER, RESERVED, as_number
+
+log = logging.getLogger(__name__)
 
 TRACEBACK_LINES = 40  # of the end
 
@@ -41,8 +44,8 @@ class StopRun(BaseException):
 
 def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence[str]) -> RunRecord:
     """The record of a run that has not started."""
-    asked = resolved.settings["objective"]
-    objective = Objective(*(str(asked[key] or "") for key in ("metric", "direction", "split", "report")))
+    asked = {key: str(value or "") for key, value in resolved.settings["objective"].items()}
+    objective = Objective(asked["metric"], asked["direction"], asked["split"], asked["report"])
     return RunRecord(
         run_id=resolved.run_id,
         setting_id=resolved.setting_id,
@@ -63,7 +66,7 @@ def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence
 def recording(
     folder: RunDir, record: RunRecord, config: Mapping[str, Any], on_end: Callable[[RunRecord], None]
 ) -> Iterator[None]:
-    """Whatever ends the block, the record of the run of `config` tells the truth afterwards; then `on_end` is called."""
+    """Whatever ends the block, the record of the run of `config` tells the truth afterwards; `on_end` gets it."""
     record.status, record.error = Status.RUNNING, None
     record.process = this_process()
     record.started, record.ended = now(), ""
@@ -131,35 +134,62 @@ def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
 
 
 def summarize(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Bring the figures of the record up to the rows of metrics.jsonl.
+    """Bring the figures of the record up to the rows of metrics.jsonl."""
+    record.metrics, record.seconds, record.steps, record.objective.value = {}, 0.0, None, None
+    for row in rows:
+        add_row(record, row)
 
-    The objective is taken from the rows that hold it; where none does, `objective.value` is left as it is.
+
+def add_row(record: RunRecord, row: Mapping[str, Any]) -> None:
+    """Bring the figures of the record up to a further row; the objective is that of the last, or best, row with it."""
+    objective = record.objective
+    record.metrics["last"] = dict(row)
+    record.steps, record.seconds = row["step"], row.get("elapsed") or 0.0
+    if objective.metric not in row:
+        return
+    best = record.metrics.get("best")
+    if objective.direction and (best is None or _is_better(row, best, objective)):
+        best = record.metrics["best"] = dict(row)
+    chosen = best if objective.report == "best" and best is not None else row
+    objective.value = chosen[objective.metric]
+
+
+def _is_better(row: Mapping[str, Any], best: Mapping[str, Any], objective: Objective) -> bool:
+    """Whether the objective of `row` is better; of equal ones the first counts, and NaN, which is None, never."""
+    new, old = row[objective.metric], best[objective.metric]
+    if new is None or old is None:
+        return new is not None
+    return bool(new < old if objective.direction == "min" else new > old)
+
+
+def settle_objective(record: RunRecord, rows: Sequence[Mapping[str, Any]], returned: Any) -> None:
+    """Give the record its objective at the end of a run: what it reported, else what the training function returned.
+
+    Raises:
+        Diverged: the returned value is NaN or infinite.
+        ConfigError: other metrics than the objective were reported; names them.
     """
     objective = record.objective
-    if not rows:
-        record.metrics, record.seconds, record.steps, objective.value = {}, 0.0, None, None
+    reported = list(dict.fromkeys(key for row in rows for key in row if key not in RESERVED))
+    if objective.metric in reported:
         return
-    record.metrics = {"last": dict(rows[-1])}
-    record.steps = rows[-1]["step"]
-    record.seconds = rows[-1].get("elapsed") or 0.0
-    measured = [row for row in rows if objective.metric in row]
-    if not measured:
+    if objective.metric and reported:
+        raise ConfigError(
+            f"sweep.objective.metric={objective.metric} was never reported; reported were {', '.join(reported)}. Set "
+            "it to one of them and repeat the command: steps that have a checkpoint are not trained again"
+        )
+    value = as_number(returned[0] if isinstance(returned, (tuple, list)) and returned else returned)
+    if value is NOT_A_NUMBER:
+        if returned is not None:
+            log.warning("the training function returned %.60r, which is no number: the run has no objective", returned)
+        elif reported:
+            log.warning("the run has no objective: set sweep.objective.metric to one of %s", ", ".join(reported))
         return
-    sign = -1 if objective.direction == "min" else 1
-    figures = [-math.inf if row[objective.metric] is None else sign * row[objective.metric] for row in measured]
-    best = measured[figures.index(max(figures))] if objective.direction else measured[-1]  # of equal ones the first
-    record.metrics = {"last": dict(rows[-1]), "best": dict(best)}
-    chosen = best if objective.report == "best" else measured[-1]
-    value = chosen[objective.metric]
-    objective.value = value if value is not None and math.isfinite(value) else None
+    if not math.isfinite(value):
+        raise Diverged(f"the training function returned {value}")
+    objective.value = value
 
 
 def now() -> str:
     """The time as ISO 8601 with the offset to UTC."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def remove_checkpoint(folder: RunDir) -> None:
-    """Delete the checkpoint of a run that is complete; one that was killed after its last record could not."""
-    with contextlib.suppress(OSError):
-        folder.checkpoint.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import itertools
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from sweeps.record.records import Status
 from sweeps.results import format as text
@@ -23,14 +24,46 @@ def advice(rows: Sequence[RunRow], settings: Sequence[Setting]) -> list[str]:
     found = objectives(rows)
     if not found or not found[0].is_ranked:
         return []
-    columns = swept_columns(rows)
+    finished = [row for row in rows if row.objective == found[0] and row.is_finished]
+    grids = [grid for column in swept_columns(rows) for grid in _grids(finished, column, swept_columns(rows))]
+    drawn = any((folder / "study.journal").exists() for folder in {row.path.parent for row in rows})
     return [
         *_single_runs(settings),
-        *_diverged(settings),
         *_disagreeing(settings),
-        *(sentence for column in columns for sentence in _values_that_diverge(rows, found[0], column, columns)),
-        *_values_at_the_edge(rows, found[0], settings, columns),
-    ]
+        *(sentence for grid in grids for sentence in _values_that_diverge(grid)),
+        *([] if drawn else _values_at_the_edge(grids, found[0], 2 if has_repeats(settings) else 1)),
+    ]  # values that a search has drawn are no grid with an edge
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Finished runs that differ in nothing but one numeric setting and the seed, by its value.
+
+    `choice` is what they share that is no number (a model, say), `label` what tells them from the other grids.
+    """
+
+    column: Column
+    choice: tuple[str, ...]
+    label: str
+    by_value: _ByValue
+
+
+def _grids(rows: Sequence[RunRow], column: Column, columns: Sequence[Column]) -> Iterator[_Grid]:
+    others = [other for other in columns if other.key != column.key]
+    found: dict[tuple[str, ...], _ByValue] = {}
+    for row in rows:
+        value = text.number(column.get(row))
+        if value is not None:
+            found.setdefault(tuple(other.show(row) for other in others), {}).setdefault(value, []).append(row)
+    telling = {at for keys in found for at in range(len(others)) if len({other[at] for other in found}) > 1}
+    for keys, by_value in found.items():
+        label = ", ".join(f"{others[at].header}={keys[at]}" for at in sorted(telling))
+        choice = tuple(cell for cell, other in zip(keys, others, strict=True) if not other.right)
+        yield _Grid(column, choice, f"{label}: " if label else "", by_value)
+
+
+def _sentence(grid: _Grid, text: str) -> str:
+    return f"{grid.label}{text}" if grid.label else text[0].upper() + text[1:]
 
 
 def _single_runs(settings: Sequence[Setting]) -> Iterator[str]:
@@ -41,92 +74,47 @@ def _single_runs(settings: Sequence[Setting]) -> Iterator[str]:
         )
 
 
-def _diverged(settings: Sequence[Setting]) -> Iterator[str]:
-    for one in settings:
-        if one.lost and one.n:
-            yield f"{one.label}: diverged in {one.lost} of {len(one.runs)} seeds; its mean is over the others alone"
-
-
 def _disagreeing(settings: Sequence[Setting]) -> Iterator[str]:
     for one in settings:
         if one.std is None or one.mean is None or one.standing not in (BEST, TIED):
-            continue  # its rank matters to nobody, or is settled
+            continue  # its rank is settled, or does not matter
         if one.std > DISAGREE * abs(one.mean):
             low, high = min(one.figures), max(one.figures)
             yield (
                 f"{one.label}: its seeds disagree ({text.figure(low)} to {text.figure(high)}): its rank is not settled "
-                "before there are more of them"
+                "before there are more of them."
             )
 
 
-def _by_value(
-    rows: Sequence[RunRow], objective: Objective, column: Column, columns: Sequence[Column]
-) -> dict[tuple[str, ...], _ByValue]:
-    """The runs that differ in nothing but a numeric setting and the seed, by what they share, then by its value."""
-    found: dict[tuple[str, ...], _ByValue] = {}
-    for row in rows:
-        value = text.number(column.get(row))
-        if row.objective == objective and value is not None and row.is_finished:
-            keys = tuple(other.show(row) for other in columns if other is not column)
-            found.setdefault(keys, {}).setdefault(value, []).append(row)
-    return found
+def _values_that_diverge(grid: _Grid) -> Iterator[str]:
+    sound = [value for value, of in grid.by_value.items() if any(row.status != Status.DIVERGED for row in of)]
+    lost = sorted(value for value in grid.by_value if not sound or value > max(sound))
+    if sound and lost:
+        start = f"{grid.column.key}={text.setting(lost[0])}"
+        yield _sentence(grid, f"every run from {start} on diverged: leave those values out.")
 
 
-def _prefix(keys: tuple[str, ...], column: Column, columns: Sequence[Column], telling: set[int]) -> str:
-    others = [other for other in columns if other is not column]
-    shown = [f"{others[at].header}={cell}" for at, cell in enumerate(keys) if at in telling]
-    return f"{', '.join(shown)}: " if shown else ""
-
-
-def _telling(found: dict[tuple[str, ...], _ByValue]) -> set[int]:
-    return {at for keys in found for at in range(len(keys)) if len({other[at] for other in found}) > 1}
-
-
-def _values_that_diverge(
-    rows: Sequence[RunRow], objective: Objective, column: Column, columns: Sequence[Column]
-) -> Iterator[str]:
-    found = _by_value(rows, objective, column, columns)
-    for keys, by_value in found.items():
-        sound = [value for value, of in by_value.items() if any(row.status != Status.DIVERGED for row in of)]
-        lost = sorted(value for value in by_value if not sound or value > max(sound))
-        if sound and lost:
-            label = _prefix(keys, column, columns, _telling(found))
-            yield f"{label}every run from {column.key}={text.setting(lost[0])} on diverged: leave those values out"
-
-
-def _values_at_the_edge(
-    rows: Sequence[RunRow], objective: Objective, settings: Sequence[Setting], columns: Sequence[Column]
-) -> Iterator[str]:
-    """For each combination of what is no number (a model, say) and each numeric setting, its best grid alone.
+def _values_at_the_edge(grids: Sequence[_Grid], objective: Objective, least: int) -> Iterator[str]:
+    """For each numeric setting and choice of the others, its best grid alone.
 
     Where anything was repeated single runs do not compete, as in the table of settings, and a value is the best only
     where all others are shown to be worse.
     """
-    if any((folder / "study.journal").exists() for folder in {row.path.parent for row in rows}):
-        return  # values that a search has drawn are no grid with an edge
-    least = 2 if has_repeats(settings) else 1
-    for column in columns:
-        found = _by_value(rows, objective, column, columns)
-        texts = [at for at, other in enumerate(one for one in columns if one is not column) if not other.right]
-        best: dict[tuple[str, ...], tuple[float, tuple[str, ...], _ByValue]] = {}
-        for keys, by_value in found.items():
-            means = _means(by_value, least)
-            if len(by_value) >= _FEWEST and means:
-                choice, top = tuple(keys[at] for at in texts), max(map(objective.gain, means.values()))
-                if choice not in best or top > best[choice][0]:
-                    best[choice] = top, keys, by_value
-        for _, keys, by_value in best.values():
-            means = _means(by_value, least)
-            winner = max(means, key=lambda value: objective.gain(means[value]))
-            if winner in (min(by_value), max(by_value)) and _stands_out(by_value, winner, least):
-                label = _prefix(keys, column, columns, _telling(found))
-                yield f"{label}the best {column.header} is at the edge of its grid; {_beyond(column, by_value, winner)}"
-
-
-def _means(by_value: _ByValue, least: int) -> dict[float, float]:
-    """The mean of each value with `least` completed runs or more."""
-    figures = {value: _by_seed(of) for value, of in by_value.items()}
-    return {value: statistics.fmean(of.values()) for value, of in figures.items() if len(of) >= least}
+    best: dict[tuple[str, tuple[str, ...]], tuple[float, float, _Grid]] = {}
+    for grid in grids:
+        figures = {value: _by_seed(of) for value, of in grid.by_value.items()}
+        gains = {
+            value: objective.gain(statistics.fmean(of.values())) for value, of in figures.items() if len(of) >= least
+        }
+        if len(figures) >= _FEWEST and gains:
+            winner, place = max(gains, key=lambda value: gains[value]), (grid.column.key, grid.choice)
+            if place not in best or gains[winner] > best[place][0]:
+                best[place] = gains[winner], winner, grid
+    for _, winner, grid in best.values():
+        if winner in (min(grid.by_value), max(grid.by_value)) and _stands_out(grid.by_value, winner, least):
+            edge = _sentence(grid, f"the best {grid.column.header} is at the edge of its grid")
+            further = ",".join(_beyond(sorted(grid.by_value), winner))
+            yield f"{edge}; extend it: {grid.column.key}={further}." if further else f"{edge}; try values beyond it."
 
 
 def _by_seed(rows: Sequence[RunRow]) -> dict[object, float]:
@@ -142,22 +130,17 @@ def _stands_out(by_value: _ByValue, winner: float, least: int) -> bool:
     return all(p < ALPHA for p in holm([pairwise([best, other]).get((0, 1), 1.0) for other in others]))
 
 
-def _beyond(column: Column, by_value: _ByValue, winner: float) -> str:
-    """`extend: optim.lr=0.2,0.4`: two steps past the edge where the grid has even steps or factors."""
-    values = sorted(by_value, reverse=winner == min(by_value))
-    pairs = list(itertools.pairwise(values))
-    gaps = [after - before for before, after in pairs]
-    factors = [after / before for before, after in pairs] if min(values) > 0 else []
-    if factors and max(factors) < 1.25 * min(factors):
-        further = [winner * factors[-1] ** step for step in (1, 2)]
-    elif max(map(abs, gaps)) < 1.01 * min(map(abs, gaps)):
-        further = [winner + gaps[-1] * step for step in (1, 2)]
-    else:
-        further = []
+def _beyond(values: list[float], winner: float) -> Iterator[str]:
+    """Two values past the edge at which `winner` lies, where the grid grows by even factors, or in whole steps."""
+    pairs = list(itertools.pairwise(values if winner == values[-1] else values[::-1]))
+    factors = [after / before for before, after in pairs] if values[0] > 0 else [0.0]
+    steps = {after - before for before, after in pairs}
     is_whole = all(isinstance(value, int) for value in values)
-    makes_sense = (
-        (min(values) < 0 or min(further) > 0) and not (is_whole and any(v % 1 for v in further)) if further else False
-    )
-    if not makes_sense:
-        return f"try values beyond {column.key}={text.setting(winner)}"
-    return f"extend: {column.key}={','.join(f'{value:.0f}' if is_whole else f'{value:.2g}' for value in further)}"
+    if is_whole and len(steps) == 1:
+        further = [winner + at * max(steps) for at in (1, 2)]
+    elif max(factors) < 1.25 * min(factors):
+        further = [winner * factors[-1] ** at for at in (1, 2)]
+    else:
+        return
+    if min(further) > 0 and not (is_whole and any(value % 1 for value in further)):
+        yield from (f"{value:.0f}" if is_whole else f"{float(f'{value:.2g}'):g}" for value in further)

@@ -11,11 +11,10 @@ from sweeps.results import format as text
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import UNREADABLE, RunRow
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 20  # characters; of more reports some are left out
 _ABSENT = object()
+_LONG = 8  # characters: a longer number was drawn, not typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
-_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT = 1, 2, 6, 7, 5, 8, 9
+_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT, _TEXT = 1, 2, 6, 7, 5, 8, 9, 10
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,30 @@ def setting_column(key: str, rows: Sequence[RunRow], header: str = "") -> Column
         marker = markers.get(row.path, "")
         return choices.get(marker, marker.rpartition(".")[2]) if marker else _ABSENT
 
+    shortened = _shortened({row.settings[key] for row in rows if isinstance(row.settings.get(key), float)})
+
     def show(row: RunRow) -> str:
         value = find(row)
-        return text.BLANK if value is _ABSENT else text.setting(value)
+        short = shortened.get(value) if isinstance(value, float) else None  # an unreadable row is not one of `rows`
+        return text.BLANK if value is _ABSENT else short or text.setting(value)
 
     def get(row: RunRow) -> Any:
         value = find(row)
         return None if value is _ABSENT else value
 
-    is_number = all(text.number(row.settings[key]) is not None for row in rows if key in row.settings)
+    values = [row.settings[key] for row in rows if row.settings.get(key) is not None]
+    is_number = bool(values) and all(text.number(value) is not None for value in values)
     return Column(key, header or key, get, show, is_number, is_setting=True)
+
+
+def _shortened(values: set[float]) -> dict[float, str]:
+    """Four digits of each value that a search has drawn, or as many as tell them apart; short ones in full."""
+    shown = {value: text.setting(value) for value in values}
+    for digits in range(4, 17):
+        short = {value: full if len(full) <= _LONG else f"{value:.{digits}g}" for value, full in shown.items()}
+        if len(set(short.values())) == len(values):
+            return short
+    return shown
 
 
 def _marker(row: RunRow, key: str) -> str:
@@ -99,14 +112,16 @@ def columns_of(rows: Sequence[RunRow], all_metrics: bool = False) -> list[Column
 def setting_columns(rows: Sequence[RunRow]) -> list[Column]:
     """A column for every setting that an override names and that differs, and for the seed where it differs.
 
-    Settings that merely follow (Adam brings betas along) have one only where two settings would look alike without it.
+    Settings that merely follow (Adam brings betas along) have one only where two settings would look alike without it;
+    a choice in which the runs of one setting differ has none: two names of one thing tell nothing apart.
     No two different runs look the same: at the very end their sweeps or names tell them apart.
     """
     known = [row for row in rows if row.status != UNREADABLE]
+    identities = len({row.setting_id for row in known})
     typed = dict.fromkeys(key for row in known for key in row.overridden)
     columns = [column for key in typed if _differs(column := setting_column(key, known), known)]
+    columns = [column for column in columns if len({(row.setting_id, column.show(row)) for row in known}) == identities]
     looks = [tuple(column.show(row) for column in columns) for row in known]
-    identities = len({row.setting_id for row in known})
     for column in _following(known, typed, columns) if len(set(looks)) < identities else ():
         finer = [(*look, column.show(row)) for look, row in zip(looks, known, strict=True)]
         if len(set(finer)) > len(set(looks)):
@@ -165,15 +180,12 @@ def in_all_runs(rows: Sequence[RunRow]) -> list[str]:
 def _objective_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
     found = objectives(rows)
     if len(found) > 1:
-        yield Column("ranked_by", "ranked by", _ranked_by, _ranked_by, right=False, gives_way=_OBJECTIVES)
+        form = lambda objective: objective.title if objective else text.BLANK  # noqa: E731
+        yield _column("objective", "ranked by", form, right=False, gives_way=_OBJECTIVES)
     one = found[0] if len(found) == 1 else None
     header = "value" if one is None else f"best\n{one.name}" if one.report == "best" else one.name
     largest = bool(found) and all(objective.direction == "max" for objective in found)
     yield _column("value", header, text.figure, largest_first=largest)
-
-
-def _ranked_by(row: RunRow) -> str:
-    return " ".join((row.objective.report, row.objective.name)) if row.objective else text.BLANK
 
 
 def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str], gives_way: int) -> Iterator[Column]:
@@ -190,10 +202,13 @@ def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str
         is_number = all(text.number(get(row)) is not None for row in rows if get(row) is not None)
         is_fact = field == "facts"
         header = key if is_fact else f"last\n{key}"
-        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=gives_way, is_stated=is_fact)
+        way = gives_way if is_number else _TEXT
+        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=way, is_stated=is_fact)
 
     keys = dict.fromkeys(key for row in rows for key in getattr(row, field))
-    return (column(key) for key in keys if field == "facts" or key not in ("step", "elapsed"))
+    shown = {one.metric if one.report == "last" else "" for one in objectives(rows)}  # has a column where it is one
+    elsewhere = ("step", "elapsed", *(shown if len(shown) == 1 else ())) if field == "last" else ()
+    return (column(key) for key in keys if key not in elsewhere)
 
 
 def _status(row: RunRow) -> str:
@@ -219,7 +234,7 @@ def find_column(key: str, option: str, rows: Sequence[RunRow], columns: Sequence
     if found := table.get(key) or headers.get(key):
         return found
     settings = dict.fromkeys(name for row in rows for name in row.settings)
-    if key in settings:
+    if key in settings or any(_marker(row, key) for row in rows):
         return setting_column(key, rows)
     ending = [name for name in settings if name.rpartition(".")[2] == key]
     if len(ending) == 1:
@@ -257,18 +272,10 @@ def curve_column(rows: Sequence[RunRow]) -> Column:
 
     def show(row: RunRow) -> str:
         curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
-        return sparkline(curve, min(of), max(of)) if curve else text.BLANK
+        return text.sparkline(curve, min(of), max(of)) if curve else text.BLANK
 
     header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
     return Column("curve", header, lambda row: curves[row.path], show, right=False)
-
-
-def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """One block a value, at most `CURVE_WIDTH` of them; the first and the last value are always there."""
-    count = min(len(values), CURVE_WIDTH)
-    places = [round(at * (len(values) - 1) / max(count - 1, 1)) for at in range(count)]
-    heights = [(values[place] - low) / (high - low) if high > low else 0.5 for place in places]
-    return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
 
 
 def _curve(row: RunRow) -> list[float]:

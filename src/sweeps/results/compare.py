@@ -71,7 +71,7 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     name (of which the seed does not count).
 
     Raises:
-        ConfigError: a name fits no setting or several, both are one, they share no seed, or neither direction is better.
+        ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
     """
     a, b = _find(rows, first), _find(rows, second)
     if a == b:
@@ -138,7 +138,7 @@ def _fits(row: RunRow, one: Setting, column: Column | None, value: str) -> bool:
     """Whether a setting has the value that was typed; a bare word is a name, or the text of any swept setting."""
     if column is None:
         return value in (row.name, row.sweep, one.label) or value in one.shown
-    return _alike(column.get(row), value)
+    return value == column.show(row) or _alike(column.get(row), value)
 
 
 def _alike(setting: Any, typed: str) -> bool:
@@ -152,7 +152,7 @@ def _alike(setting: Any, typed: str) -> bool:
 
 
 def _metric(one: Setting) -> str:
-    return f"the {one.objective.report} {one.objective.name}" if one.objective else "nothing"
+    return f"the {one.objective.title}" if one.objective else "nothing"
 
 
 def _seeds(one: Setting) -> str:

@@ -29,6 +29,11 @@ class Objective(NamedTuple):
         return self.metric or "objective"
 
     @property
+    def title(self) -> str:
+        """The same with the report that it is taken from: `last val_loss`."""
+        return f"{self.report} {self.name}"
+
+    @property
     def is_ranked(self) -> bool:
         """Whether it is known which values are better."""
         return self.direction in ("max", "min")
@@ -45,7 +50,8 @@ class RunRow:
     `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for any
     other, None for a diverged one. `settings` maps the dotted keys of what identifies the run, without the seed, and
     the config groups that an override has chosen from, to their values; `overridden` are those that an override names,
-    in its order. `last` and `best` are rows of its metrics; `facts` is what the application recorded.
+    in its order. `last` and `best` are rows of its metrics; `facts` is what the application
+    recorded, `process` what does the run, or did it.
     """
 
     path: Path
@@ -65,9 +71,15 @@ class RunRow:
     steps: float | None = None
     max_steps: float | None = None
     seconds: float | None = None
+    process: str = ""
     problem_kind: str = ""
     problem: str = ""
     rank: int | None = None
+
+    @property
+    def metric(self) -> str:
+        """The name of the objective; empty where the record cannot be read."""
+        return self.objective.name if self.objective is not None else ""
 
     @property
     def is_finished(self) -> bool:
@@ -165,9 +177,10 @@ def _row(run: RunDir) -> RunRow:
         facts={clean(key): fact for key, fact in record.facts.items()},
         last={clean(key): entry for key, entry in last.items()},
         best={clean(key): entry for key, entry in best.items()},
-        steps=steps,
-        max_steps=number(record.max_steps),
+        steps=_plain(steps),
+        max_steps=_plain(number(record.max_steps)),
         seconds=seconds,
+        process=f"pid {record.process.pid}" if record.process is not None else "",
         problem_kind=kind,
         problem=text,
     )
@@ -194,7 +207,7 @@ def _failure(record: RunRecord) -> tuple[str, str]:
 
 
 def _best(reports: Sequence[dict[str, Any]], objective: Objective) -> dict[str, Any]:
-    """The first of the reports with the best value; the empty row where there is none, or nobody knows the best."""
+    """The first of the reports with the best value; empty where there is none, or no direction."""
     if not objective.is_ranked:
         return {}
     return max(reports, key=lambda row: objective.gain(row[objective.metric]), default={})
@@ -227,10 +240,14 @@ def _parsed(value: str) -> Any:
 
 
 def _seed(value: Any) -> Any:
-    """A seed that sorts and compares: a whole number or a text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None if value is None else clean(value)
-    return int(value) if float(value).is_integer() else value
+    """A seed that sorts and compares: a number or a text."""
+    found = number(value)
+    return _plain(found) if found is not None or value is None else clean(value)
+
+
+def _plain(value: float | None) -> float | None:
+    """3 instead of 3.0."""
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.record.records import Status
-from sweeps.results import format as text
 from sweeps.results.columns import Column, setting_columns, swept_columns
 from sweeps.results.inference import ALPHA, Interval, holm, interval, pairwise
 from sweeps.results.ranking import objectives
@@ -19,13 +18,13 @@ BEST, TIED, WORSE, UNCERTAIN = "best", "tied", "worse", "not evidence"
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that count as one: those that differ in nothing but their seed, or in a group of `group_by` those that agree
-    in its columns (then `setting_id` is empty).
+    """Runs that count as one: those that differ in nothing but their seed, or a group of `group_by`.
 
-    `values` are its swept settings by key, `shown` the same as text. `figures` are the objectives of the completed
-    runs, `by_seed` the same by seed: a pruned run has the value of a shorter training, a diverged one has none.
-    `differs_in` names the columns in which those runs differ. `standing` is best, tied, worse or "not evidence"; `p` is
-    that of the comparison with the best.
+    `setting_id` is empty for a group. `values` are its swept settings by key (of a group, what its runs agree in),
+    `shown` the same as text. `figures` are the objectives of the completed runs, `by_seed` the same by seed: a pruned
+    run has the value of a shorter training, a diverged one has none. `differs_in` names the columns in which those runs
+    differ. `standing` is best, tied, worse or "not evidence" (of a group best or empty), and `p` that of the comparison
+    with the best.
     """
 
     setting_id: str
@@ -92,7 +91,7 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     """The settings of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`).
 
     `columns` are those of `swept_columns` unless they are given. Where two sweeps did the same run, seed included,
-    each keeps a setting of its own: their values stay apart, as nobody repeats in vain.
+    each keeps a setting of its own: the same run twice is no second seed.
     """
     known = [row for row in rows if row.objective is not None]
     columns = swept_columns(rows) if columns is None else columns
@@ -104,31 +103,20 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     for row in known:
         identity = (row.objective, row.setting_id)
         members.setdefault((*identity, row.sweep if identity in twice else ""), []).append(row)
-    found = [_setting(of, columns, setting_id, sweep) for (_, setting_id, sweep), of in members.items()]
+    found = []
+    for (_, setting_id, sweep), of in members.items():
+        by_seed = {row.seed: row.value for row in reversed(of) if row.counts and row.value is not None}
+        found.append(
+            _setting(of, columns, tuple(by_seed.values()), setting_id=setting_id, label=sweep, by_seed=by_seed)
+        )
     telling = [at for at in range(len(columns)) if len({one.shown[at] for one in found}) > 1]
     found = [dataclasses.replace(one, label=_label(one, columns, telling)) for one in found]
     return _in_order(found, known)
 
 
-def _setting(rows: Sequence[RunRow], columns: Sequence[Column], setting_id: str, sweep: str) -> Setting:
-    by_seed: dict[Any, float] = {}
-    for row in rows:
-        if row.counts and row.value is not None:
-            by_seed.setdefault(row.seed, row.value)
-    values, shown = (
-        {column.key: column.get(rows[0]) for column in columns},
-        [column.show(rows[0]) for column in columns],
-    )
-    return Setting(
-        setting_id,
-        sweep,
-        tuple(rows),
-        rows[0].objective,
-        values,
-        tuple(shown),
-        tuple(by_seed.values()),
-        by_seed,
-    )
+def _setting(rows: Sequence[RunRow], columns: Sequence[Column], figures: tuple[float, ...], **more: Any) -> Setting:
+    values, shown = {one.key: one.get(rows[0]) for one in columns}, tuple(one.show(rows[0]) for one in columns)
+    return Setting(runs=tuple(rows), objective=rows[0].objective, values=values, shown=shown, figures=figures, **more)
 
 
 def _label(one: Setting, columns: Sequence[Column], telling: Sequence[int]) -> str:
@@ -146,20 +134,23 @@ def group_by(rows: Sequence[RunRow], columns: Sequence[Column]) -> list[Setting]
     wanted = {column.key for column in columns}
     telling = [column for column in setting_columns(rows) if column.is_setting and column.key not in wanted]
     found = []
-    for (objective, shown), of in members.items():
+    for (_, shown), of in members.items():
         counted = [row for row in of if row.counts]
-        group = Setting(
-            "",
-            ", ".join(f"{column.header}={cell}" for column, cell in zip(columns, shown, strict=True)),
-            tuple(of),
-            objective,
-            {column.key: column.get(of[0]) for column in columns},
-            shown,
+        group = _setting(
+            of,
+            columns,
             tuple(row.value for row in counted if row.value is not None),
+            setting_id="",
+            label=", ".join(f"{column.header}={cell}" for column, cell in zip(columns, shown, strict=True)),
             differs_in=tuple(column.key for column in telling if len({column.show(row) for row in counted}) > 1),
         )
         found.append(dataclasses.replace(group, interval=interval(group.figures)) if group.is_evidence else group)
-    return _in_order(found, rows)
+    found = _in_order(found, rows)
+    best: dict[Objective | None, Setting] = {}
+    for one in found:
+        if one.n > 1 and one.objective is not None and one.objective.is_ranked:
+            best.setdefault(one.objective, one)
+    return [dataclasses.replace(one, standing=BEST if one is best.get(one.objective) else "") for one in found]
 
 
 def _in_order(settings: Iterable[Setting], rows: Sequence[RunRow]) -> list[Setting]:
@@ -202,79 +193,3 @@ def judged(settings: Sequence[Setting], *, with_intervals: bool = True) -> list[
 def has_repeats(settings: Sequence[Setting]) -> bool:
     """Whether any setting has a spread."""
     return any(one.n > 1 for one in settings)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Two swept settings against each other: in each place the best of its settings, a repeated one before single runs.
-
-    `best` are the places to mark: where anything was repeated, single runs do not compete; several where means are
-    equal. `others` counts the runs of a place that do not count. `also_differ` names what else differs in one place.
-    """
-
-    objective: Objective
-    down: Column
-    across: Column
-    places: dict[tuple[str, str], Setting]
-    others: dict[tuple[str, str], Counter[str]]
-    best: frozenset[tuple[str, str]]
-    also_differ: list[str]
-
-    @property
-    def rows(self) -> list[str]:
-        """The values of `down`, the best first where `rows` were ranked."""
-        return list(dict.fromkeys(place[0] for place in self.others))
-
-    def heads(self) -> list[str]:
-        """The values of `across`, in ascending order."""
-
-        def key(shown: str) -> tuple[bool, float, str]:
-            try:
-                return False, float(shown), ""
-            except ValueError:
-                return True, 0.0, shown
-
-        return sorted({place[1] for place in self.others}, key=key)
-
-
-def matrix_of(rows: Sequence[RunRow]) -> Matrix | None:
-    """The matrix over the runs of the objective that most runs have; None where fewer than two settings were swept.
-
-    Across is the numeric setting with the most values, down the first one that is no number, else the next.
-    """
-    found = objectives(rows)
-    columns = [column for column in swept_columns(rows) if column.key != "setting_id"]
-    if not found or not found[0].is_ranked or len(columns) < 2:
-        return None
-    counts = {column.key: len({column.show(row) for row in rows}) for column in columns}
-    across = max(columns, key=lambda column: (column.right, counts[column.key]))
-    down = max((column for column in columns if column is not across), key=lambda column: not column.right)
-
-    def place_of(row: RunRow) -> tuple[str, str]:
-        return down.show(row), across.show(row)
-
-    settings = [one for one in settings_of(rows, columns) if one.objective == found[0] and one.n]
-    of_place: dict[tuple[str, str], list[Setting]] = {}
-    for one in settings:
-        of_place.setdefault(place_of(one.runs[0]), []).append(one)
-    places = {place: max(of, key=lambda one: (one.n > 1, one.gain)) for place, of in of_place.items()}
-    repeated = has_repeats(list(places.values()))
-    competing = {place: one.gain for place, one in places.items() if one.n > 1 or not repeated}
-    highest = max(competing.values(), default=None)
-    others: dict[tuple[str, str], Counter[str]] = {}
-    for row in rows:
-        if row.objective in (found[0], None) and text.BLANK not in place_of(row):
-            others.setdefault(place_of(row), Counter()).update([] if row.counts else [row.status])
-    return Matrix(
-        found[0],
-        down,
-        across,
-        places,
-        others,
-        frozenset(place for place, gain in competing.items() if gain == highest),
-        [
-            column.key
-            for at, column in enumerate(columns)
-            if any(len({one.shown[at] for one in of}) > 1 for of in of_place.values())
-        ],
-    )

@@ -1,8 +1,7 @@
 """A table as plain text, and how it looks on a terminal of any width."""
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -12,7 +11,8 @@ from rich.text import Text
 _GAP = 2
 _NARROWEST = 12  # characters: where names and prose are folded
 _LONGEST_RULE = 160  # where no terminal sets a limit
-_PIECES = re.compile(r"\S+?(?:[,/._](?!\d)|(?=\s)|$)")  # of a long word: a run's name, a path, a header
+_ITEMS = re.compile(r".+?(?:[,/](?!\d)|$)")  # of a run's name, or of a path
+_PIECES = re.compile(r"\S+?(?:[._](?!\d)|(?=\s)|$)")  # of a key
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A title, lines and the sentences below them. Every cell is clean text; a line break in a cell is meant.
-
-    A table that `turns` shows its columns as lines where it is too wide, and is left out where that is too wide too.
-    """
+    """A title, lines and the sentences below them. Every cell is clean text; a line break in a cell is meant."""
 
     title: str
     heads: list[Head]
     lines: list[Line]
     notes: list[str] = field(default_factory=list)
-    turns: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines of text rather than a `rich.table.Table`, which needs a second for a thousand runs."""
-        if self.turns:
-            yield from self._turning(options.max_width)
-            return
         unbroken = self._narrowed(_width)
         shown, notes = self._fit(unbroken, options.max_width)
         widths = [max(_width(head.text), width) for head, width in zip(self.heads, unbroken, strict=True)]
@@ -84,33 +77,6 @@ class Table:
         """How narrow each column gets without a break inside a word or a number."""
         words = self._narrowed(lambda cell: max(map(cell_len, cell.split()), default=0))
         return [min(width, _NARROWEST) if head.prose else width for head, width in zip(self.heads, words, strict=True)]
-
-    def _turning(self, width: int) -> Iterator["Table | Text"]:
-        """This table if it fits, else its columns as lines, else a sentence."""
-        ways = [dataclasses.replace(table, turns=False) for table in (self, self._turned())]
-        full = [_total(table._narrowed(_width)) for table in ways]
-        least = [_total(table._floors()) for table in ways]
-        for table, needed in zip((*ways, *ways), (*full, *least), strict=True):
-            if needed <= width:
-                yield table
-                return
-        yield Text(self.title, style="bold")
-        yield Text(
-            f"{len(self.lines)} x {len(self.heads) - 1} values are too wide for {width} columns: the ranking has every "
-            "run; a wider terminal or --format md shows the table."
-        )
-
-    def _turned(self) -> "Table":
-        first, *heads = self.heads
-        lines = []
-        for at, head in enumerate(heads, start=1):
-            marked = frozenset(place for place, line in enumerate(self.lines, start=1) if at in line.marked)
-            style = next((line.style for line in self.lines if at in line.marked), "")
-            lines.append(Line([head.text, *(line.cells[at] for line in self.lines)], style, marked))
-        corner = " \\ ".join(reversed(first.text.split(" \\ ")))
-        return dataclasses.replace(
-            self, heads=[Head(corner), *(Head(line.cells[0]) for line in self.lines)], lines=lines
-        )
 
     def _fit(self, widths: Sequence[int], width: int) -> tuple[list[int], list[str]]:
         """The columns that fit, and the notes with the names of the others; of equals the last one is hidden first."""
@@ -171,9 +137,10 @@ def _fold(console: Console, cell: str, width: int) -> list[str]:
 
 
 def _broken(word: str, width: int) -> str:
-    """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes."""
+    """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes, else _ ."""
     lines = [""]
-    for piece in _PIECES.findall(word) if cell_len(word) > width else [word]:
+    pieces = _ITEMS.findall(word) if cell_len(word) > width else [word]
+    for piece in (part for item in pieces for part in (_PIECES.findall(item) if cell_len(item) > width else [item])):
         if lines[-1] and cell_len(lines[-1] + piece) > width:
             lines.append("")
         lines[-1] += piece

@@ -11,9 +11,10 @@ from sweeps.results import format as text
 from sweeps.results.advice import advice
 from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.inference import Interval
-from sweeps.results.ranking import objectives, rank, ranked_on, saved_by_pruning, sentences, tally, tested
+from sweeps.results.matrix import matrix_table
+from sweeps.results.ranking import rank, saved_by_pruning, sentences, tally, tested
 from sweeps.results.runs import UNREADABLE, RunRow, load
-from sweeps.results.settings import BEST, TIED, Setting, group_by, has_repeats, judged, matrix_of, settings_of
+from sweeps.results.settings import BEST, TIED, Setting, has_repeats, judged, settings_of
 from sweeps.results.table import Head, Line, Table
 
 _BEST = "bold green"
@@ -58,148 +59,73 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     return notes
 
 
-def matrix_table(rows: Sequence[RunRow]) -> Table | None:
-    """Two swept settings against each other, the best place marked; None where fewer than two were swept."""
-    matrix = matrix_of(rows)
-    if matrix is None:
-        return None
-    lines = []
-    for down in matrix.rows:
-        places = [(down, across) for across in matrix.heads()]
-        cells = [_place(matrix.places.get(place), matrix.others.get(place), place in matrix.best) for place in places]
-        marked = frozenset(at for at, place in enumerate(places, 1) if place in matrix.best)
-        lines.append(Line([down, *cells], _BEST if marked else "", marked))
-    notes = [ranked_on(matrix.objective, "setting", "Settings are ranked")]
-    if matrix.best:
-        notes[0] += f" {'It is' if len(matrix.best) == 1 else 'Equal ones are'} marked {_MARK}."
-    if has_repeats(list(matrix.places.values())):
-        notes.append("± is the standard deviation over n seeds; values without it are single runs, and get no mark.")
-    if matrix.also_differ:
-        notes.append(f"Each place shows its best setting; they also differ in {', '.join(matrix.also_differ)}.")
-    if len(objectives(rows)) > 1:
-        notes.append("Runs with other objectives are left out.")
-    across = matrix.across.header
-    heads = [Head(f"{matrix.down.header} \\ {across}", right=False), *(Head(value) for value in matrix.heads())]
-    title = f"{matrix.objective.name} by {matrix.down.header} and {across}"
-    return Table(title, heads, lines, notes, turns=True)
+def settings_table(
+    rows: Sequence[RunRow], settings: Sequence[Setting] | None = None, columns: Sequence[Column] | None = None
+) -> Table | None:
+    """What every setting achieves over its seeds, and which ones tie with the best; None where nothing was repeated.
 
-
-def _place(one: Setting | None, others: Counter[str] | None, best: bool) -> str:
-    parts = []
-    if one is not None:
-        parts.append(f"{_MARK if best else ''}{text.figure(one.mean)}")
-        if one.std is not None:
-            parts.append(f"±{text.figure(one.std)} n={one.n}")
-    for status, count in (others or {}).items():
-        parts.append(f"+{count} {status}" if one else status if count == 1 else f"{count} {status}")
-    return "\n".join(parts) or text.BLANK
-
-
-def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Setting] | None = None) -> Table:
-    """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`.
-
-    With the mean's interval where the runs of a group differ in their seeds alone; else it would mean nothing.
+    Or the same of the groups of `group_by`, with its columns; their means may run over more than seeds, and say so.
     """
-    groups = group_by(rows, keys) if groups is None else groups
-    found = objectives(rows)
-    mixed = len(found) > 1
-    ranked = [one for one in groups if one.n > 1 and one.objective is not None and one.objective.is_ranked]
-    best = [
-        max(of, key=lambda one: one.gain)
-        for objective in found
-        if (of := [o for o in ranked if o.objective == objective])
-    ]
-    with_intervals = any(group.interval for group in groups)
-    heads = [*(Head(column.header, column.right) for column in keys)]
+    is_grouped, columns = columns is not None, swept_columns(rows) if columns is None else columns
+    settings = judged(settings_of(rows, columns)) if settings is None else settings
+    if not is_grouped and not has_repeats(settings):
+        return None
+    mixed = len({one.objective for one in settings}) > 1
+    ranked = any(one.standing == BEST for one in settings)
+    has_intervals = any(one.interval for one in settings)
+    apart = any(one.apart for one in settings)
+    heads = [*(Head(column.header, column.right) for column in columns)] or [Head("sweep", right=False)]
     heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
-    heads += [Head("n"), Head("mean"), Head("std", right=False, gives_way=3)]
-    heads += [Head("95 % interval", gives_way=2)] if with_intervals else []
-    heads += [Head("best", gives_way=4)] if ranked else []
-    heads += [Head("apart from the mean", right=False)]
+    heads += [Head("n"), Head("mean"), Head("std", gives_way=5)]
+    heads += [Head("95 % interval", gives_way=4)] if has_intervals else []
+    heads += [Head("best run", gives_way=7)] if ranked else []
+    heads += [Head("not in the mean", right=False, gives_way=6)] if apart else []
+    heads += [Head("against the best", right=False, gives_way=1)] if ranked and not is_grouped else []
     lines = []
-    for group in groups:
-        mark = _MARK if group in best else ""
-        cells = [*group.shown, *([_ranked_by(group)] if mixed else []), str(group.n)]
-        cells += [f"{mark}{text.figure(group.mean)}", "single run" if group.n == 1 else text.figure(group.std)]
-        cells += [_between(group.interval)] if with_intervals else []
-        cells += [text.figure(group.best)] if ranked else []
-        lines.append(Line([*cells, text.counted(group.apart.items())], _BEST if mark else ""))
-    return Table(f"{text.plural(len(groups), 'group')} of {tally(rows)}", heads, lines, _group_notes(rows, groups))
-
-
-def _ranked_by(one: Setting) -> str:
-    return f"{one.objective.report} {one.objective.name}" if one.objective else text.BLANK
+    for one in settings:
+        mark = _MARK if one.standing == BEST else "=" if one.standing == TIED else ""
+        cells = [
+            *(one.shown or [one.label]),
+            *([one.objective.title if one.objective else text.BLANK] if mixed else []),
+        ]
+        cells += [str(one.n), f"{mark}{text.figure(one.mean)}", text.figure(one.std)]
+        cells += [_between(one.interval)] if has_intervals else []
+        cells += [text.figure(one.best)] if ranked else []
+        cells += [text.counted(one.apart.items())] if apart else []
+        standing = one.standing if one.p is None else f"{one.standing}, {text.p_value(one.p)}"
+        lines.append(Line([*cells, *([standing] if ranked and not is_grouped else [])], _BEST if mark else ""))
+    if is_grouped:
+        title = f"{text.plural(len(settings), 'group')} of {tally(rows)}"
+    else:
+        title = f"{text.plural(len(settings), 'setting')} over {'its' if len(settings) == 1 else 'their'} seeds"
+    return Table(title, heads, lines, _settings_notes(rows, settings, "group" if is_grouped else "setting"))
 
 
 def _between(found: Interval | None) -> str:
     return text.BLANK if found is None else f"[{text.figure(found.low)}, {text.figure(found.high)}]"
 
 
-def _methods(settings: Iterable[Setting]) -> str:
-    methods = dict.fromkeys(one.interval.method for one in settings if one.interval is not None)
-    return f"Intervals of the mean by {' or '.join(methods)}" if methods else ""
-
-
-def _group_notes(rows: Sequence[RunRow], groups: Sequence[Setting]) -> list[str]:
-    notes = sentences(rows, "group")
-    notes.append("mean and std (with n - 1) are over the completed runs; the others are counted beside them.")
-    within = list(dict.fromkeys(key for group in groups for key in group.differs_in))
+def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: str) -> list[str]:
+    notes = sentences(rows, noun)
+    standings = {one.standing for one in settings}
+    if BEST in standings:
+        ties = ", and = are those that tie with it: no test tells them apart" if TIED in standings else ""
+        notes[-1] += f" It is marked {_MARK}{ties}."
+    within = list(dict.fromkeys(key for one in settings for key in one.differs_in if not one.setting_id))
     if within:
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
-    if methods := _methods(groups):
-        notes.append(f"{methods}.")
-    if any(group.n == 1 for group in groups):
-        notes.append("A single run is not evidence: repeat it with other seeds, such as sweep.repeats=3.")
-    if any(group.n > 1 and group.objective is not None and group.objective.is_ranked for group in groups):
-        marked = f"The best group of two runs or more is marked {_MARK}"
-        over = ", ".join(key for key in within if key != "seed")
-        notes.append(
-            f"{marked}: means that run over {over}, and not over seeds alone, are no evidence of a setting."
-            if over
-            else f"{marked}."
-        )
-    return notes
-
-
-def settings_table(rows: Sequence[RunRow], settings: Sequence[Setting] | None = None) -> Table | None:
-    """What every setting achieves over its seeds, and which ones tie with the best; None where nothing was repeated."""
-    columns = swept_columns(rows)
-    settings = judged(settings_of(rows, columns)) if settings is None else settings
-    if not has_repeats(settings):
-        return None
-    mixed = len({one.objective for one in settings}) > 1
-    is_judged = any(one.standing == BEST for one in settings)
-    lost = any(one.lost for one in settings)
-    heads = [*(Head(column.header, column.right) for column in columns)] or [Head("sweep", right=False)]
-    heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
-    heads += [Head("n"), Head("mean"), Head("std", gives_way=5), Head("95 % interval", gives_way=4)]
-    heads += [Head("diverged", gives_way=6)] if lost else []
-    heads += [Head("against the best", right=False, gives_way=1)] if is_judged else []
-    lines = []
-    for one in settings:
-        mark = _MARK if one.standing == BEST else "=" if one.standing == TIED else ""
-        cells = [*(one.shown or [one.label]), *([_ranked_by(one)] if mixed else []), str(one.n)]
-        cells += [f"{mark}{text.figure(one.mean)}", text.figure(one.std), _between(one.interval)]
-        cells += [f"{one.lost}/{len(one.runs)}" if one.lost else text.BLANK] if lost else []
-        standing = one.standing if one.p is None else f"{one.standing}, {text.p_value(one.p)}"
-        lines.append(Line([*cells, *([standing] if is_judged else [])], _BEST if mark else ""))
-    title = f"{text.plural(len(settings), 'setting')} over {'its' if len(settings) == 1 else 'their'} seeds"
-    return Table(title, heads, lines, _settings_notes(rows, settings, is_judged))
-
-
-def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], is_judged: bool) -> list[str]:
-    notes = sentences(rows, "setting")
-    if is_judged:
-        ties = ", and = are those that tie with it: no test tells them apart"
-        notes[-1] += f" It is marked {_MARK}{ties if any(one.standing == TIED for one in settings) else ''}."
+    if over := ", ".join(key for key in within if key != "seed"):
+        notes.append(f"Means that run over {over}, and not over seeds alone, are no evidence of a setting.")
+    methods = dict.fromkeys(one.interval.method for one in settings if one.interval is not None)
     is_tested = any(one.p is not None for one in settings)
-    corrected = "p of paired t tests on matched seeds, corrected for all pairs of settings (Holm)" if is_tested else ""
-    if says := [part for part in (_methods(settings), corrected) if part]:
+    says = [f"Intervals of the mean by {' or '.join(methods)}"] if methods else []
+    says += ["p of paired t tests on matched seeds, corrected for all pairs of settings (Holm)"] if is_tested else []
+    if says:
         notes.append(f"{'; '.join(says)}.{' Two settings by name: --compare A B.' if is_tested else ''}")
     if any(one.n == 1 for one in settings):
-        notes.append("n = 1 is not evidence: the next seed may give another order.")
+        notes.append("n = 1 is not evidence: the next seed may give another order; sweep.repeats=3 runs more of them.")
     if apart := sum((one.apart for one in settings), Counter[str]()):
-        notes.append(f"Runs that were not completed are not in the means: {text.counted(apart.items())}.")
+        notes.append(f"Means are over completed runs alone, and leave out: {text.counted(apart.items())}.")
     return [*notes, *(sentence for one in settings if one.standing == BEST for sentence in _tested_setting(one))]
 
 

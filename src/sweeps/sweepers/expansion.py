@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.errors import ConfigError
-from sweeps.record.identity import is_ignored
+from sweeps.record.identity import is_ignored, target_of
 from sweeps.record.identity import settings_of as leaves_of
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
@@ -36,7 +36,7 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
         if len(values) > 1:
             check_sweepable(key, mount, f"several values ({', '.join(value.partition('=')[2] for value in values)})")
     lists = {
-        key: values for key, values in lists.items() if _target(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}
+        key: values for key, values in lists.items() if target_of(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}
     }
     settings = settings_of(config)
     if settings.repeats is not None:
@@ -48,7 +48,7 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
 
 def is_of_sweep(key: str, mount: str) -> bool:
     """Whether a key, as it is typed, belongs to the engine's node or to Hydra: then it makes no other run."""
-    return is_ignored(_target(key), (mount,))
+    return is_ignored(target_of(key), (mount,))
 
 
 def check_sweepable(key: str, mount: str, what: str) -> None:
@@ -58,13 +58,6 @@ def check_sweepable(key: str, mount: str, what: str) -> None:
             f"{key} is invalid with {what}: it is a setting of the whole sweep; give it one value, or start another "
             f"sweep, {mount}.name=NAME, for each"
         )
-
-
-def _target(key: str) -> str:
-    """The dotted key of the config that an override changes: `sweep/pruner` and `sweep/pruner@sweep.pruner` alike."""
-    name, _, package = key.lstrip("+~").partition("@")
-    package = package.rpartition(":")[2]
-    return package.removeprefix("_global_.") if package and package != "_group_" else name.replace("/", ".")
 
 
 def values_by_key(overrides: Sequence[Override]) -> dict[str, list[str]]:

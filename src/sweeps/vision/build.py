@@ -69,7 +69,8 @@ def facts(config: Mapping[str, Any], training: Training) -> dict[str, Any]:
         "forward_macs": profile.forward_macs,
         "px": config["resize"]["size"],
         "device": describe_device(engine.device),
-        **engine.describe(),
+        "precision": engine.precision,
+        "memory_format": str(engine.memory_format).removeprefix("torch."),
         "data_order": _order_hash(train, training.epochs),
     }
 

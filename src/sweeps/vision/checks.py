@@ -153,7 +153,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("augment.saturation", "a relative change from 0 to 1", _fraction),
     ("augment.hue", "a share of the colour circle from 0 to 0.5", lambda v: _fraction(v) and v <= 0.5),
     ("seed", "a seed is a whole number from 0 to below 2^63", lambda v: _not_negative(v) and v < 2**63),
-    ("init", *_one_of("auto", *INITS)),
+    ("init", *_one_of(*INITS)),
     ("sweep.objective.metric", *_one_of(*_METRICS)),
     ("sweep.pruner.metric", *_one_of(*_METRICS, *RECENT)),
 )

@@ -17,7 +17,7 @@ from sweeps.config import lookup
 from sweeps.record.identity import run_name, sweep_folder
 from sweeps.vision.tracker_config import register_trackers
 
-INITS = ("xavier", "kaiming", "default")  # what `init=auto` becomes one of
+INITS = ("xavier", "kaiming", "default")
 OWN_NETWORKS = "sweeps.vision.models."
 RECENT = ("train_loss_recent", "train_acc_recent")  # means over the last part of an epoch, see `training.watch`
 
@@ -89,7 +89,7 @@ class VisionConfig:
     optim: dict[str, Any] = MISSING
     schedule: dict[str, Any] = MISSING
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    init: str = "auto"
+    init: str = MISSING
     seed: int = 0
     device: str = "auto"
     sweep: Any = MISSING
@@ -112,17 +112,13 @@ def conf_dir() -> Path:
 
 
 def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """The composed config as plain data, every interpolation and `init=auto` replaced by their values."""
-    if isinstance(cfg, DictConfig):
-        cfg = cfg.copy()
-        with open_dict(cfg):
-            cfg.pop("hydra", None)
-        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
-    else:
-        config = dict(cfg)
-    if config.get("init") == "auto":
-        config["init"] = _init_of(lookup(config, "model._target_"))
-    return config
+    """The composed config, or one that was resolved before, as plain data without interpolations."""
+    if not isinstance(cfg, DictConfig):
+        return dict(cfg)
+    own = cfg.copy()
+    with open_dict(own):
+        own.pop("hydra", None)
+    return cast(dict[str, Any], OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
 
 
 def is_own_network(config: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""`confusion.json`: what a finished run takes for what on the test images, with a few of them. Never imports torch."""
+"""`confusion.json`: the confusion matrix of a run, with a few images of its mistakes. Never imports torch."""
 
 import base64
 import binascii
@@ -9,7 +9,6 @@ from typing import Any
 
 from sweeps import RecordError
 from sweeps.record.files import atomic_write, read_json, to_json
-from sweeps.record.typed import is_number
 
 NAME = "confusion.json"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -17,7 +16,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of class `true` that were taken for `guess`: how many, and the first of them as PNG files."""
+    """Images of class `true` that were classified as `guess`: how many, and the first of them as PNG files."""
 
     true: int
     guess: int
@@ -37,7 +36,7 @@ class Confusion:
 
 
 def write(folder: Path, confusion: Confusion) -> None:
-    """Replace the `confusion.json` of the run in `folder`; images stand in it as base64."""
+    """Replace the `confusion.json` of a run's folder; images are in it as base64."""
     content = dataclasses.asdict(confusion)
     for pair in content["pairs"]:
         pair["images"] = [base64.b64encode(image).decode() for image in pair["images"]]
@@ -45,7 +44,7 @@ def write(folder: Path, confusion: Confusion) -> None:
 
 
 def read(folder: Path) -> Confusion | None:
-    """The confusion of the run in `folder`; None where it has left none.
+    """The confusion matrix of a run's folder; None where there is none.
 
     Raises:
         RecordError: the file is damaged.
@@ -73,7 +72,7 @@ def _parsed(content: dict[str, Any]) -> Confusion:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or not is_number(value):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
         raise ValueError(f"{str(value)[:60]} is not a whole number")
     return value
 

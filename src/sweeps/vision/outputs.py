@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside the engine's record: weights, answers, confusion. Nothing is ever unpickled."""
+"""What a run leaves in its folder beside the engine's record: weights, answers, confusion. All of it is data."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

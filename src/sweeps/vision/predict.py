@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sweeps import ConfigError, DataError, RecordError, SweepsError
+from sweeps.config import lookup
 from sweeps.record.records import RunDir, RunRecord
 from sweeps.vision.build import make_network
-from sweeps.vision.config import lookup
 from sweeps.vision.data import resize_exact
+from sweeps.vision.outputs import WEIGHTS
 
 
 def _is_whole(value: Any) -> bool:
@@ -102,15 +103,19 @@ def load_model(folder: str | Path, *, device: str = "cpu") -> Trained:
     """
     run = RunDir(folder)
     record = run.read()
-    if not run.weights.is_file():
+    if not (run.path / WEIGHTS).is_file():
         raise RecordError(
-            f"{run.weights} is not there: the run is {record.status}, or was trained with trainer.save_weights=false"
+            f"{run.path / WEIGHTS} is not there: the run is {record.status}, or was trained with "
+            "trainer.save_weights=false"
         )
     for key, rule, holds in _NEEDED:
         value = lookup(record.config, key)
         if not holds(value):
             raise RecordError(f"{run.record}: {key}={short(value)} is invalid: {rule}; the record was changed")
-    network = _network(run, record.config["model"])
+    node = record.config["model"]
+    if str(node["_target_"]).startswith("sweeps.models."):  # release 0.1
+        node = {**node, "_target_": node["_target_"].replace("sweeps.", "sweeps.vision.", 1)}
+    network = _network(run, node)
     try:
         return Trained(network, record).to(device).eval()
     except (RuntimeError, AssertionError) as error:  # no such device, or torch without CUDA
@@ -131,11 +136,11 @@ def _network(run: RunDir, node: dict[str, Any]) -> nn.Module:
                 f"{run.record}: {node['_target_']} cannot be made: {textwrap.shorten(str(error), 300)}"
             ) from error
         try:
-            weights = load_file(run.weights)
+            weights = load_file(run.path / WEIGHTS)
             blank.load_state_dict(weights, assign=True)  # what does not fit must not cost memory first
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = textwrap.shorten(str(error), 300)
-            raise RecordError(f"{run.weights} does not fit {node['_target_']}: {reason}") from error
+            raise RecordError(f"{run.path / WEIGHTS} does not fit {node['_target_']}: {reason}") from error
         network = make_network(node)
     network.load_state_dict(weights)
     return network

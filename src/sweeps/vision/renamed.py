@@ -55,6 +55,8 @@ def _new_spelling(argument: str) -> str:
     parts = _OVERRIDE.fullmatch(argument)
     if parts is None or argument in ("sweep=default", "+sweep=default"):
         return ""
+    if argument == "init=auto":
+        return "init=auto is now what happens without init="
     prefix, key, value = parts.groups()
     for old, new in _RENAMED.items():
         if key == old or (old.endswith(".") and key.startswith(old)):

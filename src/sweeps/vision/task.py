@@ -50,11 +50,10 @@ def train(cfg: DictConfig) -> float | None:
             tracker.network(network, next(data.train.in_order())[0])
         for epoch in range(done + 1, epochs + 1):
             torch.manual_seed(epoch_seed(config["seed"], epoch))  # dropout: a resumed run draws the same
-            row, began = {"lr": training.lr(epoch)}, time.perf_counter()
+            began = time.perf_counter()
             trained = train_one_epoch(training, epoch, watch)
-            row["train_loss"], row["train_acc"] = watch.end("train", epoch, trained)
-            row |= watch.recent(trained)
-            row["examples_per_second"] = trained.examples / (time.perf_counter() - began)
+            row = dict(zip(("train_loss", "train_acc"), watch.end("train", epoch, trained), strict=True))
+            rate = trained.examples / (time.perf_counter() - began)
 
             measured = {name: evaluate(training, name, epoch, watch) for name in splits}
             if trainer["bn_reestimate"]:
@@ -64,6 +63,7 @@ def train(cfg: DictConfig) -> float | None:
                         measured[f"{name}_bn"] = again
             for name, totals in measured.items():
                 row[f"{name}_loss"], row[f"{name}_acc"] = watch.end(name, epoch, totals)
+            row |= {**watch.recent(trained), "lr": training.lr(epoch), "examples_per_second": rate}
 
             if epoch == epochs:
                 confusion = outputs.save_answers(run.dir, config, measured, epoch)

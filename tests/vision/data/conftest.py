@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from sweeps.vision.data import ImageSet
 from sweeps.vision.data.idx import write_idx
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset"
+CONF = Path(__file__).resolve().parents[3] / "conf" / "dataset"
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 

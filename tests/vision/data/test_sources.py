@@ -41,7 +41,7 @@ def test_the_mini_set_is_the_head_of_the_real_one_and_balanced(mini):
 
 
 def test_the_mini_set_is_small_and_names_no_wrong_sum():
-    folder = CONF.parents[1] / "src" / "sweeps" / "data" / "mini"
+    folder = CONF.parents[1] / "src" / "sweeps" / "vision" / "data" / "mini"
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.gz" for name in FILES)
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
     arguments = source_arguments("fashion_mnist_mini")

@@ -15,7 +15,7 @@ from torch import nn
 from sweeps.errors import ConfigError
 from sweeps.vision import models
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).parents[3] / "conf"
 
 # The size of image that each network is meant for.
 RESIZE = {

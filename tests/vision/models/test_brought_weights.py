@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sweeps.record.identity import run_id
-from sweeps.vision.training import Step
+from sweeps.vision import task
+from sweeps.vision.outputs import WEIGHTS
 
 BUILDER = """
 import torch
@@ -35,7 +35,7 @@ def brought(tmp_path, monkeypatch):
 def test_weights_that_a_network_brings_along_stay(do_run, folder):
     record = do_run(*FROZEN)
     assert record.config["init"] == "default"
-    weights = load_file(folder.weights)
+    weights = load_file(folder.path / WEIGHTS)
     assert all(torch.all(weights[name] == 0.25) for name in ("0.weight", "0.bias"))
 
 
@@ -43,18 +43,16 @@ def test_weights_that_a_network_brings_along_stay(do_run, folder):
 def test_new_weights_are_drawn_where_somebody_asks_for_them_and_the_log_says_so(do_run, folder, caplog):
     with caplog.at_level(logging.INFO, "sweeps"):
         do_run(*FROZEN, "init=xavier")
-    assert load_file(folder.weights)["0.weight"].std() > 0
+    assert load_file(folder.path / WEIGHTS)["0.weight"].std() > 0
     assert caplog.text.count("init=xavier draws new weights for brought.pretrained") == 1
 
 
 def test_the_packages_networks_start_with_xavier_and_torchvisions_as_their_authors_say(compose):
-    assert compose("model=nin")["init"] == compose("init=auto", "model=nin")["init"] == "xavier"
+    assert compose("model=nin")["init"] == "xavier"
     assert compose("model=extra/torchvision")["init"] == "default"
 
 
-def test_a_run_of_an_earlier_release_is_the_same_run(do_run, compose, monkeypatch):
-    """Its record says xavier, where `auto` was not known."""
+def test_what_is_the_default_may_be_named(do_run, monkeypatch):
     record = do_run("init=xavier")
-    monkeypatch.setattr(Step, "train", None)
+    monkeypatch.setattr(task, "train_epoch", None)
     assert do_run() == record
-    assert run_id(compose("model=alexnet")) == run_id({**compose("model=alexnet"), "init": "xavier"})

@@ -1,4 +1,4 @@
-"""What cannot be trained is refused by name, with the layer that fails and a setting that works."""
+"""What cannot be trained is invalid by name, with the layer that fails and a setting that works."""
 
 import re
 

@@ -72,7 +72,7 @@ def test_up_to_the_end_of_the_warm_up_and_down_from_there_without_a_jump(warmup,
 def test_what_no_schedule_can_do_is_refused(build, arguments, fragment):
     with pytest.raises(ConfigError) as refused:
         build(**arguments)
-    assert f"{fragment} is refused" in str(refused.value)
+    assert f"{fragment} is invalid" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_run_tells_the_rate_at_the_start_of_each_epoch(do_run, folder, overrid
 
 
 def test_a_schedule_that_cannot_work_is_a_mistake_in_the_settings(do_run, folder):
-    with pytest.raises(ConfigError, match=r"schedule\.warmup=2 is refused"):
+    with pytest.raises(ConfigError, match=r"schedule\.warmup=2 is invalid"):
         do_run("schedule=one_cycle", "schedule.warmup=2")
     error = folder.read().error
     assert (error.kind, error.traceback) == ("config", "")

@@ -8,7 +8,8 @@ from optuna.study import Study
 from sweeps.errors import ConfigError
 from sweeps.record.files import LINES_LIMIT, open_to_append
 from sweeps.record.typed import is_number
-from sweeps.sweepers.search.space import Space, holds
+from sweeps.sweepers.search.axes import holds
+from sweeps.sweepers.search.space import Space
 
 _BLOCK = 1 << 20
 

@@ -1,9 +1,4 @@
-"""The search space, read from Hydra's own override grammar.
-
-lr='tag(log, interval(1e-3, 1))'      a number, its logarithm spread evenly; without the tag the number itself
-batch_size='int(interval(32, 512))'   a whole number, both ends included
-model=small,large  model='choice(small, large)'  model='glob(*)'   one of these
-momentum='range(0, 1, step=0.1)'      an even grid, the end left out
+"""The search space: what is fixed, an axis for each key that is searched, and axes for some choices alone.
 
 hydra.sweeper.when={model: {large: {lr: 'tag(log, interval(1e-3, 0.1))'}}}   an axis for one choice alone
 """
@@ -15,71 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution
 
 from sweeps.errors import ConfigError
 from sweeps.record.masking import shown_words
-from sweeps.record.typed import is_number
-from sweeps.sweepers.expansion import MOST_VALUES, check_sweepable, count_of, is_of_sweep, values_of
+from sweeps.sweepers.expansion import check_sweepable, is_of_sweep
+from sweeps.sweepers.search.axes import Axis, axis_of, choices_of, count_in, described, some_value, text_of
 
-Axis = CategoricalDistribution | FloatDistribution | IntDistribution  # what one key may be
 When = Mapping[str, Mapping[str, Mapping[str, Axis]]]
-
-_DIGITS = 4  # of a drawn number: enough to tell trials apart, few enough for a folder's name
-
-
-def described(axis: Axis) -> str:
-    """The axis for people, and for the journal, which must be opened with equal ones."""
-    if isinstance(axis, CategoricalDistribution):
-        return f"choice({', '.join(map(str, axis.choices))})"
-    whole = isinstance(axis, IntDistribution)
-    step = "" if axis.step is None or (whole and axis.step == 1) else f", step {axis.step:g}"
-    return f"{'int' if whole else 'float'} {axis.low:g} to {axis.high:g}{step}{', log' if axis.log else ''}"
-
-
-def text_of(axis: Axis, value: Any) -> str:
-    """A drawn value as it is typed."""
-    if isinstance(axis, CategoricalDistribution):
-        return str(value)
-    if isinstance(axis, IntDistribution):
-        return str(int(value))
-    return f"{value:.12g}" if axis.step else f"{value:.{_DIGITS}g}"
-
-
-def holds(axis: Axis, value: Any) -> bool:
-    """Whether `value` may be drawn from it."""
-    if isinstance(axis, CategoricalDistribution):
-        return value in axis.choices
-    return is_number(value) and axis.low <= value <= axis.high
-
-
-def count_in(axis: Axis) -> int | None:
-    """How many values there are; None where they cannot be counted."""
-    if isinstance(axis, CategoricalDistribution):
-        return len(axis.choices)
-    return None if axis.log or not axis.step else math.floor((axis.high - axis.low) / axis.step + 1e-9) + 1
-
-
-def values_in(axis: Axis) -> list[str] | None:
-    """All values there are; None where they cannot be counted, or are too many to list."""
-    if isinstance(axis, CategoricalDistribution):
-        return list(map(str, axis.choices))
-    count = count_in(axis)
-    if count is None or count > MOST_VALUES:
-        return None
-    return [text_of(axis, axis.low + place * (axis.step or 1)) for place in range(count)]
-
-
-def some_value(axis: Axis) -> Any:
-    """Some value of it; of numbers one from the middle, since an end such as 0 may never be drawn."""
-    if isinstance(axis, CategoricalDistribution):
-        return axis.choices[0]
-    if axis.log:
-        return math.sqrt(axis.low * axis.high)
-    count = count_in(axis)
-    return (axis.low + axis.high) / 2 if count is None else axis.low + (count - 1) // 2 * (axis.step or 1)
 
 
 @dataclass(frozen=True)
@@ -118,9 +58,9 @@ class Space:
     def samples(self) -> list[list[str]]:
         """Overrides in which every choice occurs once: what can be checked before the first trial."""
         wanted: list[dict[str, Any]] = [{}]
-        wanted += [{key: choice} for key, axis in self.axes.items() for choice in _choices(axis)[1:]]
+        wanted += [{key: choice} for key, axis in self.axes.items() for choice in choices_of(axis)[1:]]
         for key, choice, of, axis in self._under_conditions():
-            wanted += [{key: choice, _under(of, key, choice): value} for value in _choices(axis)[1:]]
+            wanted += [{key: choice, _under(of, key, choice): value} for value in choices_of(axis)[1:]]
         return [self._sample(one) for one in wanted]
 
     def _sample(self, wanted: Mapping[str, Any]) -> list[str]:
@@ -156,7 +96,7 @@ def space_of(overrides: Sequence[Override], when: Any = None, mount: str = "swee
         axes.pop(key, None)
         if override.is_sweep_override():
             check_sweepable(key, mount, "values to search")
-            axes[key] = _axis(key, override)
+            axes[key] = axis_of(override)
         else:
             fixed[key] = f"{key}={override.get_value_element_as_str()}"
     if not axes:
@@ -176,7 +116,7 @@ def _conditions(when: Any, axes: Mapping[str, Axis], mount: str) -> When:
             f'hydra.sweeper.when={when} is invalid: it has the form {{model: {{large: {{lr: "interval(0, 0.1)"}}}}}}'
         )
     for key, cases in when.items():
-        known = _choices(axes[key]) if key in axes else []
+        known = choices_of(axes[key]) if key in axes else []
         if not known:
             raise ConfigError(f"hydra.sweeper.when: {key} is no list of choices in this search: {key}=one,other")
         found[key] = {}
@@ -201,7 +141,7 @@ def _condition(of: str, text: Any, condition: str, mount: str, when: Mapping[str
     except OverrideParseException as error:
         raise ConfigError(f"hydra.sweeper.when: {of}={text} ({condition}) cannot be read: {error}") from error
     if override.is_sweep_override():
-        return _axis(of, override)
+        return axis_of(override)
     return CategoricalDistribution((override.get_value_element_as_str(),))
 
 
@@ -214,55 +154,7 @@ def _under(key: str, condition: str, choice: str) -> str:
     return f"{key} where {condition}={choice}"
 
 
-def _choices(axis: Axis) -> list[str]:
-    return list(map(str, axis.choices)) if isinstance(axis, CategoricalDistribution) else []
-
-
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """What differs between two spaces, as `key: old -> new`."""
     keys = [key for key in dict.fromkeys(itertools.chain(old, new)) if old.get(key) != new.get(key)]
     return "; ".join(f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}" for key in keys)
-
-
-def _axis(key: str, override: Override) -> Axis:
-    value = override.value()
-    if isinstance(value, IntervalSweep):
-        return _interval(key, value)
-    if isinstance(value, RangeSweep) and not value.shuffle:
-        return _range(key, value)
-    return CategoricalDistribution(tuple(dict.fromkeys(values_of(override))))
-
-
-def _interval(key: str, sweep: IntervalSweep) -> Axis:
-    low, high = sweep.start, sweep.end
-    assert low is not None
-    assert high is not None
-    shown = f"{key}=interval({low:g}, {high:g})"
-    tags = sweep.tags or set()
-    log = "log" in tags
-    if unknown := tags - {"log", "int", "float"}:
-        raise ConfigError(f"{shown} is invalid: unknown tag {', '.join(sorted(unknown))}; known are log and int")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ConfigError(f"{shown} is invalid: its ends must be finite, such as interval(0, 1)")
-    if not low < high:
-        raise ConfigError(f"{shown} is {'empty' if low == high else 'reversed'}: the first number is the smaller one")
-    if log and low <= 0:
-        raise ConfigError(f"{shown} cannot be logarithmic: it must lie above 0, such as interval(1e-5, {high:g})")
-    if "int" not in tags and not (isinstance(low, int) and isinstance(high, int)):
-        return FloatDistribution(low, high, log=log)
-    if max(abs(low), abs(high)) > 2**53:
-        raise ConfigError(f"{shown} is invalid: whole numbers go up to 2^53; use an interval of fractions")
-    return IntDistribution(int(low), int(high), log=log)
-
-
-def _range(key: str, sweep: RangeSweep) -> Axis:
-    start, stop, step = sweep.start, sweep.stop, sweep.step
-    assert start is not None
-    assert stop is not None
-    count_of(key, sweep)
-    if step <= 0 or not start < stop:
-        raise ConfigError(f"{key}=range({start:g}, {stop:g}, step={step:g}) is empty: it goes up from the first number")
-    last = start + step * (math.ceil((stop - start) / step - 1e-9) - 1)
-    if all(float(value).is_integer() for value in (start, step)):
-        return IntDistribution(int(start), int(last), step=int(step))
-    return FloatDistribution(start, float(f"{last:.12g}"), step=step)  # rounded, so that a step is a step

@@ -10,10 +10,9 @@ import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import optuna
-from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
@@ -22,9 +21,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweeps.errors import ConfigError
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number
+from sweeps.sweepers.search.axes import suggested
 from sweeps.sweepers.search.journal import check_content, mend
 from sweeps.sweepers.search.samplers import ONLY_COMPLETE, check_sampler, make_sampler
-from sweeps.sweepers.search.space import Axis, Space, differences
+from sweeps.sweepers.search.space import Space, differences
 
 JOURNAL_NAME = "study.journal"
 OBJECTIVE = "objective"  # the sweep's own; other names mean something else of a run's record, of which less is better
@@ -43,19 +43,18 @@ class Asked(NamedTuple):
 
 
 class Search:
-    """Asks for trials and is told their results; see `open`."""
+    """The search of a sweep's folder, new or as it was left: asks for trials and takes their results.
 
-    def __init__(self, study: Study, space: Space, *, sampler: str, seed: int, n_trials: int, objectives: list[str]):
-        self._study, self._space = study, space
-        self._sampler, self._seed = sampler, seed
-        self._objectives = objectives
-        size = space.size if sampler == "grid" else None
-        self.total = n_trials if size is None else min(n_trials, size)
-        self._open: dict[int, Trial] = {}
+    Args:
+        folder: the sweep's; the caller owns it.
+        direction: of the sweep's own objective, "min" or "max".
 
-    @classmethod
-    def open(
-        cls,
+    Raises:
+        ConfigError: an option is wrong, or the folder holds another search.
+    """
+
+    def __init__(
+        self,
         folder: Path,
         space: Space,
         *,
@@ -64,75 +63,51 @@ class Search:
         n_trials: int,
         objectives: list[str],
         direction: str,
-    ) -> Self:
-        """The search of a sweep's folder, new or as it was left; the caller owns the folder.
-
-        Args:
-            direction: of the sweep's own objective.
-
-        Raises:
-            ConfigError: an option is wrong, or the folder holds another search.
-        """
+    ) -> None:
         check_sampler(sampler, space, objectives)
         _check(n_trials, objectives, direction)
-        path = folder / JOURNAL_NAME
-        mend(path)
-        directions = [StudyDirection[_WORDS[direction] if name == OBJECTIVE else "MINIMIZE"] for name in objectives]
-        mine = space.describe() | {"objectives": ", ".join(objectives)}
-        try:
-            storage = JournalStorage(JournalFileBackend(str(path)))
-            study = optuna.create_study(storage=storage, study_name=_NAME, directions=directions, load_if_exists=True)
-            check_content(study, space)
-        except Exception as error:  # optuna reports damage with whatever its reader stumbles over
-            raise _damaged(path, error) from error
-        known, trials = study.user_attrs.get("space", mine), study.get_trials(deepcopy=False)
-        other = differences(_comparable(known, study.directions), _comparable(mine, directions))
-        if other and (not trials or _same_trials(known, mine, trials)):
-            optuna.delete_study(storage=storage, study_name=_NAME)  # it was invalid, and has no result to lose
-            study = optuna.create_study(storage=storage, study_name=_NAME, directions=directions)
-        elif other:
+        self._space, self._sampler, self._seed, self._objectives = space, sampler, seed, objectives
+        self._study = _opened(folder / JOURNAL_NAME, space, objectives, direction)
+        size = space.size if sampler == "grid" else None
+        self.total = n_trials if size is None else min(n_trials, size)
+        self._open: dict[int, Trial] = {}
+        if n_trials < (count := len(self._trials)):
             raise ConfigError(
-                f"{path} holds a search of another space ({other}) and was left as it is; name another "
-                "sweep.name=NAME, or repeat the command as it was"
+                f"hydra.sweeper.n_trials={n_trials} is less than the {count} trials in {folder / JOURNAL_NAME}: it is "
+                f"a total; use {count} or more"
             )
-        trials = study.get_trials(deepcopy=False)
-        if "space" not in study.user_attrs:
-            study.set_user_attr("space", mine)
-        if n_trials < len(trials):
-            raise ConfigError(
-                f"hydra.sweeper.n_trials={n_trials} is less than the {len(trials)} trials that {path} holds: it is a "
-                f"total; use {len(trials)} or more"
-            )
-        return cls(study, space, sampler=sampler, seed=seed, n_trials=n_trials, objectives=objectives)
+
+    @property
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
 
     @property
     def finished(self) -> int:
         """How many trials have a result."""
-        return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+        return sum(trial.state.is_finished() for trial in self._trials)
 
     @property
     def has_more(self) -> bool:
         """Whether there is a trial to ask for."""
-        return bool(self._left) or len(self._study.get_trials(deepcopy=False)) < self.total
+        return bool(self._left) or len(self._trials) < self.total
 
     @property
     def _left(self) -> list[FrozenTrial]:
-        """Trials that an earlier search asked for, and was not told of."""
-        trials = self._study.get_trials(deepcopy=False)
-        return [trial for trial in trials if not trial.state.is_finished() and trial.number not in self._open]
+        """Trials that an earlier search left without a result."""
+        return [trial for trial in self._trials if not trial.state.is_finished() and trial.number not in self._open]
 
     def ask(self) -> Asked | None:
         """The next trial: one that an earlier search left open, else a new one; None if there is none.
 
-        One that is not told, since its run failed, is not asked for again by this search.
+        One whose run fails stays open, and is not asked for again by this search.
         """
-        left, count = self._left, len(self._study.get_trials(deepcopy=False))
+        left, count = self._left, len(self._trials)
         if not left and count >= self.total:
             return None
         self._study.sampler = make_sampler(self._sampler, self._seed, left[0].number if left else count, self._space)
         try:
             trial = Trial(self._study, left[0]._trial_id) if left else self._study.ask()
-            drawn = self._space.draw(lambda name, axis: _suggest(trial, name, axis))
+            drawn = self._space.draw(lambda name, axis: suggested(trial, name, axis))
         except pickle.UnpicklingError as error:
             raise _damaged(Path(JOURNAL_NAME), error) from error
         self._open[trial.number] = trial
@@ -178,8 +153,7 @@ class Search:
 
     def _complete(self) -> list[FrozenTrial]:
         """The trials whose runs are complete."""
-        trials = self._study.get_trials(deepcopy=False)
-        return [trial for trial in trials if trial.state.name == "COMPLETE" and _STOPPED not in trial.user_attrs]
+        return [trial for trial in self._trials if trial.state.name == "COMPLETE" and _STOPPED not in trial.user_attrs]
 
     def _gains(self, trial: FrozenTrial) -> list[float]:
         signs = [1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in self._study.directions]
@@ -219,6 +193,32 @@ def _reports(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> dict[int, 
     return {step: found[step] for step in steps[:: -max(1, len(steps) // _MOST_REPORTS)][::-1]}
 
 
+def _opened(path: Path, space: Space, objectives: Sequence[str], direction: str) -> Study:
+    """The study in a journal, made where there is none."""
+    mend(path)
+    directions = [StudyDirection[_WORDS[direction] if name == OBJECTIVE else "MINIMIZE"] for name in objectives]
+    mine = space.describe() | {"objectives": ", ".join(objectives)}
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(storage=storage, study_name=_NAME, directions=directions, load_if_exists=True)
+        check_content(study, space)
+    except Exception as error:  # optuna reports damage with whatever its reader stumbles over
+        raise _damaged(path, error) from error
+    known, trials = study.user_attrs.get("space", mine), study.get_trials(deepcopy=False)
+    other = differences(_comparable(known, study.directions), _comparable(mine, directions))
+    if other and (not trials or _same_trials(known, mine, trials)):
+        optuna.delete_study(storage=storage, study_name=_NAME)  # it was invalid, and has no result to lose
+        study = optuna.create_study(storage=storage, study_name=_NAME, directions=directions)
+    elif other:
+        raise ConfigError(
+            f"{path} holds a search of another space ({other}) and was left as it is; name another sweep.name=NAME, or "
+            "repeat the command as it was"
+        )
+    if "space" not in study.user_attrs:
+        study.set_user_attr("space", mine)
+    return study
+
+
 def _comparable(space: Mapping[str, str], directions: Sequence[StudyDirection]) -> dict[str, str]:
     """What two searches of one folder must agree in; earlier releases named the step of whole numbers where it is 1."""
     texts = {key: re.sub(r"^(int .*), step 1$", r"\1", text) for key, text in space.items()}
@@ -237,14 +237,6 @@ def _damaged(path: Path, error: Exception) -> ConfigError:
         f"{path} is damaged and cannot be read ({reason}); move it away: the same command then starts the search anew, "
         "and skips the runs that are complete"
     )
-
-
-def _suggest(trial: Trial, name: str, axis: Axis) -> Any:
-    if isinstance(axis, CategoricalDistribution):
-        return trial.suggest_categorical(name, axis.choices)
-    if isinstance(axis, IntDistribution):
-        return trial.suggest_int(name, axis.low, axis.high, step=axis.step, log=axis.log)
-    return trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
 
 
 def _check(n_trials: int, objectives: list[str], direction: str) -> None:

@@ -1,7 +1,7 @@
 """The networks: builder functions with one keyword-only signature, and the checks that need no data.
 
-`_target_: sweeps.vision.models.alexnet` is the function. A network of your own needs a file here and a YAML in `conf/model/`
-with `_target_: sweeps.vision.models.mynet.mynet`; a name exported below may leave out the module's.
+`_target_: sweeps.vision.models.alexnet` is the function. A network of your own needs a file here and a YAML in
+`conf/model/` with `_target_: sweeps.vision.models.mynet.mynet`; a name exported below may leave out the module's.
 """
 
 from sweeps.vision.models.alexnet import alexnet

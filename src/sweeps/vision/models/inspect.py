@@ -1,6 +1,6 @@
 """What a network needs and what it costs, found out on the meta device: shapes only, no memory, no arithmetic.
 
-A sweep asks this of every distinct network before its first job, so that a cell that cannot work is refused in seconds.
+A sweep asks this of every distinct network before its first run, so that settings which cannot work cost seconds.
 """
 
 from collections.abc import Callable, Iterator

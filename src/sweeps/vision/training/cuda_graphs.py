@@ -50,7 +50,7 @@ def train_epoch(training: Training, epoch: int, on_batch: OnBatch) -> Totals:
 
 
 class Graphs:
-    """The recorded work of a training: `gradients` of a batch, left in the parameters, and `measure`, its evaluation."""
+    """The recorded work: `gradients` of a batch, which are left in the parameters, and `measure`, its evaluation."""
 
     def __init__(self, training: Training) -> None:
         self._training = training

@@ -14,7 +14,7 @@ class Means(NamedTuple):
 
 
 class Totals:
-    """Loss and confusion counts of one pass over a split; with `keep_answers` also each image's predicted and true class.
+    """Loss and confusion counts of one pass over a split; with `keep_answers` the answer to each image too.
 
     `add`, `peek` and `begin_part` never make the host wait for the device; `read`, `read_part` and `confusion` do. Kept
     answers take two bytes an image, on the device.

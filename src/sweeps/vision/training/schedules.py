@@ -34,7 +34,7 @@ def step(*, milestones: Sequence[float], gamma: float = 0.1) -> Schedule:
     for milestone in milestones:
         _check_share("milestones", milestone)
     if not gamma > 0:
-        raise ConfigError(f"schedule.gamma={gamma} is refused: a factor above 0, such as schedule.gamma=0.1")
+        raise ConfigError(f"schedule.gamma={gamma} is invalid: a factor above 0, such as schedule.gamma=0.1")
     return lambda progress: gamma ** sum(progress >= milestone for milestone in milestones)
 
 
@@ -43,7 +43,7 @@ def one_cycle(*, warmup: float = 0.3, start: float = 25.0, final: float = 1e-4) 
     _check_share("warmup", warmup)
     _check_share("final", final)
     if not start >= 1:
-        raise ConfigError(f"schedule.start={start} is refused: the first rate is optim.lr / start, so at least 1")
+        raise ConfigError(f"schedule.start={start} is invalid: the first rate is optim.lr / start, so at least 1")
 
     def factor(progress: float) -> float:
         if progress < warmup:
@@ -59,4 +59,4 @@ def _half_cosine(begin: float, end: float, share: float) -> float:
 
 def _check_share(key: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise ConfigError(f"schedule.{key}={value} is refused: a share from 0 to below 1")
+        raise ConfigError(f"schedule.{key}={value} is invalid: a share from 0 to below 1")

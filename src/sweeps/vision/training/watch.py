@@ -10,7 +10,7 @@ import numpy as np
 import sweeps
 from sweeps.vision.training.metrics import Means, Totals
 
-# Called after each batch with the name of the pass, the epoch, how many batches are done of how many, and the sums so far.
+# Called after each batch: name of the pass, epoch, batches done of how many, sums so far.
 OnBatch = Callable[[str, int, int, int, Totals], None]
 
 LAST_PART = 0.25  # of an epoch: without reports within epochs, "recent" figures are those of so much of its end
