@@ -103,7 +103,7 @@ class SlurmLauncherConfig:
     array_parallelism: int = 256  # runs of one array at a time, at most; a sweep above a cluster's limits has several
     partition: str | None = None  # the queue: sinfo names them
     time: int = 60  # minutes that one start of a job may take; a run that is not done by then resumes in its next start
-    cpus: int | None = None  # CPU cores of a run, and threads unless trainer.threads says otherwise
+    cpus: int | None = None  # CPU cores of a run, and its threads (OMP_NUM_THREADS)
     gpus_per_node: int | None = None  # GPUs of a run: 1, or null for the CPU; a run uses one
     memory: str | None = None  # main memory of a run, as Slurm writes it: 8G, 512M
     qos: str | None = None  # quality of service: priority and limits, where the cluster has several
