@@ -174,9 +174,7 @@ def _train(
         trackers=Trackers(make_trackers(settings["tracker"]), folder, record),
         progress=progress,
         seed=resolved.seed,
-        checkpoint_every=settings["checkpoint_every"],
-        on_mismatch=settings["on_mismatch"],
-        keep_checkpoint=(settings["pruner"] or {}).get("keep_checkpoint", True),
+        settings=settings,
         was_stopped=previous is not None and previous.status is Status.PRUNED,
     )
     with run.tracked(), running.making_current(run):

@@ -420,7 +420,13 @@ def test_a_sweep_as_people_type_it(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path):
-    command = (*SMOKE, "sweep.name=study", "trainer.epochs=150", "sweep.checkpoint_every=1", "trainer.save_weights=true")
+    command = (
+        *SMOKE,
+        "sweep.name=study",
+        "trainer.epochs=150",
+        "sweep.checkpoint_every=1",
+        "trainer.save_weights=true",
+    )
     folder = RunDir(tmp_path / "multirun/study/dataset.limit=64,experiment=smoke,trainer.epochs=150")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

@@ -273,7 +273,9 @@ def test_an_empty_allowance_allows_nothing(monkeypatch, value):
 
 def test_rungs_lie_where_there_are_reports(compose):
     check(compose("sweep/pruner=halving", "trainer.report_every=0.5", "sweep.pruner.min_resource=1.5"))
-    with pytest.raises(ConfigError, match=r"min_resource=0\.5.* is invalid: nothing is reported then; use a multiple of"):
+    with pytest.raises(
+        ConfigError, match=r"min_resource=0\.5.* is invalid: nothing is reported then; use a multiple of"
+    ):
         check(compose("sweep/pruner=halving", "sweep.pruner.min_resource=0.5"))
 
 
