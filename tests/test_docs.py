@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import config
+from sweeps.__main__ import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -23,7 +24,8 @@ WRITTEN = {name: text for name, text in PAGES.items() if name not in (*MEASURED,
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
 
 
 def commands() -> Iterator[str]:
@@ -32,8 +34,9 @@ def commands() -> Iterator[str]:
         for block in (*blocks(text), *blocks(text, "console")):
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.removeprefix("$ ").partition(" #")[0].strip()
-                if "python -m sweeps " in line and "my_conf" not in line:
-                    yield line.partition("python -m sweeps ")[2]
+                words = line.partition("python -m sweeps ")[2]
+                if words and words.split()[0] not in VERBS and "my_conf" not in words:
+                    yield words
 
 
 def keys_of(node: type, prefix: str) -> Iterator[str]:

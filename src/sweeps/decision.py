@@ -114,6 +114,8 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
         ConfigError: they cannot; says which and why.
     """
     settings, mount = resolved.settings, resolved.mount
+    hook = settings["hooks"]["check"]
+    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
     for key, known in _ONE_OF.items():
         node: Any = settings
         for part in key.split("."):
@@ -128,8 +130,6 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
     judge_for(resolved, sweep)
-    hook = settings["hooks"]["check"]
-    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None
     if facts is not None and not isinstance(facts, dict):
         raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
     return dict(facts or {})

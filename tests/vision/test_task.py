@@ -6,12 +6,12 @@ from datetime import datetime
 import pytest
 import torch
 
-from sweeps.errors import ConfigError, DataError, NewerRecordError
+from sweeps import ConfigError, DataError, RunFailed
+from sweeps.errors import NewerRecordError
 from sweeps.progress import Progress
-from sweeps.record.identity import run_id
 from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.vision import task
 from sweeps.vision.devices import choose_device, describe_device
-from sweeps.vision.training import Step
 
 NONSENSE = ("gpu", "", "0", "meta", "cuda:x", "cuda:-1", "xpu")
 COLLAPSE = ("optim.lr=1e38",)
@@ -28,7 +28,7 @@ class RaiseAfter(Progress):
     def __init__(self, error, epoch=1):
         self._error, self._epoch = error, epoch
 
-    def epoch(self, row):
+    def report(self, row):
         if row["step"] == self._epoch:
             raise self._error
 
@@ -37,15 +37,14 @@ def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, c
     record = do_run("optim.lr=0.5")
     assert record == folder.read()
     assert (record.status, record.error, record.steps) == (Status.COMPLETED, None, 2)
-    assert (record.name, record.sweep, record.overrides) == ("cell", "test", ["optim.lr=0.5"])
+    assert (record.name, record.sweep, record.overrides) == ("run", "test", ["optim.lr=0.5"])
     assert record.facts["parameters"] == 44_878
-    assert record.run_id == run_id(record.config)
     assert record.config["optim"]["lr"] == 0.5
     rows = folder.read_metrics()
     assert record.metrics["last"] == rows[-1]
     assert record.objective.value == rows[-1]["test_acc"]
-    assert record.seconds == pytest.approx(sum(row["seconds"] for row in rows))
-    assert record.examples_per_second > 0
+    assert record.seconds == rows[-1]["elapsed"]
+    assert rows[-1]["examples_per_second"] > 0
     assert datetime.fromisoformat(record.ended) >= datetime.fromisoformat(record.started)
     assert datetime.fromisoformat(record.started).tzinfo is not None
     assert {path.name for path in contents(folder.path)} == {
@@ -58,7 +57,11 @@ def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, c
 
 
 def test_a_record_names_what_is_needed_to_get_the_result_again(do_run):
-    environment = do_run().environment
+    record = do_run()
+    facts = {"parameters": 44_878, "forward_macs": 281_640, "px": 28, "precision": "fp32", "weights_epoch": 2}
+    assert facts.items() <= record.facts.items()
+    assert {"device", "memory_format", "data_order"} <= record.facts.keys()
+    environment = record.environment
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert {"python", "platform", "host", "device", "command", "packages", "git"} <= environment.keys()
     assert environment["git"] is None or {"commit", "dirty"} == environment["git"].keys()
@@ -86,7 +89,7 @@ def test_with_held_out_images_selection_uses_them(do_run):
 def test_a_finished_run_is_not_done_again(do_run, folder, monkeypatch, overrides):
     record = do_run(*overrides)
     before = contents(folder.path)
-    monkeypatch.setattr(Step, "train", None)
+    monkeypatch.setattr(task, "train_epoch", None)
     assert do_run(*overrides) == record
     assert (
         do_run(*overrides, "device=auto", "trainer.threads=2", "sweep.name=another", "trainer.save_weights=false")
@@ -104,13 +107,13 @@ def test_a_diverged_run_is_a_result(do_run, folder):
 
 
 def test_an_exception_is_a_failure_with_its_traceback(do_run, folder):
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(RunFailed):
         do_run(progress=RaiseAfter(ZeroDivisionError("by accident")))
     record = folder.read()
     assert (record.status, record.steps) == (Status.FAILED, 1)
     assert (record.error.kind, record.error.text) == ("error", "ZeroDivisionError: by accident")
     assert "Traceback" in record.error.traceback
-    assert "in epoch" in record.error.traceback
+    assert "in report" in record.error.traceback
     assert record.ended
 
     record = do_run()
@@ -119,15 +122,14 @@ def test_an_exception_is_a_failure_with_its_traceback(do_run, folder):
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()], ids=["cuda", "host"])
 def test_too_little_memory_is_a_failure_with_advice(do_run, folder, error):
-    with pytest.raises(type(error)):
+    with pytest.raises(RunFailed):
         do_run(progress=RaiseAfter(error))
     error = folder.read().error
     assert error.kind == "oom"
-    assert error.advice.startswith("trainer.batch_size=")
-    assert int(error.advice.partition("=")[2]) < 25
+    assert "batch" in error.advice
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_the_end_of_the_process_is_an_interruption(do_run, folder, error):
     with pytest.raises(type(error)):
         do_run(progress=RaiseAfter(error))
@@ -145,7 +147,7 @@ def test_the_watcher_hears_of_every_end(do_run):
 
     for error, status in ((RuntimeError(), Status.FAILED), (KeyboardInterrupt(), Status.INTERRUPTED)):
         watcher = Watcher(error)
-        with pytest.raises(type(error)):
+        with pytest.raises((RunFailed, KeyboardInterrupt)):
             do_run("sweep.checkpoint_every=0", progress=watcher)
         assert watcher.ended == (status,)
     whole = Watcher(None, epoch=-1)
@@ -243,16 +245,14 @@ def test_a_run_is_recorded_before_its_work_begins(do_run, folder):
     seen = []
 
     class Looking(Progress):
-        def begin(self, record, *, epochs, batches):
+        def begin(self, record):
             seen.append(json.loads(folder.record.read_text()))
 
-        def epoch(self, row):
-            seen.append(json.loads(folder.record.read_text()))
+        report = begin
 
     do_run(progress=Looking())
-    assert [(data["status"], data["epochs"]) for data in seen] == [("running", 0), ("running", 1), ("running", 2)]
-    assert all(data["config"]["seed"] == 0 and data["environment"] and data["parameters"] for data in seen)
-    assert seen[1]["metrics"]["last"]["epoch"] == 1
+    assert len(seen) == 3
+    assert all((data["status"], data["config"]["seed"]) == ("running", 0) and data["environment"] for data in seen)
 
 
 def test_records_of_runs_read_back_as_they_were(do_run, folder):
@@ -295,7 +295,7 @@ class TestDevice:
             (2, "cuda:9", "cuda:0, cuda:1"),
             (2, "cuda:2", "cuda:0, cuda:1"),
             (0, "mps", "device=cpu"),
-            *((2, name, "known are auto, cpu, cuda, cuda:1, mps") for name in NONSENSE),
+            *((2, name, "one of auto, cpu, cuda, cuda:1, mps") for name in NONSENSE),
         ],
     )
     def test_what_is_not_there_is_refused_with_what_is(self, cards, count, name, fragment):
@@ -312,4 +312,4 @@ class TestDevice:
         assert folder.read().error.kind == "config"
 
     def test_a_device_has_a_name_for_people(self):
-        assert describe_device(torch.device("cpu")).endswith("threads")
+        assert describe_device(torch.device("cpu")).startswith("CPU, ")

@@ -1,4 +1,4 @@
-"""What Hydra needs to see of the launchers and the sweepers; the work is in `sweeps.launchers` and `sweeps.sweepers.search`.
+"""What Hydra needs to see of the launchers and the sweepers; `sweeps.launchers` and `sweeps.sweepers` do the work.
 
 Hydra executes this module on every start, so nothing heavy is imported here.
 """
@@ -45,7 +45,7 @@ class LocalLauncherConfig:
     """
 
     _target_: str = "hydra_plugins.sweeps.plugins.LocalLauncher"
-    # Processes at a time; null: one per slot of a GPU, else as many as there are CPU cores (or cells). 0 does the runs
+    # Processes at a time; null: one per slot of a GPU, else as many as there are CPU cores (or runs). 0 does the runs
     # in this process, one after another: for debugging; no timeout, no isolation.
     workers: int | None = None
     gpus: int | None = None  # how many of the visible GPUs to use; null: all of them; 0: none, the CPU
@@ -68,7 +68,7 @@ class LocalLauncher(_SweepLauncher):
         return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
-        """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
+        """Do the runs that `feed` makes as workers become free; `samples` of them are checked first."""
         from sweeps.launchers.local.launch import launch_feed
 
         launch_feed(*self.given, feed, samples, self.options)
@@ -85,7 +85,7 @@ class SlurmLauncherConfig:
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
     array_parallelism: int = 256  # runs of one array at a time, at most; a sweep above a cluster's limits has several
     partition: str | None = None  # the queue: sinfo names them
-    time: int = 60  # minutes that one start of a job may take; a run that is not done then goes on in its next start
+    time: int = 60  # minutes that one start of a job may take; a run that is not done by then resumes in its next start
     cpus: int | None = None  # CPU cores of a run, and threads unless trainer.threads says otherwise
     gpus_per_node: int | None = None  # GPUs of a run: 1, or null for the CPU; a run uses one
     memory: str | None = None  # main memory of a run, as Slurm writes it: 8G, 512M
@@ -96,10 +96,11 @@ class SlurmLauncherConfig:
     setup: list[str] = field(default_factory=list)
     # Further options of sbatch by their long names, without the dashes: {nodelist: node7, mail-type: FAIL}.
     extra: dict[str, Any] = field(default_factory=dict)
-    # Seconds before the time limit in which a run ends its epoch, writes its checkpoint and asks to be requeued:
-    # longer than the longest epoch, or that epoch is done twice. Slurm may send the notice up to a minute early.
+    # Seconds before the time limit in which a run stops after its next report, with a checkpoint, and asks to be
+    # requeued: longer than the time between two reports, or that work is repeated. Slurm may send the notice up to a
+    # minute early.
     notice: int = 120
-    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave them to Slurm, or cancel them after their epochs
+    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave, or cancel after their next report
     poll: float = 5.0  # seconds between two looks at the queue; each is one squeue, whatever the number of jobs
 
 
@@ -164,7 +165,7 @@ class SearchSweeperConfig:
 
     _target_: str = "hydra_plugins.sweeps.plugins.SearchSweeper"
     sampler: str = "tpe"  # tpe, gp (needs scipy), cmaes (pip install cmaes), qmc, random, grid
-    n_trials: int = 20  # in all: repeating the command goes on until there are so many
+    n_trials: int = 20  # in total: repeating the command adds trials until there are so many
     seed: int = 0  # of the sampler; with one worker the same seed chooses the same trials
     # What is optimised: objective (see sweep.objective) and, less being better, seconds, peak_memory or a recorded fact.
     objectives: list[str] = field(default_factory=lambda: ["objective"])

@@ -7,19 +7,15 @@ import torch
 from safetensors.torch import load_file
 
 import sweeps
-from sweeps.pruners import PRUNED
 from sweeps.record.records import Failure, RunDir, Status
-from sweeps.vision.training import checkpoint
+from sweeps.vision import outputs
+from sweeps.vision.outputs import WEIGHTS
 
 from .conftest import StopAfter, same_weights, untimed
 
-PATIENCE = (
-    "sweep/pruner=patience",
-    "sweep.pruner.patience=2",
-    "trainer.epochs=12",
-    "dataset.validation=0.2",
-    "optim.lr=1.5",
-)
+PATIENT = ("sweep/pruner=patience", "sweep.pruner.patience=2")
+PATIENCE = (*PATIENT, "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")
+WITHOUT = PATIENCE[2:]
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +33,7 @@ def stopped(run_into, tmp_path_factory):
 
 def best_epoch(folder):
     """The first of the epochs with the best accuracy on the held-out images."""
-    return max(folder.read_metrics(), key=lambda row: (row["val_acc"], -row["step"]))["epoch"]
+    return max(folder.read_metrics(), key=lambda row: (row["val_acc"], -row["step"]))["step"]
 
 
 def test_the_weights_are_those_of_the_best_epoch(stopped, run_into, tmp_path):
@@ -47,11 +43,11 @@ def test_the_weights_are_those_of_the_best_epoch(stopped, run_into, tmp_path):
     assert record.facts["weights_epoch"] == best
 
     until_then = RunDir(tmp_path / "until_then")
-    done = run_into(until_then, *PATIENCE, f"trainer.epochs={best}", "sweep/pruner=none")
-    assert (done.status, done.weights_epoch) == (Status.COMPLETED, best)
+    done = run_into(until_then, *WITHOUT, f"trainer.epochs={best}")
+    assert (done.status, done.facts["weights_epoch"]) == (Status.COMPLETED, best)
     assert same_weights(stopped(), until_then)
-    last = torch.load(stopped().checkpoint, weights_only=True)["network"]
-    weights = load_file(stopped().weights)
+    last = torch.load(stopped().checkpoint, weights_only=True)["states"]["network"]
+    weights = load_file(stopped().path / WEIGHTS)
     assert any(not torch.equal(weights[name], value) for name, value in last.items())
 
 
@@ -78,7 +74,7 @@ def test_a_run_that_dies_as_it_is_stopped_ends_the_same_way(stopped, do_run, fol
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_weights", die)
+        patched.setattr(outputs, "save_weights", die)
         with pytest.raises(KeyboardInterrupt):
             do_run(*PATIENCE)
     assert folder.read().status is Status.INTERRUPTED
@@ -89,29 +85,26 @@ def test_a_run_that_dies_as_it_is_stopped_ends_the_same_way(stopped, do_run, fol
 
 
 def test_a_run_taken_further_ends_with_its_last_weights(do_run, folder):
-    best = do_run(*PATIENCE).weights_epoch
-    record = do_run(*PATIENCE, "sweep/pruner=none", "trainer.epochs=12")
+    best = do_run(*PATIENCE).facts["weights_epoch"]
+    record = do_run(*WITHOUT)
     assert (record.status, record.facts["weights_epoch"]) == (Status.COMPLETED, 12)
     assert best < 12
 
 
 @pytest.mark.parametrize(
     "others",
-    [("sweep/pruner=none",), ("sweep/pruner=asha",), ("trainer.save_weights=false",)],
-    ids=lambda others: others[0],
+    [(), ("sweep/pruner=asha", "sweep.pruner.min_resource=4"), (*PATIENT, "trainer.save_weights=false")],
+    ids=["none", "asha", "no weights"],
 )
 def test_nobody_else_keeps_copies(do_run, folder, others):
     with pytest.raises(KeyboardInterrupt):
-        do_run(*PATIENCE, *others, progress=StopAfter(2))
-    assert "best" not in torch.load(folder.checkpoint, weights_only=True)
+        do_run(*WITHOUT, *others, progress=StopAfter(2))
+    assert torch.load(folder.checkpoint, weights_only=True)["states"]["best"] == {}
 
 
 def test_other_pruners_leave_a_checkpoint_alone(do_run, folder, monkeypatch):
-    def stop(self, row):
-        return Failure(PRUNED, "asha by train_loss")
-
-    monkeypatch.setattr("sweeps.pruners.reporter.BoardReporter.epoch", stop)
-    record = do_run(*PATIENCE, "sweep/pruner=asha")
-    assert (record.status, record.facts["weights_epoch"]) == (Status.PRUNED, None)
+    monkeypatch.setattr("sweeps.pruners.Judge.report", lambda self, row: Failure("pruned", "asha by train_loss"))
+    record = do_run(*WITHOUT, "sweep/pruner=asha")
+    assert (record.status, record.facts.get("weights_epoch")) == (Status.PRUNED, None)
     assert folder.checkpoint.exists()
     assert not (folder.path / WEIGHTS).exists()

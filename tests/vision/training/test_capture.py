@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from sweeps.progress import Progress
 from sweeps.vision import models
 from sweeps.vision.data import Batches
-from sweeps.vision.training import Engine, Loaders, Step, Totals, constant, run_epochs
-from sweeps.vision.training.cuda_graphs import Captured, can_be_captured
+from sweeps.vision.task import epoch_function, evaluate
+from sweeps.vision.training import Totals, Training
+from sweeps.vision.training.cuda_graphs import can_be_captured
+from sweeps.vision.training.reestimate import reestimated
+
+from .conftest import silent, training_of
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -28,54 +31,35 @@ def test_a_network_of_known_modules_can_be_captured_and_one_of_others_is_left_al
 
 @pytest.mark.parametrize("capture", ["auto", "always"])
 def test_a_cpu_captures_nothing(capture: str) -> None:
-    assert step_of("lenet_bn", "cpu", capture).engine.capture == "never"
+    assert of_lenet("cpu", capture).graphs is None
 
 
-def step_of(model: str, device: str, capture: str, *, size: int = 28, compile: str = "none", **network: object) -> Step:
-    engine = Engine.choose(
-        torch.device(device), precision="fp32", memory_format="auto", compile=compile, capture=capture, size=size
-    )
-    engine.configure()
+def of_lenet(device: str, capture: str, **options: object) -> Training:
     torch.manual_seed(0)
-    made = getattr(models, model)(image_size=size, **network)
-    models.initialize(made, "xavier")
-    made = engine.place(made)
-    optimizer = torch.optim.SGD(made.parameters(), lr=0.05, momentum=0.9, fused=device == "cuda")
-    return Step(made, optimizer, engine=engine, schedule=constant(), total_steps=100, clip_norm=5.0)
+    network = models.lenet_bn()
+    models.initialize(network, "xavier")
+    options = {"count": 7 * 32 - 25, "batch_size": 32, "lr": 0.05, "momentum": 0.9} | options  # the last batch has 7
+    return training_of(network, device=device, capture=capture, clip_norm=5.0, epochs=3, **options)
 
 
-SIZES = [32] * 6 + [7] + [32] * 4 + [7, 32, 32]  # as epochs have them: the last batch is smaller
-
-
-def trained(step: Step, seed: int = 3) -> tuple[list[float], list[float]]:
-    """The training losses of a step over batches of `SIZES`, and evaluation losses in between."""
-    device = step.engine.device
-    generator = torch.Generator().manual_seed(seed)
+def trained(training: Training, epochs: int = 3) -> tuple[list[float], list[float]]:
+    """The training losses and the evaluation losses of each epoch."""
     losses, tests = [], []
-    for number, count in enumerate(SIZES):
-        images = torch.rand(count, 1, 28, 28, generator=generator).to(device)
-        labels = torch.randint(0, 10, (count,), generator=generator).to(device)
-        torch.manual_seed(number)
-        step.network.train()
-        totals = Totals(10, device)
-        step.train(images, labels, totals)
-        losses.append(totals.read().loss)
-        step.network.eval()
-        with torch.inference_mode():
-            totals = Totals(10, device)
-            step.evaluate(images, labels, totals)
-            tests.append(totals.read().loss)
+    for epoch in range(1, epochs + 1):
+        torch.manual_seed(epoch)
+        losses.append(epoch_function(training)(training, epoch, silent).read().loss)
+        tests.append(evaluate(training, "test", epoch, silent).read().loss)
     return losses, tests
 
 
 @pytest.mark.gpu
 @needs_cuda
 def test_a_captured_network_learns_what_an_eager_one_does() -> None:
-    captured, eager = step_of("lenet_bn", "cuda", "auto"), step_of("lenet_bn", "cuda", "never")
+    captured = of_lenet("cuda", "auto")
     losses, tests = trained(captured)
-    assert isinstance(captured._gradients, Captured)
-    assert captured._gradients.is_recorded
-    expected, expected_tests = trained(eager)
+    assert captured.graphs is not None
+    assert captured.graphs.gradients.is_recorded
+    expected, expected_tests = trained(of_lenet("cuda", "never"))
     assert losses == pytest.approx(expected, rel=1e-3)
     assert tests == pytest.approx(expected_tests, rel=1e-3)
 
@@ -83,22 +67,14 @@ def test_a_captured_network_learns_what_an_eager_one_does() -> None:
 @pytest.mark.gpu
 @needs_cuda
 def test_dropout_is_drawn_anew_for_every_replay_and_follows_the_seed() -> None:
-    engine = Engine.choose(
-        torch.device("cuda"), precision="fp32", memory_format="auto", compile="none", capture="always", size=28
-    )
-    network = engine.place(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10)))
-    step = Step(
-        network,
-        torch.optim.SGD(network.parameters(), lr=0.0),
-        engine=engine,
-        schedule=constant(),
-        total_steps=9,
-    )
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10))
+    training = training_of(network, device="cuda", capture="always", lr=0.0)
+    assert training.graphs is not None
     images, labels = torch.rand(16, 1, 28, 28, device="cuda"), torch.arange(16, device="cuda") % 10
     losses = []
     for number in range(12):
         torch.manual_seed(number % 6)
-        losses.append(step.move(images, labels)[1].item())
+        losses.append(training.graphs.gradients(images, labels)[1].item())
     assert len(set(losses[6:])) == 6
     assert losses[6:] == pytest.approx(losses[:6], rel=1e-5)
 
@@ -112,68 +88,53 @@ class Stubborn(nn.Module):
 
 @pytest.mark.gpu
 @needs_cuda
-def test_what_cannot_be_recorded_goes_on_without_a_graph(caplog) -> None:
-    def step_with(capture: str, *layers: nn.Module) -> Step:
-        engine = Engine.choose(
-            torch.device("cuda"), precision="fp32", memory_format="auto", compile="none", capture=capture, size=28
-        )
+def test_what_cannot_be_recorded_is_trained_without_a_graph(caplog) -> None:
+    def training_with(capture: str, *layers: nn.Module) -> Training:
         torch.manual_seed(0)
-        network = engine.place(nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10)))
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-        return Step(network, optimizer, engine=engine, schedule=constant(), total_steps=100)
+        network = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, 10))
+        return training_of(network, device="cuda", capture=capture, lr=0.05, count=100, epochs=2)
 
-    stubborn = trained(step_with("always", Stubborn()))
+    stubborn = trained(training_with("always", Stubborn()), 2)
     assert "trainer.capture=never" in caplog.text
-    assert stubborn == trained(step_with("never"))
-    assert trained(step_with("always"))[0] == pytest.approx(stubborn[0], rel=1e-3)  # the next run is recorded again
+    assert stubborn == trained(training_with("never"), 2)
+    assert trained(training_with("always"), 2)[0] == pytest.approx(stubborn[0], rel=1e-3)  # the next one is recorded
 
 
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("capture", ["auto", "never"])
-def test_an_epoch_waits_for_the_device_only_between_its_passes(mini, capture: str) -> None:
-    step, mode = step_of("lenet_bn", "cuda", capture), "default"
-
+def test_an_epoch_waits_for_the_device_only_between_its_passes(mini, monkeypatch, capture: str) -> None:
     @contextmanager
     def waiting_is_allowed():
+        before = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("default")
         yield
-        torch.cuda.set_sync_debug_mode(mode)
+        torch.cuda.set_sync_debug_mode(before)
 
-    class WatchedTotals(Totals):
-        def read(self):
+    def allowed(function):
+        def call(*arguments):
             with waiting_is_allowed():
-                return super().read()
+                return function(*arguments)
 
-    class WatchedBatches(Batches):
-        def order(self, epoch):
-            with waiting_is_allowed():
-                return super().order(epoch)
+        return call
 
-    def batches(images):
-        return WatchedBatches(images.to("cuda"), batch_size=64, size=28, channels=1)
+    monkeypatch.setattr(Totals, "read", allowed(Totals.read))
+    monkeypatch.setattr(Batches, "order", allowed(Batches.order))
+    training = of_lenet("cuda", capture, images=mini.train, batch_size=64, test=mini.test)
 
-    data = Loaders(batches(mini.train), None, batches(mini.test))
+    def one_epoch(number: int) -> tuple[float, float]:
+        totals = epoch_function(training)(training, number, lambda *passed: passed[-1].peek())
+        totals.begin_part()
+        with reestimated(training, number, 3):
+            measured = evaluate(training, "test", number, silent)
+        return totals.read().acc, measured.read().loss
 
-    def epoch(number):
-        rows = run_epochs(
-            step,
-            data,
-            epochs=range(number, number + 1),
-            seed=0,
-            evaluate_train=True,
-            bn_reestimate=3,
-            new_totals=lambda: WatchedTotals(10, step.engine.device),
-            progress=Progress(),
-        )
-        return next(rows)[0]
-
-    epoch(1)  # kernels are chosen and graphs recorded, which waits
-    mode = "error"
-    torch.cuda.set_sync_debug_mode(mode)
+    one_epoch(1)  # kernels are chosen and graphs recorded, which waits
+    one_epoch(2)
+    torch.cuda.set_sync_debug_mode("error")
     try:
-        row = epoch(2)
+        accuracy, loss = one_epoch(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert math.isfinite(row["test_bn_loss"])
-    assert row["train_acc"] > 0.3
+    assert math.isfinite(loss)
+    assert accuracy > 0.3

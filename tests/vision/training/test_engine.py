@@ -5,34 +5,23 @@ import math
 import pytest
 import torch
 
-from sweeps.errors import ConfigError
+from sweeps import ConfigError
 from sweeps.vision import models
+from sweeps.vision.task import epoch_function, train_epoch
 from sweeps.vision.training.engine import Engine
-from sweeps.vision.training.metrics import Totals
-from sweeps.vision.training.schedules import constant
-from sweeps.vision.training.step import Step
+
+from .conftest import silent, training_of
 
 CPU = torch.device("cpu")
 
 
-def losses(steps: int = 20, **choices: str) -> list[float]:
-    """The loss of each of the first `steps` of a small ResNet on one batch of noise."""
-    engine = Engine.choose(
-        CPU,
-        **{"precision": "fp32", "memory_format": "auto", "compile": "none", "capture": "auto", "size": 64, **choices},
-    )
+def losses(epochs: int = 20, **choices: str) -> list[float]:
+    """The losses of a small ResNet on one batch of noise, which is an epoch."""
     torch.manual_seed(0)
     network = models.resnet18(image_size=64, stages=[[1, 8], [1, 16]])
     models.initialize(network, "xavier")
-    network = engine.place(network)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.005)
-    step = Step(network, optimizer, engine=engine, schedule=constant(), total_steps=steps)
-    images, labels = torch.rand(32, 1, 64, 64), torch.arange(32) % 10
-    found = []
-    for _ in range(steps):
-        totals = Totals(10, CPU)
-        step.train(images, labels, totals)
-        found.append(totals.read().loss)
+    training = training_of(network, size=64, batch_size=32, lr=0.005, epochs=epochs, **choices)
+    found = [train_epoch(training, epoch, silent).read().loss for epoch in range(1, epochs + 1)]
     assert found[-1] < found[0]
     return found
 
@@ -47,7 +36,7 @@ def test_bf16_stays_within_its_three_digits() -> None:
 
 @pytest.mark.slow
 def test_compiled_is_eager_within_rounding() -> None:
-    assert losses(steps=5, compile="default") == pytest.approx(losses(steps=5), rel=1e-3)
+    assert losses(epochs=5, compile="default") == pytest.approx(losses(epochs=5), rel=1e-3)
 
 
 def test_auto_is_fp32_and_channels_last_from_64_pixels_on_a_cpu() -> None:
@@ -76,20 +65,13 @@ def test_denormals_are_flushed() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_an_epoch_never_waits_for_the_device() -> None:
-    device = torch.device("cuda")
-    engine = Engine.choose(device, precision="auto", memory_format="auto", compile="none", capture="auto", size=64)
-    engine.configure()
-    network = engine.place(models.resnet18(image_size=64))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, fused=True)
-    step = Step(network, optimizer, engine=engine, schedule=constant(), total_steps=8)
-    totals = Totals(10, device)
-    images, labels = torch.rand(8, 1, 64, 64, device=device), torch.arange(8, device=device)
-    step.train(images, labels, totals)  # cudnn chooses its kernels, which waits
+    training = training_of(models.resnet18(image_size=64), device="cuda", precision="auto", size=64, epochs=3)
+    order = training.data.train.order(1)
+    training.data.train.order = lambda epoch: order  # the permutation of an epoch is drawn on the host
+    epoch_function(training)(training, 1, silent)  # cudnn chooses its kernels, which waits
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(5):
-            step.train(images, labels, totals)
-            totals.peek()
+        totals = epoch_function(training)(training, 2, lambda name, epoch, done, count, totals: totals.peek())
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert math.isfinite(totals.read().loss)

@@ -1,5 +1,6 @@
 """What a whole run computes: it learns, it repeats itself, and it says when it diverges."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from safetensors.torch import load_file
 
 from sweeps.progress import Progress
 from sweeps.record.records import RunDir, Status
-from sweeps.vision.training import Step, loop
+from sweeps.vision.outputs import WEIGHTS
+from sweeps.vision.training import Training, watch
 
 from .conftest import assert_same_run, same_weights, untimed
 
@@ -52,13 +54,14 @@ def test_what_a_row_of_metrics_holds(do_run, folder):
     record = do_run("dataset.validation=0.2", "trainer.evaluate_train=true", "optim.lr=0.5")
     rows = folder.read_metrics()
     assert [row["step"] for row in rows] == [1, 2]
+    recent = {"train_loss_recent", "train_acc_recent"}
     for row in rows:
         figures = {
             f"{split}_{figure}" for split in ("train", "train_eval", "val", "test") for figure in ("loss", "acc")
         }
-        assert row.keys() == figures | {"epoch", "lr", "seconds", "examples_per_second"}
+        assert row.keys() == figures | recent | {"step", "elapsed", "lr", "examples_per_second"}
         assert row["lr"] == 0.5
-        assert all(row[figure] > 0 for figure in ("train_loss", "test_loss", "seconds", "examples_per_second"))
+        assert all(row[figure] > 0 for figure in ("train_loss", "test_loss", "elapsed", "examples_per_second"))
         assert row["val_acc"] * 20 == pytest.approx(round(row["val_acc"] * 20))  # a fifth of 100 images
         assert row["test_acc"] * 50 == pytest.approx(round(row["test_acc"] * 50))
     assert record.objective.metric == "val_acc"
@@ -69,7 +72,7 @@ def test_what_is_measured_after_training_is_what_the_weights_give(do_run, run_in
     """Loss and accuracy of the test and of the training images, once more and in one plain piece."""
     record = do_run("trainer.evaluate_train=true", "trainer.batch_size=24", *TINY_RESNET)
     network = instantiate(record.config["model"])
-    network.load_state_dict(load_file((folder.path / WEIGHTS)))
+    network.load_state_dict(load_file(folder.path / WEIGHTS))
     network.eval()
     splits = instantiate(record.config["dataset"]["source"]).load(None)
     with torch.inference_mode():
@@ -86,7 +89,7 @@ def test_what_is_measured_after_training_is_what_the_weights_give(do_run, run_in
 def test_the_weights_that_are_kept_fit_the_network_of_the_record(do_run, folder, overrides):
     record = do_run(*overrides, "trainer.epochs=1", "dataset.limit=20")
     network = instantiate(record.config["model"])
-    network.load_state_dict(load_file((folder.path / WEIGHTS)), strict=True)
+    network.load_state_dict(load_file(folder.path / WEIGHTS), strict=True)
     assert record.facts["parameters"] == sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -100,9 +103,8 @@ def test_a_loss_that_is_no_number_is_a_result(do_run, folder):
     assert record.status is Status.DIVERGED
     assert record.error.kind == "diverged"
     assert record.error.text in ("the train loss became nan in epoch 1", "the train loss became inf in epoch 1")
-    assert "optim.lr" in record.error.advice
     assert record.objective.value is None
-    assert (record.steps, folder.read_metrics()) == (0, [])
+    assert (record.steps, folder.read_metrics()) == (None, [])
     assert folder.read() == record
     assert not (folder.path / WEIGHTS).exists()
     assert not folder.checkpoint.exists()
@@ -115,89 +117,104 @@ def test_epochs_before_the_divergence_are_kept(do_run, folder):
     assert record.status is Status.DIVERGED
     assert "in epoch 3" in record.error.text
     assert [row["step"] for row in folder.read_metrics()] == [1, 2]
-    assert record.metrics["last"]["epoch"] == record.steps == 2
+    assert record.metrics["last"]["step"] == record.steps == 2
     assert record.objective.value is None
     assert not folder.checkpoint.exists()
 
 
 def test_a_divergence_is_noticed_within_the_epoch(do_run, monkeypatch):
-    train, steps = Step.train, []
+    forward, steps = Training.forward, []
 
-    def poisoned(self, images, labels, totals):
-        steps.append(len(labels))
-        train(self, images * float("nan") if len(steps) == 2 else images, labels, totals)
+    def poisoned(self, images):
+        steps.append(len(images))
+        return forward(self, images * float("nan") if len(steps) == 2 else images)
 
-    monkeypatch.setattr(Step, "train", poisoned)
-    monkeypatch.setattr(loop.Ticker, "due", lambda self: True)  # as if every batch took a second
+    monkeypatch.setattr(Training, "forward", poisoned)
+    monkeypatch.setattr(watch.Ticker, "due", lambda self: True)  # as if every batch took a second
     assert do_run().status is Status.DIVERGED
     assert len(steps) == 2
 
 
 def test_a_loss_on_the_test_images_can_diverge_too(do_run, monkeypatch):
-    evaluate = Step.evaluate
-    monkeypatch.setattr(
-        Step, "evaluate", lambda self, images, labels, totals: evaluate(self, images / 0, labels, totals)
-    )
+    measure = Training.measure
+    monkeypatch.setattr(Training, "measure", lambda self, images, labels: measure(self, images / 0, labels))
     record = do_run(TINY_RESNET[0], *TINY_RESNET[1:])
     assert record.status is Status.DIVERGED
     assert "the test loss became" in record.error.text
 
 
-def test_the_watcher_hears_of_everything_once_and_in_order(do_run, monkeypatch):
+def test_the_display_hears_of_everything_in_order(do_run, monkeypatch):
     heard = []
 
-    class Watcher(Progress):
-        def begin(self, record, *, epochs, batches):
-            heard.append(("begin", record.steps, epochs, batches, record.facts["parameters"]))
+    class Display(Progress):
+        def begin(self, record):
+            heard.append(("begin", record.steps, record.max_steps))
 
-        def batch(self, phase, epoch, done, total, loss, acc, rate):
-            assert loss > 0
-            assert 0 <= acc <= 1
-            assert rate > 0
-            heard.append((phase, epoch, done, total))
+        def update(self, step, text):
+            heard.append((step, text.partition(",")[0]))
 
-        def epoch(self, row):
-            heard.append(("epoch", row["step"]))
+        def report(self, row):
+            heard.append(("report", row["step"]))
 
         def end(self, record, *, skipped=False):
             heard.append(("end", record.status, skipped))
 
-    monkeypatch.setattr(loop.Ticker, "due", lambda self: True)
-    do_run(progress=Watcher())
-    epochs = [
+    monkeypatch.setattr(watch.Ticker, "due", lambda self: True)
+    monkeypatch.setattr("sweeps.run.time.monotonic", itertools.count(0, 10).__next__)
+    do_run(progress=Display())
+    passes = [
         [
-            *(("train", epoch, done, 4) for done in (1, 2, 3, 4)),
-            ("test", epoch, 1, 2),
-            ("test", epoch, 2, 2),
-            ("epoch", epoch),
+            *((epoch - 1 + done / 4, f"train {done}/4") for done in (1, 2, 3, 4)),
+            (epoch, "test 1/2"),
+            (epoch, "test 2/2"),
+            ("report", epoch),
         ]
         for epoch in (1, 2)
     ]
-    assert heard == [("begin", 0, 2, 4, 44_878), *epochs[0], *epochs[1], ("end", Status.COMPLETED, False)]
+    assert heard == [("begin", None, 2), *passes[0], *passes[1], ("end", Status.COMPLETED, False)]
     heard.clear()
-    do_run(progress=Watcher())
+    do_run(progress=Display())
     assert heard == [("end", Status.COMPLETED, True)]
 
 
 def test_a_network_sees_its_images_in_evaluation_mode_when_they_are_measured(do_run, monkeypatch):
-    modes = {"train": set(), "evaluate": set()}
-    for phase in modes:
-        real = getattr(Step, phase)
+    forward, modes = Training.forward, set()
 
-        def watching(self, *arguments, real=real, phase=phase):
-            modes[phase].add((self.network.training, torch.is_inference_mode_enabled()))
-            real(self, *arguments)
+    def watching(self, images):
+        modes.add((self.network.training, torch.is_inference_mode_enabled()))
+        return forward(self, images)
 
-        monkeypatch.setattr(Step, phase, watching)
+    monkeypatch.setattr(Training, "forward", watching)
     do_run("trainer.evaluate_train=true", "dataset.validation=0.2")
-    assert modes == {"train": {(True, False)}, "evaluate": {(False, True)}}
+    assert modes == {(True, False), (False, True)}
+
+
+def test_within_epochs_the_recent_figures_are_reported(do_run, folder):
+    do_run("trainer.report_every=0.25", "dataset.limit=200", "trainer.epochs=2")
+    rows = folder.read_metrics()
+    assert [row["step"] for row in rows] == [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+    recent = {"train_loss_recent", "train_acc_recent"}
+    assert all(recent <= row.keys() for row in rows)
+    assert all(row.keys() == recent | {"step", "elapsed"} for row in rows if row["step"] % 1)
+    mean = sum(row["train_loss_recent"] for row in rows[:4]) / 4
+    assert rows[3]["train_loss"] == pytest.approx(mean)
+
+
+def test_without_them_they_are_those_of_the_last_quarter_of_an_epoch(do_run, run_into, folder, tmp_path):
+    do_run("dataset.limit=200")
+    parts = RunDir(tmp_path / "parts")
+    run_into(parts, "dataset.limit=200", "trainer.report_every=0.25")
+    assert [row["train_loss_recent"] for row in folder.read_metrics()] == [
+        row["train_loss_recent"] for row in parts.read_metrics() if not row["step"] % 1
+    ]
+    assert same_weights(folder, parts)
 
 
 def test_seeds_of_epochs_are_unrelated():
-    seeds = {loop.epoch_seed(seed, epoch) for seed in range(20) for epoch in range(20)}
+    seeds = {watch.epoch_seed(seed, epoch) for seed in range(20) for epoch in range(20)}
     assert len(seeds) == 400
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert loop.epoch_seed(1, 2) == loop.epoch_seed(1, 2)
+    assert watch.epoch_seed(1, 2) == watch.epoch_seed(1, 2)
 
 
 @pytest.mark.slow

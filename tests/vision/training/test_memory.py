@@ -10,20 +10,17 @@ import pytest
 STEPS = """\
 import json, sys
 import torch
-from sweeps.vision import models
-from sweeps.vision.data import Batches, ImageSet
 from sweeps.record.processes import peak_rss
-from sweeps.vision.training import Engine, Step, Totals, constant
+from sweeps.vision import models
+from sweeps.vision.data import ImageSet
+from sweeps.vision.task import train_epoch
+from tests.vision.training.conftest import silent, training_of
 
-batch, device = int(sys.argv[1]), torch.device("cpu")
+batch = int(sys.argv[1])
 torch.set_num_threads(2)
-engine = Engine.choose(device, precision="fp32", memory_format="auto", compile="none", capture="auto", size=224)
-engine.configure()
-network = engine.place(models.alexnet(image_size=224))
-step = Step(network, torch.optim.SGD(network.parameters(), lr=0.01), engine=engine, schedule=constant(), total_steps=2)
 images = ImageSet(torch.zeros(2 * batch, 1, 28, 28, dtype=torch.uint8), torch.arange(2 * batch) % 10)
-data = Batches(images, batch_size=batch, size=224, channels=1)
-weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+training = training_of(models.alexnet(image_size=224), images=images, size=224, batch_size=batch, lr=0.01)
+weights = {parameter.untyped_storage().data_ptr() for parameter in training.network.parameters()}
 kept = {}
 
 def note(tensor):
@@ -32,13 +29,12 @@ def note(tensor):
         kept[storage.data_ptr()] = storage.nbytes()
     return tensor
 
-totals = Totals(10, device)
-for number, (images, labels) in enumerate(data.shuffled(1)):
-    if number:
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            step.train(images, labels, totals)
-    else:
-        step.train(images, labels, totals)
+hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
+
+def on_batch(name, epoch, done, count, totals):
+    hooks.__enter__() if done == 1 else hooks.__exit__(None, None, None)
+
+train_epoch(training, 1, on_batch)
 print(json.dumps({"peak": peak_rss(), "kept": sum(kept.values())}))
 """
 

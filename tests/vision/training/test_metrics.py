@@ -78,3 +78,15 @@ def test_the_activations_of_a_batch_are_let_go():
     gc.collect()
     assert alive() is None
     assert totals.examples == 2
+
+
+def test_a_part_has_the_means_of_its_own_examples():
+    logits, labels = torch.eye(4) * 5, torch.tensor([0, 1, 2, 0])
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    totals = Totals(4, CPU)
+    totals.add(logits[:2], labels[:2], losses[:2].mean())
+    assert totals.read_part() == totals.read()
+    totals.begin_part()
+    totals.add(logits[2:], labels[2:], losses[2:].mean())
+    assert totals.read_part() == pytest.approx((float(losses[2:].mean()), 0.5))
+    assert totals.read() == pytest.approx((float(losses.mean()), 0.75))

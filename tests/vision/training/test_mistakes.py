@@ -16,8 +16,7 @@ from sweeps.vision.training.mistakes import IMAGES
 
 
 def passed(labels, guesses, classes, batch_size=4):
-    totals = Totals(classes, torch.device("cpu"))
-    totals.keep_answers()
+    totals = Totals(classes, torch.device("cpu"), keep_answers=True)
     for true, guess in zip(labels.split(batch_size), guesses.split(batch_size), strict=True):
         totals.add(torch.nn.functional.one_hot(guess, classes).float(), true, torch.tensor(1.0))
     return totals
@@ -56,23 +55,23 @@ def test_large_colour_images_are_kept_small():
 
 def test_the_file_is_read_as_it_was_written(folder):
     folder.path.mkdir()
-    assert confusion.read(folder) is None
+    assert confusion.read(folder.path) is None
     written = Confusion("test", 3, ["a", "b"], [[1, 2], [3, 4]], [Pair(1, 0, 3, [confusion.PNG + b"x"])])
-    confusion.write(folder, written)
-    assert confusion.read(folder) == written
+    confusion.write(folder.path, written)
+    assert confusion.read(folder.path) == written
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"labels": [], "counts": [[1]], "pairs": []}'])
 def test_a_damaged_file_is_told(folder, damage):
     folder.path.mkdir()
-    folder.confusion.write_text(damage, encoding="utf-8")
+    (folder.path / confusion.NAME).write_text(damage, encoding="utf-8")
     with pytest.raises(RecordError, match="is damaged"):
-        confusion.read(folder)
+        confusion.read(folder.path)
 
 
 def test_a_run_keeps_it_and_its_operations(do_run, folder):
     record = do_run("trainer.epochs=1")
-    found = confusion.read(folder)
+    found = confusion.read(folder.path)
     right = sum(found.counts[at][at] for at in range(10))
     assert right / sum(map(sum, found.counts)) == pytest.approx(record.metrics["last"]["test_acc"])
     assert record.facts["forward_macs"] == 281_640

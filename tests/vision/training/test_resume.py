@@ -9,8 +9,9 @@ import zipfile
 import pytest
 import torch
 
+from sweeps import ConfigError, RunFailed
 from sweeps.record.records import RunDir, Status
-from sweeps.vision.training import Step
+from sweeps.vision.training import Training
 
 from .conftest import StopAfter, assert_same_run
 
@@ -56,26 +57,26 @@ def test_interrupted_again_and_again(do_run, folder, undisturbed):
 
 
 def test_interrupted_in_the_middle_of_an_epoch(do_run, folder, undisturbed, monkeypatch):
-    train, steps = Step.train, []
+    forward, steps = Training.forward, []
 
-    def interrupting(self, images, labels, totals):
-        steps.append(len(labels))
+    def interrupting(self, images):
+        steps.extend([1] * self.network.training)
         if len(steps) == 10:  # the second of four steps of the third epoch
             raise KeyboardInterrupt
-        train(self, images, labels, totals)
+        return forward(self, images)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Step, "train", interrupting)
+        patched.setattr(Training, "forward", interrupting)
         with pytest.raises(KeyboardInterrupt):
             do_run(EPOCHS)
     assert [row["step"] for row in folder.read_metrics()] == [1, 2]
 
-    def counting(self, images, labels, totals):
-        steps.append(len(labels))
-        train(self, images, labels, totals)
+    def counting(self, images):
+        steps.extend([1] * self.network.training)
+        return forward(self, images)
 
     steps.clear()
-    monkeypatch.setattr(Step, "train", counting)
+    monkeypatch.setattr(Training, "forward", counting)
     do_run(EPOCHS)
     assert len(steps) == 8, "only the epochs that were not finished are done again"
     assert_same_run(folder, undisturbed())
@@ -101,7 +102,7 @@ def test_a_crash_after_the_checkpoint_and_before_the_record(do_run, folder, undi
     early = folder.record.read_bytes()
     interrupted(do_run, after=2)
     folder.record.write_bytes(early)  # the record is one epoch behind
-    assert do_run(EPOCHS).epochs == 4
+    assert do_run(EPOCHS).steps == 4
     assert_same_run(folder, undisturbed())
 
 
@@ -135,7 +136,7 @@ def other_tensors(folder, **changes):
 
 def without(folder, key):
     state = torch.load(folder.checkpoint, weights_only=True)
-    del state[key]
+    del (state if key in state else state["states"])[key]
     torch.save(state, folder.checkpoint)
 
 
@@ -160,18 +161,15 @@ DAMAGE = {
     "another file's content": lambda folder: shutil.copy(folder.record, folder.checkpoint),
     "of another run": lambda folder: other_tensors(folder, run_id="000000000000"),
     "without a run": lambda folder: without(folder, "run_id"),
-    "without an epoch": lambda folder: without(folder, "epoch"),
-    "of an epoch before the first": lambda folder: other_tensors(folder, epoch=-5),
-    "of no epoch": lambda folder: other_tensors(folder, epoch=0),
-    "of half an epoch": lambda folder: other_tensors(folder, epoch=1.0),
-    "of an epoch in words": lambda folder: other_tensors(folder, epoch="1"),
-    "of an epoch that is a truth": lambda folder: other_tensors(folder, epoch=True),
-    "of a giant epoch": lambda folder: other_tensors(folder, epoch=10**30),
+    "without an epoch": lambda folder: without(folder, "step"),
+    "of an epoch before the first": lambda folder: other_tensors(folder, step=-5),
+    "of no epoch": lambda folder: other_tensors(folder, step=0),
+    "of half an epoch": lambda folder: other_tensors(folder, step=0.5),
+    "of an epoch in words": lambda folder: other_tensors(folder, step="1"),
+    "of an epoch that is a truth": lambda folder: other_tensors(folder, step=True),
+    "of a giant epoch": lambda folder: other_tensors(folder, step=10**30),
     "compressed": lambda folder: compress(folder),
     "a pipe": lambda folder: (folder.checkpoint.unlink(), os.mkfifo(folder.checkpoint)),
-    "without weights": lambda folder: without(folder, "network"),
-    "of another network": lambda folder: other_tensors(folder, network={"0.weight": torch.zeros(3)}),
-    "of another optimizer": lambda folder: other_tensors(folder, optimizer={"state": {}, "param_groups": []}),
     "missing": lambda folder: folder.checkpoint.unlink(),
 }
 
@@ -184,11 +182,34 @@ def test_a_checkpoint_that_cannot_be_trusted_is_passed_over(do_run, folder, undi
     assert_same_run(folder, undisturbed())
 
 
+@pytest.mark.parametrize(
+    ("states", "fragment"),
+    [
+        (
+            {"network": {"0.weight": torch.zeros(3)}, "optimizer": {}, "best": {}},
+            r"network\.0\.weight has the shape \[3\]",
+        ),
+        ({"network": {}, "optimizer": {"state": {}, "param_groups": []}, "best": {}}, "Missing key|param"),
+        ({"network": {}}, "it holds network, and restore"),
+    ],
+    ids=["another network", "another optimizer", "nothing else"],
+)
+def test_a_checkpoint_of_other_code_is_left_as_it_is(do_run, folder, undisturbed, states, fragment):
+    interrupted(do_run, after=1)
+    other_tensors(folder, states=states)
+    before = folder.checkpoint.read_bytes()
+    with pytest.raises(ConfigError, match=fragment):
+        do_run(EPOCHS)
+    assert folder.checkpoint.read_bytes() == before
+    assert do_run(EPOCHS, "sweep.on_mismatch=rerun").status is Status.COMPLETED
+    assert_same_run(folder, undisturbed())
+
+
 def test_nothing_is_unpickled_from_a_checkpoint(do_run, folder, tmp_path, undisturbed):
     interrupted(do_run, after=1)
     marker = tmp_path / "unpickled"
     for write in (torch.save, lambda state, path: path.write_bytes(pickle.dumps(state))):
-        write({"run_id": folder.read().run_id, "epoch": 1, "network": Exploit(str(marker))}, folder.checkpoint)
+        write({"run_id": folder.read().run_id, "step": 1, "states": Exploit(str(marker))}, folder.checkpoint)
         interrupted(do_run, after=1)
         assert not marker.exists()
     assert do_run(EPOCHS).status is Status.COMPLETED
@@ -217,7 +238,7 @@ def test_a_failed_run_goes_on_from_its_checkpoint(do_run, folder, undisturbed, m
 
     with monkeypatch.context() as patched:
         patched.setattr(RunDir, "append_metrics", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(RunFailed, match="No space left"):
             do_run(EPOCHS)
     assert folder.read().status is Status.FAILED
     interrupted(do_run, after=2)
@@ -231,4 +252,5 @@ def test_the_clock_of_a_resumed_run_counts_all_its_epochs(do_run, folder):
     record = do_run(EPOCHS)
     rows = folder.read_metrics()
     assert len(rows) == 4
-    assert record.seconds == pytest.approx(sum(row["seconds"] for row in rows))
+    assert record.seconds == rows[-1]["elapsed"]
+    assert [row["elapsed"] for row in rows] == sorted({row["elapsed"] for row in rows})
