@@ -205,7 +205,7 @@ def test_a_pause_needs_no_metric(settings, log):
         ({}, {}, 0.2),
         ({}, {"direction": "max"}, 0.05),
         ({"metric": "loss", "direction": "min"}, {"metric": "acc", "direction": "max", "split": "test"}, 0.2),
-        ({"metric": "loss"}, {"metric": None}, 0.2),
+        ({"metric": "loss", "direction": "min"}, {"metric": None}, 0.2),
         ({"direction": "max"}, {}, 0.05),
     ],
 )

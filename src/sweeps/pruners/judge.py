@@ -192,7 +192,8 @@ def _compared_by(settings: Mapping[str, Any], *, needed: bool) -> tuple[str, flo
     """
     node, objective = settings.get("pruner") or {}, settings.get("objective") or {}
     metric = node.get("metric") or objective.get("metric")
-    direction = node.get("direction") or objective.get("direction")
+    own = node.get("metric") not in (None, objective.get("metric"))  # another metric may have another direction
+    direction = node.get("direction") or (None if own else objective.get("direction"))
     if metric and metric == objective.get("metric") and objective.get("split") == "test":
         problem = (
             f"sweep.pruner.metric={metric} is invalid: it is measured on the test set, and a run that the test set "

@@ -206,9 +206,7 @@ def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str
         return Column(f"{field}.{key}", header, get, show, is_number, gives_way=way, is_stated=is_fact)
 
     keys = dict.fromkeys(key for row in rows for key in getattr(row, field))
-    shown = {one.metric if one.report == "last" else "" for one in objectives(rows)}  # has a column where it is one
-    elsewhere = ("step", "elapsed", *(shown if len(shown) == 1 else ())) if field == "last" else ()
-    return (column(key) for key in keys if key not in elsewhere)
+    return (column(key) for key in keys if field == "facts" or key not in ("step", "elapsed"))
 
 
 def _status(row: RunRow) -> str:

@@ -12,7 +12,7 @@ from sweeps.results.advice import advice
 from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.inference import Interval
 from sweeps.results.matrix import matrix_table
-from sweeps.results.ranking import rank, saved_by_pruning, sentences, tally, tested
+from sweeps.results.ranking import objectives, rank, saved_by_pruning, sentences, tally, tested
 from sweeps.results.runs import UNREADABLE, RunRow, load
 from sweeps.results.settings import BEST, TIED, Setting, has_repeats, judged, settings_of
 from sweeps.results.table import Head, Line, Table
@@ -28,7 +28,8 @@ def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = Non
     shown = [[column.show(row) for row in rows] for column in columns]
     same = {at: set(cells) - {text.BLANK} for at, cells in enumerate(shown) if columns[at].is_stated and len(rows) > 1}
     stated = {at: values.pop() for at, values in same.items() if len(values) == 1}
-    places = [at for at in range(len(columns)) if at not in stated]
+    twice = {f"last.{one.metric}" if one.report == "last" else "" for one in objectives(rows)}  # beside the objective
+    places = [at for at, one in enumerate(columns) if at not in stated and {one.key} != twice]
     heads = [Head("#"), *(Head(columns[at].header, columns[at].right, columns[at].gives_way) for at in places)]
     lines = []
     for number, row in enumerate(rows):
