@@ -32,7 +32,7 @@ class Example:
 
 ALL = (
     Example("regression", ("lr=0.03,0.003", "width=8,16"), "lr=interval(0.001,0.1)", metric="val_loss", first=40),
-    Example("structured", ("optim.lr=0.3,0.6", "optim.momentum=0,0.5"), "optim.lr=interval(0,1)", "torch", "loss", 3),
+    Example("structured", ("optim.lr=0.6,0.3", "optim.momentum=0.5,0"), "optim.lr=interval(0,1)", "torch", "loss", 3),
     Example("sklearn", ("max_depth=2,4", "n_estimators=2,5"), "max_depth=range(1,6)", "sklearn"),
     Example("lightning", ("lr=0.1,0.01", "width=8,4"), "lr=interval(0.01,0.1)", "lightning", "val_loss", 1),
     Example(

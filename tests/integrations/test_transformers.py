@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
+from sweeps import StopRun
 from sweeps.errors import ConfigError
-from sweeps.run import StopRun
 
 from .conftest import Killed
 
@@ -18,15 +18,19 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 class Die(transformers.TrainerCallback):
-    def __init__(self, at):
-        self.at = at
+    def __init__(self, at, during=None):
+        self.at, self.during = at, during
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if self.during is not None:
+            self.during(state.global_step)
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == self.at:
             raise Killed
 
 
-def fit(die=0, resumes=True, output=None, **options):
+def fit(die=0, resumes=True, output=None, during=None, **options):
     """A training function; returns the trained network."""
 
     def train():
@@ -42,7 +46,7 @@ def fit(die=0, resumes=True, output=None, **options):
         size = transformers.GPT2Config(vocab_size=8, n_positions=6, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)  # fmt: skip # noqa: E501
         data = [{"input_ids": (torch.arange(6) + i) % 8, "labels": (torch.arange(6) + i) % 8} for i in range(20)]
         model = transformers.GPT2LMHeadModel(size)
-        trainer = transformers.Trainer(model, args, None, data, data[:4], callbacks=[callback, Die(die)])
+        trainer = transformers.Trainer(model, args, None, data, data[:4], callbacks=[callback, Die(die, during)])
         trainer.train(resume_from_checkpoint=callback.checkpoint if resumes else None)
         return model
 
@@ -66,11 +70,13 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(engine):
 
 def test_a_run_that_is_asked_to_stop_saves_first(engine):
     run = engine("a")
-    run.progress.stop_requested = lambda: len(run.folder.read_metrics()) >= 2
+    steps = []
+    run.progress.stop_requested = lambda: 4 in steps
     with pytest.raises(StopRun) as stop:
-        run(fit())
+        run(fit(during=steps.append))
     assert stop.value.reason == "interrupted"
     assert run.rows[-1]["step"] == 5
+    assert (run.folder.path / "trainer" / "checkpoint-5").is_dir()
     run.progress.stop_requested = lambda: False
     run(fit())
     assert run.rows[-1]["step"] == 12
