@@ -182,7 +182,8 @@ class RecordedRun(Run):
     def finish(self, returned: Any) -> None:
         """The training function has returned: settle the objective, see `settle_objective`."""
         self._open()
-        if self._judge is not None and (missing := self._judge.missing(sorted({key for row in self._rows for key in row}))):
+        reported = sorted({key for row in self._rows for key in row})
+        if self._judge is not None and (missing := self._judge.missing(reported)):
             log.warning("%s", missing)
         if not self._rows:
             self._record.seconds = time.perf_counter() - self._began

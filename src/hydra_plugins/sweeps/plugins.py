@@ -183,7 +183,7 @@ class SearchSweeperConfig:
     sampler: str = "tpe"  # tpe, gp (needs scipy), cmaes (pip install cmaes), qmc, random, grid
     n_trials: int = 20  # in total: repeating the command adds trials until there are so many
     seed: int = 0  # of the sampler; with one worker the same seed chooses the same trials
-    # What is optimised: objective (see sweep.objective) and, less being better, seconds, peak_memory or a recorded fact.
+    # What is optimised: objective (see sweep.objective) and, less being better, seconds, peak_memory or any fact.
     objectives: list[str] = field(default_factory=lambda: ["objective"])
     batch_size: int = 8  # trials at a time under launchers that are not local; those are asked for one by one
     # Swept keys that an experiment sets; the command line wins.
