@@ -2,9 +2,10 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,6 +28,7 @@ STYLES = {
     Status.FAILED: "bold red",
     Status.INTERRUPTED: "magenta",
 }
+LINE_SECONDS = 1.0  # between two lines of a run where no terminal shows it live
 MOST_METRICS = 4  # of a report that are shown, the objective first: a line has no room for more
 
 _current: Progress | None = None
@@ -76,17 +78,19 @@ class LineDisplay(Progress):
     def __init__(self, console: Console, stop_requested: Callable[[], bool]) -> None:
         self.console = console
         self._stop_requested = stop_requested
-        self._max_steps: float | None = None
+        self.max_steps: float | None = None
+        self.next_line = 0.0
         self._metric = ""
 
     def begin(self, record: RunRecord) -> None:
         """Say which run it is, and where it resumes."""
-        self._max_steps, self._metric = record.max_steps, record.objective.metric
+        self.max_steps, self._metric = record.max_steps, record.objective.metric
         self.line(f"{record.name}: {f'resuming from {step_of(record.steps)}' if record.steps else 'starting'}")
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Print its metrics."""
-        self.line(f"  {step_of(row['step'], self._max_steps)}  {metrics_of(row, self._metric)}".rstrip())
+        """Print its metrics, if it is time."""
+        if is_due(self, row["step"]):
+            self.line(f"  {step_of(row['step'], self.max_steps)}  {metrics_of(row, self._metric)}".rstrip())
 
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
         """Say how it ended."""
@@ -136,8 +140,24 @@ class BarDisplay(LineDisplay):
 
     def _move(self, step: float, text: str) -> None:
         if self._bars is not None:
-            place = step_of(step, self._max_steps)
+            place = step_of(step, self.max_steps)
             self._bars.update(self._task, completed=step, description=place, text=escape(printable(text)))
+
+
+class _Printed(Protocol):
+    """A run whose reports are printed: `next_line` is when, on the monotonic clock."""
+
+    max_steps: float | None
+    next_line: float
+
+
+def is_due(run: _Printed, step: float) -> bool:
+    """Whether the report of `step` is printed: at most one a second, but the first and the last one always."""
+    now = time.monotonic()
+    if now < run.next_line and (run.max_steps is None or step < run.max_steps):
+        return False
+    run.next_line = now + LINE_SECONDS
+    return True
 
 
 def step_of(step: float, max_steps: float | None = None) -> str:

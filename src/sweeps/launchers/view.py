@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.launchers.console import STYLES, metrics_of, step_of, verdict
+from sweeps.launchers.console import STYLES, is_due, metrics_of, step_of, verdict
 from sweeps.launchers.runs import SweepRun
 from sweeps.record.records import Status
 from sweeps.results.format import metric, plural
@@ -31,6 +31,7 @@ class Activity:
     max_steps: float | None = None
     text: str = ""
     metric: str = ""
+    next_line: float = 0.0  # when its next report is printed, on the monotonic clock
 
     @property
     def share(self) -> float:
@@ -140,7 +141,7 @@ class View:
             run.text = content["text"]
         else:
             run.text = metrics_of(content, run.metric)
-            if self._live is None:
+            if self._live is None and is_due(run, content["step"]):
                 self._print(f"  {run.name}  {step_of(content['step'], run.max_steps)}  {run.text}".rstrip())
 
     def end(self, slot: str, run: SweepRun, error: BaseException | None = None) -> None:

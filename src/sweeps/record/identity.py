@@ -116,4 +116,4 @@ def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _canonical(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
