@@ -12,6 +12,7 @@ from sweeps.launchers.local.pool import POLL_SECONDS, Pool
 from sweeps.launchers.runs import Preflight, SweepRun, failures
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
+from sweeps.record.records import RunDir, find_runs
 from sweeps.results.format import plural
 
 CHUNK = 8  # runs that a worker inspects before it answers, at most
@@ -63,6 +64,7 @@ def prepare(
         more = f" ({len(errors) - 1} more runs are invalid)" if len(errors) > 1 else ""
         raise ConfigError(f"{errors[0].label}: {first}{more}. No run was started")
     sound = [run for run in by_name.values() if not run.preflight.error]
+    _find_elsewhere([run for run in unknown if not run.preflight.error], folder, by_name)
     for run in unknown:
         if run.preflight.finished and run.folder is not None:
             run.complete(run.folder.read())
@@ -73,6 +75,19 @@ def prepare(
         run.same_as = by_settings.get(run.preflight.run_id)
         by_settings.setdefault(run.preflight.run_id, run)
     return [run for run in unknown if run.result is None and run.same_as is None]
+
+
+def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[str]) -> None:
+    """Let runs that the sweep has under another name, `lr=0.1` instead of `lr=0.1,seed=0`, stay in their folders."""
+    new = {run.preflight.run_id: run for run in runs if run.folder is not None and not run.folder.record.exists()}
+    for found in find_runs(folder) if new and folder.is_dir() else ():
+        if found.path.relative_to(folder).as_posix() in names:
+            continue
+        with contextlib.suppress(RecordError):
+            record = found.read()
+            if run := new.pop(record.run_id, None):
+                run.folder, run.name = RunDir(found.path), record.name
+                run.preflight.record, run.preflight.finished = None, record.status.is_final
 
 
 def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:

@@ -68,8 +68,8 @@ def _check_single(settings: Any, mount: str, hydra: Any) -> None:
         )
     if settings.name is not None and not set(Path(str(settings.name)).parts) <= set(Path(str(hydra.run.dir)).parts):
         raise ConfigError(
-            f"{mount}.name={settings.name} names a sweep, and a single run lives in hydra.run.dir={hydra.run.dir}: add -m, "
-            f"or choose the folder, hydra.run.dir={settings.output}/{settings.name}/NAME. No run was started"
+            f"{mount}.name={settings.name} names a sweep, and a single run lives in hydra.run.dir={hydra.run.dir}: add "
+            f"-m, or choose the folder, hydra.run.dir={settings.output}/{settings.name}/NAME. No run was started"
         )
     if str(hydra.launcher.get("_target_")).endswith(".SlurmLauncher"):
         raise ConfigError(
