@@ -24,7 +24,7 @@ from sweeps import summarize, watch
 from sweeps.errors import ConfigError
 from sweeps.launchers.slurm.ledger import Ledger, Submission
 from sweeps.launchers.slurm.queue import Entry
-from sweeps.pruners.report_log import BOARD_NAME, Board, Report
+from sweeps.pruners.report_log import LOG_NAME, Report, ReportLog
 from sweeps.record.files import to_json
 from sweeps.record.identity import labels, run_id, run_name, sweep_folder
 from sweeps.record.lock import LOCK_NAME, owned, owner_of
@@ -32,7 +32,8 @@ from sweeps.record.processes import Process, this_process
 from sweeps.record.provenance import invocations_of
 from sweeps.record.recording import new_record, previous_record
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
-from sweeps.results.predictions import right_answers
+from sweeps.results.compare import right_answers
+from sweeps.results.runs import Objective as Ranked
 from sweeps.sweepers.expansion import expand
 from sweeps.sweepers.search.space import space_of
 from sweeps.vision import confusion
@@ -336,15 +337,15 @@ def take_lock(folder: Path, arguments: Sequence[str]) -> None:
         pass
 
 
-def read_board(folder: Path, arguments: Sequence[str]) -> None:
-    board = Board(folder)
+def read_report_log(folder: Path, arguments: Sequence[str]) -> None:
+    log = ReportLog(folder)
     for metric in ("train_loss", "val_acc"):
-        for runs in board.read(metric).values():
+        for runs in log.read(metric).values():
             for values in runs.values():
                 sorted(values.items())
     with contextlib.suppress(OSError):
-        board.add(Report("c", "r", 1.0, "train_loss", 0.5))
-    board.read("train_loss")
+        log.add(Report("c", "r", 1.0, "train_loss", 0.5))
+    log.read("train_loss")
 
 
 SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b", "trainer.batch_size=int(interval(32,64))")
@@ -606,18 +607,18 @@ TARGETS: dict[str, Target] = {
         take_lock,
         (OSError,),
     ),
-    "board": Target(
+    "report log": Target(
         file_example(
-            BOARD_NAME,
+            LOG_NAME,
             b"\n".join(
-                json.dumps(Report(cell, run, at, "train_loss", 0.5)._asdict()).encode()
-                for cell in "ab"
+                json.dumps(Report(setting, run, step, "train_loss", 0.5)._asdict()).encode()
+                for setting in "ab"
                 for run in "cd"
-                for at in (1.0, 2.0)
+                for step in (1.0, 2.0)
             )
             + b"\n",
         ),
-        read_board,
+        read_report_log,
         (OSError,),
     ),
     "journal": Target(journal, search_on),
@@ -633,7 +634,7 @@ TARGETS: dict[str, Target] = {
     "resume": Target(resume_example, resumed),
     "predictions": Target(
         lambda: Example({"predictions.safetensors": predictions()}, ("predictions.safetensors",)),
-        lambda folder, _: right_answers(folder, "test"),
+        lambda folder, _: right_answers(folder, Ranked("test_acc", "max", "last", "test")),
     ),
     "images": Target(images_example, images),
     "grid": Target(lambda: Example(arguments=words()), grid, GRAMMAR),

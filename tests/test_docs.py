@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import config
+from sweeps.__main__ import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -23,7 +24,8 @@ WRITTEN = {name: text for name, text in PAGES.items() if name not in (*MEASURED,
 
 
 def blocks(text: str, language: str = "") -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
 
 
 def commands() -> Iterator[str]:
@@ -32,8 +34,9 @@ def commands() -> Iterator[str]:
         for block in (*blocks(text), *blocks(text, "console")):
             for line in block.replace("\\\n", " ").splitlines():
                 line = line.removeprefix("$ ").partition(" #")[0].strip()
-                if "python -m sweeps " in line and "my_conf" not in line:
-                    yield line.partition("python -m sweeps ")[2]
+                words = line.partition("python -m sweeps ")[2]
+                if words and words.split()[0] not in VERBS and "my_conf" not in words:
+                    yield words
 
 
 def keys_of(node: type, prefix: str) -> Iterator[str]:
@@ -168,22 +171,25 @@ sweep:
 
 
 @pytest.mark.slow
-def test_a_pruner_and_a_tracker_of_ones_own_work_as_the_pages_say(tmp_path: Path) -> None:
+def test_a_pruner_a_tracker_and_a_panel_of_ones_own_work_as_the_pages_say(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "conf" / "config.yaml").write_text(CONFIG)
-    for page, title in (("pruning.md", "## A pruner of your own"), ("trackers.md", "## A tracker of your own")):
-        text = PAGES[page].partition(title)[2].partition("\n## ")[0]
+    for page, title in (("pruning.md", "A pruner"), ("trackers.md", "A tracker"), ("report.md", "Sections")):
+        text = PAGES[page].partition(f"\n## {title} of your own\n")[2].partition("\n## ")[0]
         for block in (*blocks(text, "python"), *blocks(text, "yaml")):
             write(tmp_path, block)
     words = ["train.py", "-m", "score=0.1,1", "sweep/pruner=threshold", "sweep/tracker=print", "sweep.name=own"]
     environment = {"SWEEPS_ALLOW_TARGETS": "mypackage", "PYTHONPATH": str(tmp_path)}
     environment["PYTHONPATH"] += os.pathsep + os.environ.get("PYTHONPATH", "")
-    run([sys.executable, *words, "hydra.launcher.workers=0"], tmp_path, **environment)
+    words += ["sweep.hooks.panels=mypackage.panels.panels", "hydra.launcher.workers=0"]
+    run([sys.executable, *words], tmp_path, **environment)
     states = {
         path.parent.name: json.loads(path.read_text())["status"] for path in tmp_path.glob("multirun/own/*/run.json")
     }
     assert states == {"score=0.1": "pruned", "score=1": "completed"}
+    run([sys.executable, "-m", "sweeps", "report", "--no-figures", "multirun/own"], tmp_path, **environment)
+    assert ">Parameters</h2>" in (tmp_path / "multirun/own/report.html").read_text()
 
 
 @pytest.mark.slow

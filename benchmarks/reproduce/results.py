@@ -113,7 +113,7 @@ class Measured:
         try:
             return cls.parse(
                 {
-                    "device": clean(said.get("device") or UNKNOWN_DEVICE),
+                    "device": _device(record),
                     "network": network_of(record),
                     "settings": record.setting_id,
                     "seed": record.seed,
@@ -270,6 +270,13 @@ def groups_of(results: Results, device: str) -> list[Group]:
         for (network, settings), runs in members.items()
         if network == name
     ]
+
+
+def _device(record: RunRecord) -> str:
+    """What computed; a CPU by its name, which the application's fact leaves to the environment."""
+    host = record.environment.get("device") or UNKNOWN_DEVICE
+    device = str(record.facts.get("device") or host)
+    return clean(f"{host}{device.removeprefix('CPU')}" if device.startswith("CPU, ") else device)
 
 
 def _number(value: object) -> float | None:

@@ -1,6 +1,6 @@
 """A structured config in Python, without any YAML, in a script that works in its own folder (hydra.job.chdir=true).
 
-python examples/structured/train.py -m optim.lr=0.3,0.6 optim.momentum=0,0.9 sweep.name=structured
+python examples/structured/train.py -m optim.lr=0.6,0.3 optim.momentum=0.9,0 sweep.name=structured
 """
 
 from dataclasses import dataclass, field

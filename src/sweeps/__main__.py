@@ -4,7 +4,7 @@ import importlib
 import sys
 
 VERBS = {
-    "compare": "sweeps.results.compare",
+    "compare": "sweeps.summarize:compare_main",
     "report": "sweeps.report.cli",
     "summarize": "sweeps.summarize",
     "watch": "sweeps.watch",
@@ -17,7 +17,8 @@ def main() -> int | None:
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     if verb in VERBS:
         sys.argv[:2] = [f"{program} {verb}"]
-        code: int | None = importlib.import_module(VERBS[verb]).main()
+        module, _, function = VERBS[verb].partition(":")
+        code: int | None = getattr(importlib.import_module(module), function or "main")()
         return code
     from sweeps.vision.app import main as application
 

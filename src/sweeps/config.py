@@ -4,11 +4,15 @@ An application gets it by `- sweep: default` in its defaults list, or by `+sweep
 found by its type, so it may be mounted elsewhere: `- sweep@engine: default`. Never imports torch.
 """
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.defaults_list import Overrides
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.errors import ConfigError
@@ -118,12 +122,12 @@ class SweepConfig:
     checkpoint_every: int = 1  # reports between checkpoints of what restore() was given; 0 writes none
     # The key whose value is a run's seed: runs that differ in nothing else are repeats of one setting.
     seed_key: str = "seed"
-    repeats: int | None = None  # so many seeds of every setting: repeats=3 is seed=0,1,2
+    repeats: int | None = None  # so many seeds of every setting: sweep.repeats=3 is seed=0,1,2
     # Keys that cannot change a result (device, data.root, num_workers): no part of a run's identity.
     ignore: list[Any] = field(default_factory=list)
-    # Swept keys whose values go side by side: zip=[model,lr]; several sets: zip=[[model,lr],[epochs,batch_size]].
+    # Swept keys whose values go side by side: sweep.zip=[model,lr]; several sets: [[model,lr],[epochs,batch_size]].
     zip: list[Any] = field(default_factory=list)
-    exclude: list[Any] = field(default_factory=list)  # settings to leave out: exclude=[{model:nin,lr:1.0}]
+    exclude: list[Any] = field(default_factory=list)  # settings to leave out: sweep.exclude=[{model:nin,lr:1.0}]
     plan: bool = False  # compose and check every run, print what the sweep would cost, and stop
     on_failure: str = "continue"  # after a failed run: continue with the others, or stop
     stop_after: int | None = None  # stop after so many failed runs
@@ -149,15 +153,45 @@ def register() -> None:
 
     Hydra calls this at every start. What an application has stored under the name of a tracker before stays.
     """
+    keep_own_keys()
     store = ConfigStore.instance().store
     known = ConfigStore.instance().repo.get("sweep", {}).get("tracker", {})
     store(group="sweep", name="default", node=SweepConfig, provider="sweeps")
     for name, pruner in PRUNERS.items():
-        store(group="sweep/pruner", name=name, node=pruner, provider="sweeps")
+        # "none" is open: a pruner of one's own begins with `defaults: [none]` and adds its parameters.
+        node = pruner if pruner is not PrunerConfig else asdict(pruner())
+        store(group="sweep/pruner", name=name, node=node, provider="sweeps")
     for name, tracker in TRACKERS.items():
         if f"{name}.yaml" in known:
             continue
         store(group="sweep/tracker", name=name, node={name: tracker}, provider="sweeps")
+
+
+def keep_own_keys() -> None:
+    """Let `sweep=1` set the key `sweep` of an application that has one.
+
+    Hydra takes a word for a config group's as soon as there is a group of that name, and ours is there wherever this
+    package is installed. So what is no option of the group is left to the application.
+    """
+    original = Overrides.__init__
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def init(self: Overrides, repo: IConfigRepository, overrides_list: list[Override]) -> None:
+        own = [one for one in overrides_list if _is_own(one, repo)]
+        original(self, repo, [one for one in overrides_list if one not in own])
+        self.config_overrides[:] = [one for one in overrides_list if one in own or one in self.config_overrides]
+
+    Overrides.__init__ = init  # type: ignore[method-assign]
+
+
+def _is_own(override: Override, repo: IConfigRepository) -> bool:
+    if override.key_or_group != MOUNT or override.package is not None or override.is_sweep_override():
+        return False
+    value, options = override.value(), repo.get_group_options(MOUNT)
+    chosen = value if isinstance(value, list) else [value]
+    return not override.is_delete() and not all(isinstance(one, str) and one in options for one in chosen)
 
 
 PRUNERS: Mapping[str, type[PrunerConfig]] = {

@@ -1,7 +1,6 @@
 """A run of a sweep: what it restores and reports is durable. Imports torch only for a checkpoint."""
 
 import logging
-import math
 import os
 import threading
 import time
@@ -15,16 +14,15 @@ from sweeps.errors import ConfigError, RecordError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
-from sweeps.record.recording import Diverged, StopRun, add_row, outcome_of, summarize
+from sweeps.record.recording import StopRun, add_row, outcome_of, settle_objective, summarize
 from sweeps.record.records import Failure, RunDir, RunRecord
-from sweeps.record.typed import NOT_A_NUMBER, as_number
+from sweeps.record.rows import NOT_A_NUMBER, as_number, new_row
 from sweeps.run import Run, warn_once
 from sweeps.trackers import Tracker, Trackers
 
 log = logging.getLogger(__name__)
 
 RECORD_SECONDS = 1.0  # between two updates of run.json; metrics.jsonl and the checkpoint are written at every report
-_RESERVED = ("step", "elapsed")
 
 
 class RecordedRun(Run):
@@ -44,16 +42,13 @@ class RecordedRun(Run):
         trackers: Trackers,
         progress: Progress,
         seed: Any,
-        checkpoint_every: int,
-        on_mismatch: str,
-        keep_checkpoint: bool,
+        settings: Mapping[str, Any],
         was_stopped: bool,
     ) -> None:
         self.seed = seed
         self._folder, self._record = folder, record
         self._judge, self._trackers, self._progress = judge, trackers, progress
-        self._every, self._on_mismatch, self._was_stopped = checkpoint_every, on_mismatch, was_stopped
-        self._keep_checkpoint = keep_checkpoint
+        self._settings, self._was_stopped = settings, was_stopped
         self._owner = os.getpid(), threading.get_ident()
         self._stateful: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
@@ -145,7 +140,8 @@ class RecordedRun(Run):
         self._check_caller("report")
         if self.stopped is not None:  # the training function has swallowed it
             raise self.stopped
-        row = self._row(metrics, step)
+        elapsed = self._before + time.perf_counter() - self._began
+        row = new_row(metrics, step, self._rows[-1]["step"] if self._rows else None, elapsed)
         self._open()
         self._folder.append_metrics(row)
         self._rows.append(row)
@@ -184,36 +180,14 @@ class RecordedRun(Run):
             self._progress.update(step, text)
 
     def finish(self, returned: Any) -> None:
-        """The training function has returned: settle the objective.
-
-        Raises:
-            Diverged: the returned objective is NaN or infinite.
-            ConfigError: the objective was never reported.
-        """
+        """The training function has returned: settle the objective, see `settle_objective`."""
         self._open()
-        record, objective = self._record, self._record.objective
-        number = as_number(returned[0] if isinstance(returned, (tuple, list)) and returned else returned)
-        reported = list(dict.fromkeys(key for row in self._rows for key in row if key not in _RESERVED))
-        if objective.metric in reported:
-            return
-        if objective.metric and reported:
-            raise ConfigError(
-                f"sweep.objective.metric={objective.metric} was never reported; reported were {', '.join(reported)}. "
-                "Set it to one of them and repeat the command: nothing is trained again that has a checkpoint"
-            )
-        if number is NOT_A_NUMBER:
-            if returned is not None:
-                log.warning(
-                    "the training function returned %.60r, which is no number: the run has no objective", returned
-                )
-            elif reported:
-                log.warning("the run has no objective: set sweep.objective.metric to one of %s", ", ".join(reported))
-            return
-        if not math.isfinite(number):
-            raise Diverged(f"the training function returned {number}")
-        objective.value = number
+        reported = sorted({key for row in self._rows for key in row})
+        if self._judge is not None and (missing := self._judge.missing(reported)):
+            log.warning("%s", missing)
         if not self._rows:
-            record.seconds = time.perf_counter() - self._began
+            self._record.seconds = time.perf_counter() - self._began
+        settle_objective(self._record, self._rows, returned)
 
     def resume(self) -> None:
         """See whether the run is to stop before its first step: a pruner may have judged it meanwhile."""
@@ -255,28 +229,6 @@ class RecordedRun(Run):
             self._has_begun = True
             self._progress.begin(self._record)
 
-    def _row(self, metrics: Mapping[str, Any], step: float | None) -> dict[str, Any]:
-        last = self._rows[-1]["step"] if self._rows else 0
-        at = last + 1 if step is None else as_number(step)
-        if at is NOT_A_NUMBER or not math.isfinite(at):
-            raise ReportError(f"report(step={step!r}) is invalid: a step is a number, such as the epochs done")
-        if self._rows and at <= last:
-            raise ReportError(
-                f"report(step={at:g}) is invalid: the last report was of step {last:g}, and steps increase"
-            )
-        if not isinstance(metrics, Mapping):
-            raise ReportError(
-                f"report({metrics!r:.60}) is invalid: metrics are numbers by name, report({{'loss': 0.1}})"
-            )
-        row: dict[str, Any] = {"step": at, "elapsed": round(self._before + time.perf_counter() - self._began, 6)}
-        for name, value in metrics.items():
-            number = as_number(value)
-            if number is NOT_A_NUMBER or not isinstance(name, str) or name in _RESERVED:
-                rule = f"{name} is the engine's own name" if name in _RESERVED else "a metric is a number by its name"
-                raise ReportError(f"report({{{name!r}: {value!r:.60}}}) is invalid: {rule}")
-            row[name] = number if math.isfinite(number) else None
-        return row
-
     def _failure_of(self, row: Mapping[str, Any], metrics: Mapping[str, Any]) -> Failure | None:
         """Why the run should stop after this report."""
         name = self._record.objective.metric
@@ -290,8 +242,10 @@ class RecordedRun(Run):
     def _is_kept(self, step: float, failure: Failure | None) -> bool:
         """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""
         if failure is None:
-            return self._every > 0 and self._reports % self._every == 0 and not self._is_last(step)
-        return failure.kind != "diverged" and (failure.kind != "pruned" or self._keep_checkpoint)
+            every = self._settings["checkpoint_every"]
+            return every > 0 and self._reports % every == 0 and not self._is_last(step)
+        keeps_pruned = (self._settings["pruner"] or {}).get("keep_checkpoint", True)
+        return failure.kind != "diverged" and (failure.kind != "pruned" or keeps_pruned)
 
     def _is_last(self, step: float) -> bool:
         return self._record.max_steps is not None and step >= self._record.max_steps
@@ -316,7 +270,7 @@ class RecordedRun(Run):
         problem = checkpoint.put_back(states, stateful)
         if not problem:
             return True
-        if self._on_mismatch == "rerun":
+        if self._settings["on_mismatch"] == "rerun":
             log.warning("%s does not fit (%s); the run starts again", self._folder.checkpoint, problem)
             return False
         raise ConfigError(

@@ -47,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def compare_main(argv: Sequence[str] | None = None) -> int:
+    """`python -m sweeps compare DIR A B`, which is `summarize DIR --compare A B`."""
+    parser = _Parser(prog="python -m sweeps compare", description="Is one setting of a sweep better than another?")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    parser.add_argument("first", metavar="A", help="a setting: nin, or model=nin,optim.lr=0.1")
+    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("--format", choices=("table", "json", "md"), default="table", help="json has all digits")
+    args = parser.parse_args(argv)
+    return main([*args.folders, "--compare", args.first, args.second, "--format", args.format])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"summarize: {message} (see --help)\n")
@@ -106,7 +117,7 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
     columns = columns_of(rows, args.all_metrics)
     if args.curves:
-        columns.insert(-1, curve_column(rows))
+        columns.insert([column.key for column in columns].index("status"), curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":
@@ -128,14 +139,14 @@ def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
         return export.groups_to_json(rows, groups, keys)
     if args.format == "csv":
         _warn(rows)
-        return export.to_csv([export.group_fields(group) for group in groups])
+        return export.to_csv([export.setting_fields(group) for group in groups])
     failures = tables.failures_table(rows)
-    return _as_text([tables.group_table(rows, keys, groups), *([failures] if failures else [])], args)
+    return _as_text([table for table in (tables.settings_table(rows, groups, keys), failures) if table], args)
 
 
 def _sorted_groups(groups: list[Setting], wanted: str) -> list[Setting]:
     """Groups by one of their own columns, ascending, blanks last."""
-    fields = {id(group): export.group_fields(group) for group in groups}
+    fields = {id(group): export.setting_fields(group) for group in groups}
     known = list(fields[id(groups[0])])
     if wanted not in known:
         raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")

@@ -20,12 +20,13 @@ from sweeps.launchers.console import current_progress
 from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
 from sweeps.progress import Progress
+from sweeps.pruners import PAUSED, PRUNED
 from sweeps.record.files import atomic_write
 from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
 from sweeps.record.provenance import environment, folder_of_code, processor
 from sweeps.record.recording import StopRun, new_record, recording
-from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.record.records import RunDir, RunRecord
 from sweeps.record.resolved import Resolved, resolve
 from sweeps.recorded_run import RecordedRun
 from sweeps.trackers import Trackers, make_trackers
@@ -174,10 +175,8 @@ def _train(
         trackers=Trackers(make_trackers(settings["tracker"]), folder, record),
         progress=progress,
         seed=resolved.seed,
-        checkpoint_every=settings["checkpoint_every"],
-        on_mismatch=settings["on_mismatch"],
-        keep_checkpoint=(settings["pruner"] or {}).get("keep_checkpoint", True),
-        was_stopped=previous is not None and previous.status is Status.PRUNED,
+        settings=settings,
+        was_stopped=previous is not None and previous.error is not None and previous.error.kind in (PRUNED, PAUSED),
     )
     with run.tracked(), running.making_current(run):
         returned = task(cfg)

@@ -16,13 +16,14 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.errors import ConfigError, SweepsError
-from sweeps.launchers.console import metric_text, metrics_of
+from sweeps.launchers.console import metrics_of
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Queue
 from sweeps.launchers.view import Activity, Overview
 from sweeps.record.identity import labels
 from sweeps.record.lock import owner_of
 from sweeps.record.records import Status
+from sweeps.results.format import metric
 from sweeps.results.ranking import rank
 from sweeps.results.runs import UNREADABLE, RunRow, load
 from sweeps.terminal import clean
@@ -83,7 +84,7 @@ def look(folder: Path) -> tuple[Group, bool]:
         if row.status == Status.RUNNING
     ]
     best = next((row for row in rows if row.objective and row.objective.is_ranked and row.value is not None), None)
-    shown = f"{names[best.path]}: {best.metric} {metric_text(best.value)}" if best and best.value is not None else ""
+    shown = f"{names[best.path]}: {best.metric} {metric(best.value)}" if best and best.value is not None else ""
     counts = Counter(row.status for row in rows)
     overview = Overview(folder.name, counts, running, shown, _seconds_left(rows, len(running)))
     lines = [Text(clean(f"launched by {owner}"))] if owner else []

@@ -199,6 +199,12 @@ def test_which_devices_are_gpus():
     ]  # fmt: skip
 
 
+def test_a_cpu_has_its_name_and_its_threads():
+    record = record_of(device="CPU, 4 threads")
+    record.environment["device"] = "AMD EPYC"
+    assert [key.device for key in results_of(record).runs] == ["AMD EPYC, 4 threads"]
+
+
 # The page
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from sweeps.progress import Progress
 from sweeps.record.records import Objective, RunDir, RunRecord, Status
-from sweeps.run import RecordedRun, making_current
+from sweeps.recorded_run import RecordedRun
+from sweeps.run import making_current
 from sweeps.trackers import Trackers
 
 TIMING = ("elapsed",)
@@ -18,15 +19,15 @@ class Engine:
         path.mkdir()
         self.progress = Progress()
 
-    def __call__(self, train, **options):
+    def __call__(self, train, judge=None):
         record = RunRecord(
             run_id="0123456789ab", setting_id="ba9876543210", name="run", sweep="study", status=Status.RUNNING,
             objective=Objective("val_loss", "min", "val", "last"), seed=0,
         )  # fmt: skip
-        settings = {"checkpoint_every": 1, "on_mismatch": "refuse", "keep_checkpoint": True, "was_stopped": False}
+        settings = {"checkpoint_every": 1, "on_mismatch": "refuse", "pruner": {"keep_checkpoint": True}}
         run = RecordedRun(
-            self.folder, record, judge=options.pop("judge", None), trackers=Trackers([], self.folder, record),
-            progress=self.progress, seed=0, **settings | options,
+            self.folder, record, judge=judge, trackers=Trackers([], self.folder, record), progress=self.progress,
+            seed=0, settings=settings, was_stopped=False,
         )  # fmt: skip
         with making_current(run):
             return train()

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from sweeps import StopRun
 from sweeps.errors import ConfigError, ReportError
 from sweeps.record.records import Failure
-from sweeps.run import StopRun
 
 from .conftest import Killed
 

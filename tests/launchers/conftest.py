@@ -219,6 +219,6 @@ def contents(folder, without=("multirun.yaml", "sweep.json", ".lock")):
 def untimed(run):
     """The metrics of a run without what the clock says."""
     return [
-        {key: value for key, value in row.items() if key not in ("seconds", "examples_per_second")}
+        {key: value for key, value in row.items() if key not in ("elapsed", "examples_per_second")}
         for row in run.read_metrics()
     ]

@@ -27,14 +27,14 @@ def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
     assert list(tmp_path.iterdir()) == []
     rows = [line.split() for line in done.text.splitlines() if line.lstrip().startswith("optim.lr=")]
     (cell,) = [row for row in rows if "44,878" in row]
-    assert cell[1:5] == ["4", "44,878", "0.3", "7"], "runs, parameters, million operations an image, epochs"
+    assert cell[1:5] == ["4", "44,878", "281,640", "7"], "runs, parameters, million operations an image, epochs"
     assert re.fullmatch(r"\d+:\d\d", cell[5])
     assert cell[-1] == "MiB"
     alike = [row[0] for row in rows[rows.index(cell) :]]
     assert alike == ["optim.lr=0.1,0.2"]
     assert "seed=0,1" in done.text.split(), "a line for each key"
-    assert "optim.lr=0.1,seed=1: given twice, done once" in done.text
-    assert "4 of 6 cells to do: about " in done.text
+    assert "optim.lr=0.1,seed=1: duplicate, runs once" in done.text
+    assert "4 of 6 runs to do: about " in done.text
     assert "Nothing was started." in done.text
 
 
@@ -44,8 +44,8 @@ def test_a_plan_of_a_sweep_that_has_begun_says_what_is_left_and_changes_nothing(
     before = everything(study)
     done = sweeps(*SWEEP, "seed=0,1,2", "sweep.plan=true")
     assert done.code == 0
-    assert "1 of 3 cells to do" in done.text
-    assert "2 finished before and skipped" in done.text
+    assert "1 of 3 runs to do" in done.text
+    assert "2 already complete, skipped" in done.text
     assert everything(study) == before
 
 
@@ -60,7 +60,7 @@ def test_one_bad_cell_refuses_the_grid_and_leaves_no_folder(sweeps, tmp_path, na
     done = sweeps("-m", *name, *SWEEP[2:], *cells)
     assert done.code == 1
     assert "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false" in done.text
-    assert "(1 more cells cannot work either)" in done.text
+    assert "(1 more runs are invalid)" in done.text
     assert "No run was started" in done.text
     assert "Traceback" not in done.text
     assert list(tmp_path.iterdir()) == []
@@ -72,25 +72,25 @@ def test_a_bad_new_cell_leaves_a_sweep_as_it_was(sweeps, tmp_path):
     before = contents(study)
     done = sweeps(*SWEEP, "seed=0", "trainer.batch_size=25,0")
     assert done.code == 1
-    assert "trainer.batch_size=0 is refused" in done.text
+    assert "trainer.batch_size=0 is invalid" in done.text
     assert contents(study) == before
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("sweep.on_failure=explode", "sweep.on_failure=explode is refused: known are continue, stop"),
-        ("sweep.on_mismatch=ask", "sweep.on_mismatch=ask is refused: known are refuse, rerun, keep"),
-        ("sweep.stop_after=0", "sweep.stop_after=0 is refused: at least one failure"),
-        ("sweep.retries=-1", "sweep.retries=-1 is refused"),
-        ("sweep.timeout=0", "sweep.timeout=0.0 is refused"),
+        ("sweep.on_failure=explode", "sweep.on_failure=explode is invalid: it is one of continue, stop"),
+        ("sweep.on_mismatch=ask", "sweep.on_mismatch=ask is invalid: it is one of refuse, rerun, keep"),
+        ("sweep.stop_after=0", "sweep.stop_after=0 is invalid: at least 1"),
+        ("sweep.retries=-1", "sweep.retries=-1 is invalid"),
+        ("sweep.timeout=0", "sweep.timeout=0.0 is invalid"),
         ("hydra.launcher.workers=-1", "hydra.launcher.workers=-1 is invalid: at least 0"),
         ("hydra.launcher.workers=many", "Value 'many' of type 'str' could not be converted to Integer"),
         ("hydra.launcher.threads=9999", "hydra.launcher.threads=9999 is refused: there are "),
         ("hydra.launcher.recycle_after=0", "hydra.launcher.recycle_after=0 is invalid: at least 1"),
         ("hydra.launcher.speed=9", "Key 'speed' not in 'LocalLauncherConfig'"),
-        ("sweep.name=../outside", "sweep.name='../outside' is refused"),
-        ("sweep.name=/outside", "sweep.name='/outside' is refused"),
+        ("sweep.name=../outside", "sweep.name='../outside' is invalid"),
+        ("sweep.name=/outside", "sweep.name='/outside' is invalid"),
         (f"sweep.name={'x' * 300}", "it has 300 characters"),
     ],
 )
@@ -133,7 +133,7 @@ def test_the_record_of_every_cell_has_its_config_from_the_start(sweeps, tmp_path
     pending = runs_by(tmp_path / "multirun" / "study", "seed")[1].read()
     assert (pending.status, pending.attempts, pending.process, pending.started) == (Status.PENDING, 0, None, "")
     assert pending.config["dataset"]["limit"] == 50
-    assert pending.parameters == 44_878
+    assert pending.facts["parameters"] == 44_878
     assert [path.name for path in runs_by(tmp_path / "multirun" / "study", "seed")[1].path.iterdir()] == ["run.json"]
 
 
@@ -145,7 +145,7 @@ def test_equal_batches_are_proven_by_equal_hashes(sweeps, tmp_path):
     for run in find_runs(tmp_path / "multirun" / "study"):
         config = run.read().config
         key = (config["seed"], config["dataset"]["limit"], config["trainer"]["batch_size"])
-        hashes.setdefault(key, set()).add(run.read().data_order)
+        hashes.setdefault(key, set()).add(run.read().facts["data_order"])
     assert len(hashes) == 4
     assert all(len(same) == 1 for same in hashes.values()), "another rate, the same batches"
     assert len(set.union(*hashes.values())) == 4, "another seed, other images or another batch size: other batches"

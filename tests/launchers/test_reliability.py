@@ -89,15 +89,15 @@ def test_a_difference_is_seen(tmp_path, run_into):
         shutil.copytree(kept, one)
         return found
 
-    shutil.copy(two / "seed=1" / run.weights.name, run.weights)
+    shutil.copy(two / "seed=1" / "weights.safetensors", run.path)
     assert seen() == ["seed=0: other weights"]
-    shutil.copy(two / "seed=1" / run.predictions.name, run.predictions)
+    shutil.copy(two / "seed=1" / "predictions.safetensors", run.path)
     assert seen() == ["seed=0: other predictions"]
     rows = run.read_metrics()
     run.write_metrics([rows[0], rows[1] | {"test_loss": 0.0}])
     assert seen() == ["seed=0: other metrics"]
     run.append_metrics(rows[1])
-    assert seen()[0] == "seed=0: metrics of the epochs [1, 2, 2]"
+    assert seen()[0] == "seed=0: metrics of the steps [1, 2, 2]"
     record = run.read()
     record.status = Status.RUNNING
     run.write(record)

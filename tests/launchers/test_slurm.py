@@ -352,7 +352,7 @@ def test_ctrl_c_leaves_the_jobs_to_slurm_or_cancels_them(shell, answer):
     started.wait_for(lambda: running(folder), "a run at work")
     os.killpg(started.process.pid, signal.SIGINT)
     code, text = started.end()
-    assert code == 130
+    assert code in (130, -signal.SIGINT)  # by the application, or by Python itself
     left = alive()
     if answer == "leave":
         assert len(left) == 3

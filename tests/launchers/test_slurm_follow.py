@@ -80,11 +80,11 @@ def study(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "SETTLING", 0.0)
     monkeypatch.setattr(follow, "LAG", 0.05)
 
-    def follow_it(slurm, count=1, stop=None, cancel=False, under_way=(), **policy):
+    def follow_it(slurm, count=1, stop=None, cancel=False, under_way=(), record=None, **policy):
         made = make_runs([[f"seed={number}"] for number in range(count)], 0, tmp_path)
         for run in made:
             run.folder.path.mkdir()
-            run.folder.write(record_of(run.name))
+            run.folder.write(record_of(run.name, **(record or {})))
         printed = io.StringIO()
         view = View("study", Console(file=printed, width=300), total=count)
         attached = dict(zip(under_way, made, strict=False))
@@ -459,15 +459,20 @@ def test_enough_failures_take_the_waiting_jobs_out_of_the_queue_and_stop_the_oth
     assert [run.folder.read().status for run in runs] == [Status.FAILED, Status.INTERRUPTED, Status.PENDING]
 
 
-def test_a_queued_run_says_so_and_not_how_its_last_try_ended(study):
+@pytest.mark.parametrize(
+    ("before", "kind", "kept"), [(Status.FAILED, "error", None), (Status.PRUNED, "pruned", "pruned")]
+)
+def test_a_queued_run_says_so_and_not_how_its_last_try_ended(study, before, kind, kept):
+    """That it was stopped early stays: it is resumed on purpose, and not stopped again before its first step."""
     seen = []
 
     def look(slurm):
-        seen.append(RunDir(study.folder / "seed=0").read().status)
+        record = RunDir(study.folder / "seed=0").read()
+        seen.append((record.status, record.error and record.error.kind))
         recorded(study, Status.COMPLETED)
 
-    study(Slurm(look))
-    assert seen == [Status.PENDING]
+    study(Slurm(look), record={"status": before, "error": Failure(kind, "as before")})
+    assert seen == [(Status.PENDING, kept)]
 
 
 def test_a_run_of_a_job_that_is_over_is_interrupted_but_never_somebody_elses(study):

@@ -64,7 +64,7 @@ def fill(log, losses, step=1.0):
 
 
 def pruned(steps, kind="pruned", status=Status.PRUNED):
-    record = RunRecord("a", "A", "run", "s", status, Objective("loss", "min"), steps=steps)
+    record = RunRecord("a", "A", "run", "s", status, Objective("loss", "min", "val", "last"), steps=steps)
     record.error = Failure(kind, "")
     return record
 
@@ -205,7 +205,7 @@ def test_a_pause_needs_no_metric(settings, log):
         ({}, {}, 0.2),
         ({}, {"direction": "max"}, 0.05),
         ({"metric": "loss", "direction": "min"}, {"metric": "acc", "direction": "max", "split": "test"}, 0.2),
-        ({"metric": "loss"}, {"metric": None}, 0.2),
+        ({"metric": "loss", "direction": "min"}, {"metric": None}, 0.2),
         ({"direction": "max"}, {}, 0.05),
     ],
 )
@@ -242,6 +242,15 @@ def test_what_cannot_work_is_an_error_with_a_way_out(settings, pruner, given, sa
         settings(ASHA | pruner, **given)
 
 
+def test_a_pruner_whose_metric_is_never_reported_says_so(judge):
+    own = judge("a", SuccessiveHalvingPruner())
+    assert own.missing(["loss", "lr"]) is None
+    assert own.missing(["lr", "acc"]) == (
+        "sweep.pruner.metric=loss was never reported, so asha could stop nothing; reported were lr, acc"
+    )
+    assert judge("a", Pruner(), pause_at=1).missing(["acc"]) is None
+
+
 def test_halving_has_a_round_for_every_rung_below_the_pause():
     assert rounds_of({"pruner": HALVING, "pause_at": None}, 10) == [1, 3, None]
     assert rounds_of({"pruner": HALVING, "pause_at": 3.0}, 10) == [1, None], "the last one has the pause that was typed"
@@ -274,14 +283,16 @@ def threshold(tmp_path, monkeypatch):
     (tmp_path / "threshold_pruner.py").write_text(THRESHOLD)
     group = tmp_path / "conf" / "sweep" / "pruner"
     group.mkdir(parents=True)
-    (group / "threshold.yaml").write_text("_target_: threshold_pruner.ThresholdPruner\nleast: 0.5\ndirection: max\n")
-    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - sweep/pruner: none\n")
+    (group / "threshold.yaml").write_text("defaults: [none]\n_target_: threshold_pruner.ThresholdPruner\nleast: 0.5\n")
+    (tmp_path / "conf" / "config.yaml").write_text("defaults:\n  - sweep: default\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "threshold_pruner")
     importlib.invalidate_caches()
     register()
     with hydra.initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
-        config = hydra.compose("config", overrides=["sweep/pruner=threshold", "sweep.pruner.least=0.55"])
+        config = hydra.compose(
+            "config", overrides=["sweep/pruner=threshold", "sweep.pruner.least=0.55", "sweep.pruner.direction=max"]
+        )
     yield OmegaConf.to_container(config.sweep.pruner, resolve=True)
     sys.modules.pop("threshold_pruner", None)
 

@@ -25,6 +25,17 @@ def test_what_is_reported_can_be_read_by_run_and_metric(tmp_path):
     assert log.read("train_loss") == {"A": {"a": {1.0: 0.1, 2.0: 0.2}}, "B": {"b": {0.25: 3.0}}}
 
 
+def test_values_can_be_turned_so_that_more_is_better(tmp_path):
+    log = ReportLog(tmp_path)
+    write(tmp_path, "a", 2)
+    assert log.read("train_loss")["A"]["a"] == {1.0: 0.1, 2.0: 0.2}
+    assert log.read("train_loss", -1.0)["A"]["a"] == {1.0: -0.1, 2.0: -0.2}
+    write(tmp_path, "b", 1)
+    assert log.read("train_loss", -1.0)["B"] == {"b": {1.0: -0.1}}
+    assert log.read("train_loss")["B"] == {"b": {1.0: 0.1}}
+    assert log.read("other") == {}
+
+
 def test_a_run_that_repeats_itself_counts_once(tmp_path):
     log = ReportLog(tmp_path)
     for value in (0.5, 0.6):

@@ -40,7 +40,7 @@ def write_run(
 ) -> RunDir:
     """One run of a plain training function; its `values` are the reports of its objective.
 
-    `settings` are its config and, unless `overrides` are given, what was typed; `__` in a name stands for a dot.
+    `settings` are its config and, unless `overrides` are given, what was typed; `__` in a name means a dot.
     """
     keys = {key.replace("__", "."): value for key, value in settings.items()}
     if config is None:
@@ -77,6 +77,7 @@ def write_run(
         status=status,
         objective=Objective(metric, direction, split, report, value),
         seed=seed,
+        seed_keys=["seed"],
         overrides=overrides,
         config=config,
         ignore=["sweep"],
@@ -88,8 +89,6 @@ def write_run(
         error=error,
         process=this_process() if status is Status.RUNNING else None,
     )
-    if hasattr(record, "seed_keys"):
-        record.seed_keys = ["seed"]
     run.write(record, durable=False)
     return run
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, sorts, filters and tells, without an error and without a request."""
+"""The page in a real browser: it draws, sorts and filters, without an error and without a request."""
 
 import json
 import shutil

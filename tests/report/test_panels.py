@@ -1,4 +1,4 @@
-"""Panels of an application are made of checked pieces, and are asked for only by names that somebody has allowed."""
+"""Panels of an application are made of checked pieces, and a function is called only where its name is allowed."""
 
 import re
 import sys
@@ -81,13 +81,35 @@ def test_what_a_record_names_is_called_only_where_somebody_allows_it(report, run
     assert mylab.calls == []
 
 
-@pytest.mark.parametrize("found", [None, ["<b>"], [Panel("a", ["<b>"])], [Panel("a", [Table(["x"], [[1, 2]])])]])
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        ["<b>"],
+        [Panel("a", ["<b>"])],
+        [Panel("a", [Table(["x"], [[1, 2]])])],
+        [Panel("a", [Figure("a", "a", "a", [], "no chart")])],
+        [Panel("a", [Figure("a", "a", "a", [{"says": object()}], {"mark": "point"})])],
+    ],
+)
 def test_a_panel_that_is_none_is_left_out_with_the_reason(report, run_in, study, mylab, found):
     mylab.found = found
     run_in(lr=0.1, panels="mylab.panels")
     done = report(study)
     assert done.code == 0
     assert "sweep.hooks.panels=mylab.panels failed: " in panel_of(done.page, "Panels left out")
+
+
+def test_a_chart_reads_no_file(report, run_in, study, mylab):
+    """Its data are in it: where they are to be read from elsewhere it is not drawn."""
+    secret = study.parent / "secret.json"
+    secret.write_text('[{"a": "SECRET"}]')
+    chart = {"data": {"url": str(secret)}, "mark": "text", "encoding": {"text": {"field": "a"}}}
+    mylab.found = [Panel("a", [Figure("mine", "a", "a", [], chart)])]
+    run_in(lr=0.1, panels="mylab.panels")
+    done = report(study)
+    assert "the chart mine cannot be drawn and is left out" in done.err
+    assert "SECRET" not in done.page
 
 
 def test_an_image_is_a_png_file():

@@ -171,7 +171,7 @@ def layers_of(figure):
     return [{**layer, "rows": drawn["datasets"][layer["data"]["name"]]} for layer in drawn["layer"]]
 
 
-def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run_in, study):
+def test_pruned_runs_are_distinguished_and_left_out_of_lines_and_fronts(report, run_in, study):
     for lr, parameters, score in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
         run_in(lr=lr, facts={"parameters": parameters}, values=(0.3, 0.4, 0.5, score), objective=MAX)
     stopped = {"status": Status.PRUNED, "objective": MAX}
@@ -180,7 +180,7 @@ def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run
     done = report(study)
     charts = done.data["charts"]
     points = {(row["at"], row["seed"]): row["pruned"] for row in charts["by_lr"]}
-    assert points == {(0.01, 0): False, (0.1, 0): False, (0.03, 0): True, (0.1, 1): True}
+    assert points == {(0.01, "0"): False, (0.1, "0"): False, (0.03, "0"): True, (0.1, "1"): True}
     assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "by_lr")
     assert sorted(row["value"] for row in charts["cost_parameters"]) == [0.7, 0.8]
     assert "Left out: 2 runs that were stopped early." in caption(done.page, "cost_parameters")
@@ -403,9 +403,10 @@ def test_ticks_of_steps_are_whole(first, last, found):
     ("command", "line"),
     [
         (["sweeps", "--config-dir", "my conf", "-m", "optim=mine,sgd", "--config-name=own"],
-         "python -m sweeps --config-dir 'my conf' --config-name=own optim=mine"),
-        (["python", "-m", "sweeps", "-m", "optim=mine,sgd"], "python -m sweeps optim=mine"),
-        (["train.py", "-m", "optim=mine,sgd", "sweep.name=study"], "python train.py optim=mine"),
+         "python -m sweeps -m --config-dir 'my conf' --config-name=own optim=mine"),
+        (["python", "-m", "sweeps", "-m", "optim=mine,sgd"], "python -m sweeps -m optim=mine"),
+        (["python", "-m", "sweeps", "optim=mine"], "python -m sweeps optim=mine"),
+        (["train.py", "-m", "optim=mine,sgd", "sweep.name=study"], "python train.py -m optim=mine"),
     ],
 )  # fmt: skip
 def test_a_repeat_line_keeps_the_program_and_where_its_configs_are(report, run_in, study, command, line):
@@ -434,7 +435,7 @@ def test_settings_of_two_runs_differ_where_they_differ(report, run_in, study):
     assert {key for run in data["runs"] for key in run["settings"]} == {"model"}
 
 
-def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
+def test_provenance_has_commands_commit_and_changes(report, run_in, study):
     run_in()
     start = {"began": "2026-01-01", "command": ["python", "-m", "sweeps", "-m", "model=nin"],
              "packages": {"torch": "9.9"}, "git": {"commit": "abcdef", "dirty": True}, "diff": "+ a <b>"}  # fmt: skip
@@ -445,7 +446,7 @@ def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
     assert "The same changes as above." in page
 
 
-def test_an_empty_folder_is_refused_with_the_layout(report, tmp_path):
+def test_an_empty_folder_is_an_error_with_the_layout(report, tmp_path):
     done = report(tmp_path)
     assert done.code == 2
     assert re.fullmatch(r"report: .* holds no runs; .*run\.json\n", done.err)
@@ -469,7 +470,7 @@ def test_a_sweep_of_failures_alone_has_a_page_without_charts(report, run_in, stu
     assert done.page.count("data: no data") >= 2
 
 
-def test_damaged_files_are_told_and_cost_no_other_run(report, run_in, study):
+def test_damaged_files_are_listed_and_cost_no_other_run(report, run_in, study):
     torn = run_in(lr=0.1)
     torn.metrics.write_text("what\n" + torn.metrics.read_text(encoding="utf-8"), encoding="utf-8")
     run_in(lr=0.2).record.write_text("{ half", encoding="utf-8")
@@ -521,7 +522,7 @@ def test_watch_ends_when_nobody_is_at_work(report, sweep, run_in, study, monkeyp
     assert '"refresh": 7.0' in page
 
 
-def test_without_the_extra_the_way_to_it_is_told(report, sweep, monkeypatch):
+def test_without_the_extra_the_error_says_how_to_get_it(report, sweep, monkeypatch):
     from sweeps.report import cli
 
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
@@ -582,3 +583,21 @@ def test_a_chart_that_cannot_be_drawn_is_left_out(report, run_in, study, monkeyp
     assert done.code == 0
     assert "cannot be drawn and is left out" in done.err
     assert "by_lr" in done.data["charts"]  # the next one is drawn
+
+
+def test_what_is_the_same_in_all_runs_is_a_sentence_and_no_column(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run_in(lr=lr, width=8, facts={"solver": "<sgd>", "parameters": int(lr * 100)})
+    page = report(study).page
+    assert "<p>In all runs: width=8, solver=&lt;sgd&gt;, steps=2.</p>" in page
+    heads = re.findall(r'<button type="button">([^<]*)</button></th>', page)
+    assert heads == ["#", "run", "lr", "val_loss", "parameters", "status", "seconds"]
+
+
+def test_numbers_of_any_size_cost_no_chart(report, run_in, study):
+    for lr in (0.1, 2**62):
+        rows = [{"step": step, "val_loss": lr / step} for step in (1e90, 2e90)]
+        run_in(lr=lr, rows=rows, seed=10**99, name=str(lr))
+    done = report(study)
+    assert done.err == ""
+    assert {"curves_val_loss", "curves_by_lr", "by_lr", "time"} <= set(done.data["charts"])

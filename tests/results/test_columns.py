@@ -56,6 +56,14 @@ def test_a_group_in_another_package_is_found_by_its_name(run_in, study, made_up)
     assert columns(study) == [("models.net", "net")]
 
 
+def test_two_names_of_one_setting_are_no_column(run_in, study, made_up):
+    for place, extra in enumerate(([], ["+experiment=quick"])):
+        for lr in (0.1, 0.2):
+            config = made_up.config_of(lr=lr, seed=place)
+            run_in(config=config, overrides=[f"optim.lr={lr}", f"seed={place}", *extra])
+    assert columns(study) == [("optim.lr", "lr"), ("seed", "seed")]
+
+
 def test_drawn_values_are_shown_with_as_many_digits_as_tell_them_apart(regression_in, study):
     for lr, decay in ((0.0123456789, 0.123456789), (0.0234567891, 0.123451111), (0.1, 1e-5)):
         regression_in(0.5, lr=lr, decay=decay)
@@ -136,6 +144,14 @@ def test_all_metrics(run_in, study):
     keys = [column.key for column in columns_of(results.load([study]), all_metrics=True)]
     assert {"last.train_loss", "last.test_acc", "last.test_loss"} <= set(keys)
     assert not {"last.step", "last.elapsed"} & set(keys)
+    rows = results.load([study])
+    heads = [head.text for head in ranking_table(rows, columns_of(rows, all_metrics=True)).heads]
+    assert "last\ntest_acc" not in heads, "the objective has a column already"
+
+
+def test_a_best_objective_stands_beside_the_last_value(run_in, study):
+    run_in(objective=("test_acc", "max", "best", "test"))
+    assert "last.test_acc" in [column.key for column in columns_of(results.load([study]), all_metrics=True)]
 
 
 def test_sorting_puts_the_best_value_or_the_smallest_setting_first(run_in, study):

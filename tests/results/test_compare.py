@@ -11,7 +11,7 @@ from sweeps import results
 from sweeps.errors import ConfigError
 from sweeps.record.records import Status
 from sweeps.results.compare import PREDICTIONS, compare
-from sweeps.summarize import main
+from sweeps.summarize import compare_main, main
 
 
 def rows_of(*folders):
@@ -41,6 +41,17 @@ def test_compare_answers_in_one_sentence(run_in, study, capsys):
     assert main([str(study), "--compare", "b", "a"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("No: model=a is better than model=b: test_acc 0.8501 against 0.9200, -0.0699 [-0.0")
+
+
+def test_the_verb_compare_is_the_same(run_in, study, capsys):
+    five_seeds(run_in, "a", 0.92)
+    five_seeds(run_in, "b", 0.85)
+    assert compare_main([str(study), "a", "b"]) == 0
+    said = capsys.readouterr().out
+    assert main([str(study), "--compare", "a", "b"]) == 0
+    assert capsys.readouterr().out == said
+    assert compare_main([str(study), "a", "b", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "yes"
 
 
 def test_a_smaller_loss_is_better(regression_in, study):
@@ -134,6 +145,16 @@ def test_compare_needs_a_direction(regression_in, study):
             regression_in(lr, lr=lr, seed=seed, direction="")
     with pytest.raises(ConfigError, match=r"which val_loss is better: sweep\.objective\.direction is not set"):
         compare(rows_of(study), "lr=0.1", "lr=0.2")
+
+
+def test_two_sweeps_of_the_same_runs_compare_by_their_names(tmp_path, made_up):
+    for sweep, gain in (("a", 0.0), ("b", 0.1)):
+        for seed in (0, 1, 2):
+            made_up.write_run(tmp_path / sweep, seed=seed, accuracies=(0.5 + gain + seed / 100 * (1 + gain),))
+    rows = rows_of(tmp_path)
+    assert compare(rows, "b", "sweep=a").sentence.startswith("Yes: sweep=b is better than sweep=a")
+    with pytest.raises(ConfigError, match=r"fits 2 settings, which differ in sweep: name one of them.*,sweep="):
+        compare(rows, "model=alexnet", "a")
 
 
 def test_different_objectives_do_not_compare(run_in, study):

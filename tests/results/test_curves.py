@@ -5,7 +5,7 @@ import io
 import json
 
 from sweeps.record.records import Status
-from sweeps.results.columns import BLOCKS, CURVE_WIDTH, sparkline
+from sweeps.results.format import BLOCKS, CURVE_WIDTH, sparkline
 from sweeps.summarize import main
 
 

@@ -1,13 +1,17 @@
 """A sweep as data frames, for notebooks."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import sweeps
 from sweeps.errors import RecordError
 from sweeps.record.records import RunDir, Status
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "comparing.md"
 
 
 def test_a_sweep_is_two_data_frames(run_in, study):
@@ -24,7 +28,7 @@ def test_a_sweep_is_two_data_frames(run_in, study):
     assert set(runs["split"]) == {"test"}
     assert runs["setting_id"].nunique() == 3
     assert set(runs["facts.parameters"]) == {46_764_746}
-    assert runs["last.test_loss"][0] == 0.6
+    assert (runs["last.test_loss"][0], runs["last.test_acc"][0]) == (0.6, 0.7)
     for name in runs["run"][:2]:
         own = reports[reports["run"] == name]
         rows = RunDir(study / name).read_metrics()
@@ -52,6 +56,18 @@ def test_a_setting_with_the_name_of_a_field_has_a_column_of_its_own(regression_i
     runs = sweeps.load(study).runs
     assert list(runs["settings.path"]) == ["long", "short"]
     assert list(runs["path"]) == [str(study / "path=long"), str(study / "path=short")]
+
+
+def test_the_example_in_the_docs_works(run_in, study, tmp_path, monkeypatch):
+    run_in(accuracies=(0.5, 0.4))
+    (tmp_path / "multirun").mkdir()
+    (tmp_path / "multirun" / "study").symlink_to(study)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = [block for block in blocks if "sweeps.load(" in block]
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert names["curve"].tolist() == [0.5, 0.4]
 
 
 def test_no_sweep_is_an_error(tmp_path):

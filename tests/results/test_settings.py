@@ -151,8 +151,8 @@ def test_lost_seeds_stand_beside_the_mean(run_in, study):
     assert (one.n, one.mean, one.lost) == (2, pytest.approx(0.85), 1)
     assert one.apart == {"pruned": 1, "diverged": 1}
     table = settings_table(rows)
-    assert "1/4" in table.lines[0].cells
-    assert "Runs that were not completed are not in the means: 1 pruned, 1 diverged." in table.notes
+    assert "1 pruned, 1 diverged" in table.lines[0].cells
+    assert "Means are over completed runs alone, and leave out: 1 pruned, 1 diverged." in table.notes
 
 
 def test_a_mean_is_never_outside_of_its_values():

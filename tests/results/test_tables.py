@@ -175,7 +175,7 @@ def test_metrics_that_were_asked_for_win_over_facts_that_were_not(run_in, study)
     run_in(facts={"parameters": 1, "examples_per_second": 2}, lr=0.2)
     rows = results.load([study])
     text = shown(ranking_table(rows, columns_of(rows, all_metrics=True)), 60)
-    assert "loss" in text.splitlines()[3], "it is folded"
+    assert "loss" in "".join(text.splitlines()[1:4]), "it may be folded"
     hidden = " ".join(text.split()).partition("hidden columns: ")[2]
     for name in ("parameters", "examples_per_second"):
         assert name in hidden.replace(";", ",").split(", ")

@@ -119,7 +119,7 @@ number: {seed: 0}
 epochs: 4
 fault: none
 pause: 0
-sweep: [1, 2]
+sweep: 1
 engine:
   objective: {metric: loss, direction: min}
   max_steps: ${epochs}
@@ -134,16 +134,16 @@ def test_the_engine_may_be_mounted_elsewhere(application, study, launcher):
         "engine.name=study",
         "engine.repeats=2",
         "lr=0.1,0.3",
-        "sweep.0=1,3",
-        "engine.exclude=['lr=0.1,sweep.0=3']",
+        "sweep=1,3",
+        "engine.exclude=['lr=0.1,sweep=3']",
     )
     done = application("-m", launcher, *typed, "sweep/pruner@engine.pruner=halving")
     assert done.code == 0, done.text
     assert "round 2 of 2: to completion\n" in done.text
     records = [run.read() for run in find_runs(study)]
     assert {record.name for record in records} == {
-        f"lr={lr},number.seed={seed},sweep.0={first}"
-        for lr, first in (("0.1", 1), ("0.3", 1), ("0.3", 3))
+        f"lr={lr},number.seed={seed},sweep={own}"
+        for lr, own in (("0.1", 1), ("0.3", 1), ("0.3", 3))
         for seed in (0, 1)
     }
     assert len({record.setting_id for record in records}) == 3
@@ -167,7 +167,7 @@ import hydra
 
 @hydra.main(version_base="1.3", config_path=str(__import__("pathlib").Path(__file__).parent), config_name="config")
 def train(cfg):
-    print("GOT", cfg.zip, cfg.repeats)
+    print("GOT", cfg.sweep, cfg.repeats)
     return 1 / cfg.repeats
 
 
@@ -181,7 +181,7 @@ def test_an_application_without_the_engine_gets_a_plain_grid_and_no_records(appl
     (application.script).write_text(STRANGER)
     (application.folder / "config.yaml").write_text("sweep: 0\nrepeats: 1\nzip: x\n")
     grid = ("-m", "hydra/sweeper=grid", "hydra/launcher=local", launcher, "hydra.sweep.dir=plain")
-    done = application(*grid, "zip=1,2", "repeats=3")
+    done = application(*grid, "sweep=1,2", "repeats=3")
     assert done.code == 0, done.text
     assert [done.text.count(text) for text in ("GOT 1 3", "GOT 2 3")] == [1, 1]
     assert (tmp_path / "plain" / "0" / ".hydra" / "config.yaml").is_file()

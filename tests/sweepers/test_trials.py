@@ -26,7 +26,15 @@ def opened(folder, *arguments, **options):
 
 
 def record(value, status=Status.COMPLETED, **more):
-    return RunRecord("id", "setting", "run", "s", status, Objective("acc", "max", "val", value=value), **more)
+    return RunRecord(
+        "id",
+        "setting",
+        "run",
+        "s",
+        status,
+        Objective(metric="acc", direction="max", split="val", report="last", value=value),
+        **more,
+    )
 
 
 def quality(asked):

@@ -47,7 +47,8 @@ class SweepsCallback(Callback):
         """The next epoch is one like any other: Lightning would finish the one that its own checkpoints lie within."""
         if self._reported:
             loop = trainer.fit_loop
-            loop.restarting = False
+            loop.epoch_loop.restarting = False
+            loop._restarting = False  # its setter would take it back where max_epochs is -1
             for part in (loop, loop.epoch_loop, loop.epoch_loop.val_loop):
                 part.reset_restart_stage()
 

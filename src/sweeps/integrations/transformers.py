@@ -21,7 +21,7 @@ from sweeps.errors import ConfigError
 _OF_THE_CLOCK = ("_runtime", "_per_second")
 
 
-class SweepsCallback(TrainerCallback):  # type: ignore[misc]
+class SweepsCallback(TrainerCallback):
     """Reports what the trainer logs and names the checkpoint to resume from; outside a sweep it does nothing.
 
     Make it before the trainer. A step is one of the trainer's global steps. The last two checkpoint folders are kept at

@@ -20,6 +20,7 @@ from sweeps.record import identity
 # rest on code that has changed.
 _KNOWN = re.compile(r"oc\.(?!env)[\w.]+|now|hydra|sweeps\.\w+|vision\.\w+")
 _RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")
+_NUMBER = re.compile(r"\$\{\s*hydra[:.]\s*job\.(num|id)")
 
 
 class Fingerprint:
@@ -56,7 +57,7 @@ class Fingerprint:
 
 
 def _is_readable(text: str) -> bool:
-    return all(_KNOWN.fullmatch(name) for name in _RESOLVER.findall(text))
+    return not _NUMBER.search(text) and all(_KNOWN.fullmatch(name) for name in _RESOLVER.findall(text))
 
 
 def _stored(repo: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -22,8 +22,8 @@ from sweeps.errors import ConfigError, RecordError
 from sweeps.record.identity import labels, run_name, sweep_folder
 from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, find_runs
 
-# As Hydra has them, and release 0.1 of our own application: the run's name takes their place.
-SUBDIRS = ("${hydra.job.num}", "${sweeps.run_name:${hydra.overrides.task}}")
+SUBDIR = "${hydra.job.num}"  # Hydra's own: the run's name takes its place
+RUN_NAME = "${sweeps.run_name:"  # how an application's config says the same
 BY_TIME = "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S}"
 
 
@@ -39,7 +39,9 @@ class Folders:
         self._loader, self._config = loader, config
         self._names: dict[tuple[int, tuple[str, ...]], str] = {}
         self._ignore, self._mount = ignored_of(config), mount_of(config)
-        self.are_default = not _is_typed(config, "hydra.sweep.subdir") and _raw(config, "hydra.sweep.subdir") in SUBDIRS
+        written = str(_raw(config, "hydra.sweep.subdir"))
+        typed = _is_typed(config, "hydra.sweep.subdir")
+        self.are_default = not typed and (written == SUBDIR or written.startswith(RUN_NAME))
 
     def name(self, overrides: Sequence[str], number: int) -> str:
         """The folder of the run with this number, relative to the sweep's.
@@ -212,8 +214,9 @@ def _place_of(config: DictConfig, mount: str | None) -> tuple[Path, bool]:
     written = str(_raw(config, "hydra.sweep.dir"))
     if mount is not None and not _is_typed(config, "hydra.sweep.dir"):
         settings = settings_of(config)
-        if settings.name is not None:
-            return Path(sweep_folder(settings.output, settings.name)), False
+        with hydra_config(config):
+            if settings.name is not None:
+                return Path(sweep_folder(settings.output, settings.name)), False
         if written == BY_TIME and settings.output:
             written = f"{settings.output.rstrip('/')}/{BY_TIME.partition('/')[2]}"
             with read_write(config.hydra):
@@ -227,7 +230,8 @@ def _place_of(config: DictConfig, mount: str | None) -> tuple[Path, bool]:
 
 def _is_typed(config: DictConfig, key: str) -> bool:
     """Whether a key of Hydra's own was given on the command line."""
-    return any(one.lstrip("+").startswith(f"{key}=") for one in config.hydra.overrides.hydra)
+    typed = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    return any(str(one).lstrip("+").startswith(f"{key}=") for one in cast(list[str], typed))
 
 
 def _is_run(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """What a run reports to its pruner, and whether it has to stop. Never imports torch."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ class Judge:
         last = self._reported(steps)
         return bool(self._rounds) and last > 0 and self._verdict(last) is None
 
+    def missing(self, reported: Sequence[str]) -> str | None:
+        """What to tell about a complete run that has `reported` these metrics, but never the one that is compared."""
+        if not self._metric or self._metric in reported or type(self._pruner) is Pruner:
+            return None
+        return (
+            f"sweep.pruner.metric={self._metric} was never reported, so {self._pruner.name} could stop nothing; "
+            f"reported were {', '.join(reported) or 'no metrics'}"
+        )
+
     def _reported(self, steps: float) -> float:
         """The last step up to `steps` that the log holds of this run."""
         own = self._log.read(self._metric).get(self._setting, {}).get(self._run, {})
@@ -94,18 +103,14 @@ class Judge:
         """What the pruner says of the report at `last`."""
         if self._max_steps is not None and last >= self._max_steps - SLACK:
             return None
-        turned = {
-            setting: {run: {step: self._sign * value for step, value in of.items()} for run, of in runs.items()}
-            for setting, runs in self._log.read(self._metric).items()
-        }
-        siblings = turned.pop(self._setting, {})
-        own = {step: value for step, value in siblings.pop(self._run, {}).items() if step <= last + SLACK}
+        turned = self._log.read(self._metric, self._sign)
+        runs = turned.get(self._setting, {})
+        own = {step: value for step, value in runs.get(self._run, {}).items() if step <= last + SLACK}
         if not own:
             return None
-        rivals = {setting: list(runs.values()) for setting, runs in turned.items()}
-        reason = self._pruner.prune(
-            Comparison(own, list(siblings.values()), rivals, setting=self._setting, max_steps=self._max_steps)
-        )
+        siblings = [values for run, values in runs.items() if run != self._run]
+        rivals = {setting: list(of.values()) for setting, of in turned.items() if setting != self._setting}
+        reason = self._pruner.prune(Comparison(own, siblings, rivals, setting=self._setting, max_steps=self._max_steps))
         return None if reason is None else Failure(PRUNED, f"{self._pruner.name} by {self._metric}: {reason}")
 
     def _pause(self, step: float) -> Failure | None:
@@ -187,7 +192,8 @@ def _compared_by(settings: Mapping[str, Any], *, needed: bool) -> tuple[str, flo
     """
     node, objective = settings.get("pruner") or {}, settings.get("objective") or {}
     metric = node.get("metric") or objective.get("metric")
-    direction = node.get("direction") or objective.get("direction")
+    own = node.get("metric") not in (None, objective.get("metric"))  # another metric may have another direction
+    direction = node.get("direction") or (None if own else objective.get("direction"))
     if metric and metric == objective.get("metric") and objective.get("split") == "test":
         problem = (
             f"sweep.pruner.metric={metric} is invalid: it is measured on the test set, and a run that the test set "

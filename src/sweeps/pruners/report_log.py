@@ -22,6 +22,7 @@ except ImportError:  # Windows, where an appending write is as safe as it gets
     fcntl = None  # type: ignore[assignment]
 
 LOG_NAME = "pruning.jsonl"
+_NO_FILE = (0, 0)
 
 
 class Report(NamedTuple):
@@ -42,8 +43,8 @@ class ReportLog:
 
     def __init__(self, sweep: Path) -> None:
         self.path = sweep / LOG_NAME
-        self._known: dict[str, Reports] = {}  # by metric: what was read so far
-        self._file = (0, 0)  # its device and number: another file may have its name by now
+        self._known: dict[tuple[str, float], Reports] = {}  # what was read so far, by what it was asked for
+        self._file = _NO_FILE  # its device and number: another file may have its name by now
         self._offset = 0  # bytes
 
     def add(self, report: Report) -> None:
@@ -54,17 +55,29 @@ class ReportLog:
                 file.write(f"\n{line}\n".encode())
             os.fsync(file.fileno())
 
-    def read(self, metric: str) -> Reports:
-        """The reports of `metric`, of repeated ones the last. Do not change it: the next call adds to it.
+    def read(self, metric: str, sign: float = 1.0) -> Reports:
+        """The reports of `metric`, times `sign`; of repeated ones the last. Do not change it: the next call adds to it.
 
         Only what was appended since is read: with a thousand runs the whole file takes a second.
 
         Raises:
             RecordError: it cannot be read, or is too large.
         """
+        if (metric, sign) not in self._known:
+            self._known[metric, sign], self._file = {}, _NO_FILE  # from the start
+        for line in self._new_lines():
+            report = _parsed(line)
+            for (name, factor), reports in self._known.items():
+                if report is not None and report.metric == name:
+                    runs = reports.setdefault(report.setting, {})
+                    runs.setdefault(report.run, {})[report.step] = factor * report.value
+        return self._known[metric, sign]
+
+    def _new_lines(self) -> list[bytes]:
+        """The lines that were completed since the last call; where the file is another one by now, all of them."""
         if not self.path.exists():
-            self._known, self._offset = {}, 0
-            return {}
+            self._start_again(_NO_FILE)
+            return []
         try:
             file = open_file(self.path, LINES_LIMIT)
         except OSError as error:
@@ -74,17 +87,16 @@ class ReportLog:
         with file:
             found = os.fstat(file.fileno())
             if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
-                self._file, self._known, self._offset = (found.st_dev, found.st_ino), {}, 0
+                self._start_again((found.st_dev, found.st_ino))
             file.seek(self._offset)
             new = file.read()
         complete = new[: new.rfind(b"\n") + 1]
         self._offset += len(complete)
-        for line in complete.splitlines():
-            report = _parsed(line)
-            if report is not None:
-                runs = self._known.setdefault(report.metric, {}).setdefault(report.setting, {})
-                runs.setdefault(report.run, {})[report.step] = report.value
-        return self._known.get(metric, {})
+        return complete.splitlines()
+
+    def _start_again(self, file: tuple[int, int]) -> None:
+        self._known = {key: {} for key in self._known}
+        self._file, self._offset = file, 0
 
 
 def _parsed(line: bytes) -> Report | None:

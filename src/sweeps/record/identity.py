@@ -13,14 +13,6 @@ NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading ear
 # Part of every identity: raised when the engine changes so that equal settings give other results.
 RESULT_VERSION = 2
 
-# What release 0.1 left out of an identity.
-IGNORED_BEFORE = (
-    *("sweep", "output", "device", "tracker", "plan", "repeats", "zip", "exclude", "pruner", "on_failure"),
-    *("stop_after", "retries", "timeout", "on_mismatch", "dataset.root", "dataset.source.folders"),
-    *("dataset.source.remedies", "dataset.source.torchvision", "trainer.capture", "trainer.threads"),
-    *("trainer.checkpoint_every", "trainer.save_weights", "trainer.save_predictions", "objective"),
-)
-
 
 def settings_of(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
     """The settings that can change a result, by their dotted keys: the resolved `config` without `ignore`."""

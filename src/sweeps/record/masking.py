@@ -4,11 +4,13 @@ A text that came from `${oc.env:NAME}` is shown as it was written. What a name s
 Never imports torch.
 """
 
+import enum
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf, SCMode
 
 MASK = "***"
@@ -106,7 +108,36 @@ def shown_yaml(config: Any) -> str:
     config = (
         OmegaConf.to_container(config, structured_config_mode=SCMode.DICT) if OmegaConf.is_config(config) else config
     )
-    return OmegaConf.to_yaml(OmegaConf.create(without_secrets(config)))
+    return str(
+        yaml.dump(_as_yaml(without_secrets(config)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    )
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """In C where there is one: a run writes three such files."""
+
+
+def _text(dumper: Any, text: str) -> Any:
+    """OmegaConf takes 1e-3 for a number, YAML does not."""
+    try:
+        float(text)
+    except ValueError:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'")
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _as_yaml(node: Any) -> Any:
+    """What every YAML reader knows: names of enums, and other things as text."""
+    if isinstance(node, dict):
+        return {_as_yaml(key): _as_yaml(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_as_yaml(item) for item in node]
+    if isinstance(node, enum.Enum):
+        return node.name
+    return node if node is None or type(node) in (str, int, float, bool, bytes) else str(node)
 
 
 def shown_words(words: Iterable[str]) -> list[str]:

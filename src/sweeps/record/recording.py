@@ -1,17 +1,22 @@
 """The record of a run from its start to its end: it tells the truth whatever ends the run. Never imports torch."""
 
+import logging
+import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sweeps.errors import RunFailed, SweepsError
+from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.record.files import remove_leftovers
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved
+from sweeps.record.rows import NOT_A_NUMBER, RESERVED, as_number
+
+log = logging.getLogger(__name__)
 
 TRACEBACK_LINES = 40  # of the end
 
@@ -155,6 +160,34 @@ def _is_better(row: Mapping[str, Any], best: Mapping[str, Any], objective: Objec
     if new is None or old is None:
         return new is not None
     return bool(new < old if objective.direction == "min" else new > old)
+
+
+def settle_objective(record: RunRecord, rows: Sequence[Mapping[str, Any]], returned: Any) -> None:
+    """Give the record its objective at the end of a run: what it reported, else what the training function returned.
+
+    Raises:
+        Diverged: the returned value is NaN or infinite.
+        ConfigError: other metrics than the objective were reported; names them.
+    """
+    objective = record.objective
+    reported = list(dict.fromkeys(key for row in rows for key in row if key not in RESERVED))
+    if objective.metric in reported:
+        return
+    if objective.metric and reported:
+        raise ConfigError(
+            f"sweep.objective.metric={objective.metric} was never reported; reported were {', '.join(reported)}. Set "
+            "it to one of them and repeat the command: steps that have a checkpoint are not trained again"
+        )
+    value = as_number(returned[0] if isinstance(returned, (tuple, list)) and returned else returned)
+    if value is NOT_A_NUMBER:
+        if returned is not None:
+            log.warning("the training function returned %.60r, which is no number: the run has no objective", returned)
+        elif reported:
+            log.warning("the run has no objective: set sweep.objective.metric to one of %s", ", ".join(reported))
+        return
+    if not math.isfinite(value):
+        raise Diverged(f"the training function returned {value}")
+    objective.value = value
 
 
 def now() -> str:

@@ -16,9 +16,11 @@ from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
 from sweeps.record.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
-from sweeps.record.identity import IGNORED_BEFORE, setting_id, settings_of
+from sweeps.record.first_release import upgraded
+from sweeps.record.identity import settings_of
 from sweeps.record.processes import STALE_SECONDS, Process
-from sweeps.record.typed import is_number, typed
+from sweeps.record.rows import parse_row
+from sweeps.record.typed import typed
 
 SCHEMA_VERSION = 2
 
@@ -157,7 +159,7 @@ class RunRecord:
                 "upgrade it: pip install --upgrade hydra-sweeps"
             )
         try:
-            return typed(cls, _upgraded(data) if version == 1 else data)
+            return typed(cls, upgraded(data) if version == 1 else data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordError(
                 f"{source} lacks or garbles a field of a run record: {error}; move its folder away or repeat the run"
@@ -257,7 +259,7 @@ class RunDir:
         rows: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             try:
-                rows.append(_row(line))
+                rows.append(parse_row(line))
             except ValueError as error:
                 if number == len(lines):
                     break
@@ -268,47 +270,6 @@ class RunDir:
         """Replace all of `metrics.jsonl`."""
         lines = (to_json(dict(row)) + "\n" for row in rows)
         atomic_write(self.metrics, "".join(lines).encode(), private=True)
-
-
-def _row(line: bytes) -> dict[str, Any]:
-    """A line of `metrics.jsonl`: figures and texts by name, and `step`, a number.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    row = parse_json(line)
-    if not isinstance(row, dict):
-        raise ValueError(f"{str(row)[:60]} is not an object")
-    for key, value in row.items():
-        if not (value is None or isinstance(value, (bool, str)) or is_number(value)):
-            raise ValueError(f"{key[:60]} is neither a finite number nor a text")
-    if "step" not in row and "epoch" in row:  # release 0.1
-        row = {"step": row["epoch"], "elapsed": None, **row}
-    if not is_number(row.get("step")):
-        raise ValueError("step is not a number")
-    return row
-
-
-def _upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """A record of release 0.1, of the image classifiers that it knew alone."""
-    config = data["config"]
-    facts = {
-        key: data[key] for key in ("parameters", "forward_macs", "data_order", "examples_per_second") if data.get(key)
-    }
-    objective = data["objective"]
-    return {
-        **data,
-        "setting_id": setting_id(config, IGNORED_BEFORE, ("seed",)),
-        "seed": config.get("seed"),
-        "seed_keys": ["seed"],
-        "objective": {**objective, "report": objective["epoch"]},
-        "ignore": list(IGNORED_BEFORE),
-        "facts": facts,
-        "steps": (data.get("stopped_at") or data["epochs"]) or None,
-        "max_steps": config["trainer"]["epochs"],
-        "metrics": {name: {"step": row["epoch"], **row} for name, row in data["metrics"].items()},
-        "schema_version": SCHEMA_VERSION,
-    }
 
 
 def find_runs(folder: str | Path) -> Iterator[RunDir]:

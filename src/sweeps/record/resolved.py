@@ -17,8 +17,9 @@ from sweeps.record import identity
 from sweeps.record.masking import marked
 
 _REFERENCE = re.compile(r"\$\{\s*(\.*[\w.\[\]-]+)\s*\}")
-# What a config may read that belongs to the place or the time of a run, not to its setting.
-_OF_THE_RUN = re.compile(r"\$\{\s*(now:|hydra:(?!\s*runtime\.choices))")
+# What a config may read that belongs to the place or the time of a run, not to its setting. The number of a job is none
+# of it: it may be the seed.
+_OF_THE_RUN = re.compile(r"\$\{\s*(now:|hydra:\s*(runtime\.(output_dir|cwd)|sweep\.|run\.|job\.override_dirname))")
 
 
 @dataclass(frozen=True)

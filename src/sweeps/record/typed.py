@@ -1,10 +1,8 @@
 """JSON data as dataclasses: every field has its declared type, so whoever uses one needs no guards. No torch here."""
 
-import contextlib
 import dataclasses
 import functools
 import math
-import numbers
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -81,21 +79,3 @@ def is_number(value: object) -> bool:
 def _shown(value: object) -> str:
     text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else f"{type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-NOT_A_NUMBER: Any = object()
-
-
-def as_number(value: Any) -> Any:
-    """`value` as a Python number; `NOT_A_NUMBER` where it is none. Scalars of numpy and torch are numbers."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, (int, float)):
-        return value
-    if isinstance(value, (str, bytes)) or value is None:
-        return NOT_A_NUMBER
-    item = getattr(value, "item", None)
-    with contextlib.suppress(Exception):
-        found = item() if callable(item) else float(value) if isinstance(value, numbers.Real) else NOT_A_NUMBER
-        return found if isinstance(found, (int, float)) else NOT_A_NUMBER
-    return NOT_A_NUMBER

@@ -132,7 +132,7 @@ def _steps(rows: Sequence[Row]) -> alt.X:
     steps = [row["step"] for row in rows]
     if not all(float(step).is_integer() for step in steps):
         return x.axis(format=_DIGITS)
-    return x.axis(values=ticks(int(min(steps)), int(max(steps))), format=_DIGITS)
+    return x.axis(values=list(map(float, ticks(int(min(steps)), int(max(steps))))), format=_DIGITS)
 
 
 def ticks(first: int, last: int) -> list[int]:
@@ -162,14 +162,14 @@ def _scale(values: Sequence[float]) -> Any:
 
 
 def _in_order(rows: Sequence[Row]) -> list[str]:
-    """The values of an axis in words: numbers by size, then the others as they come."""
+    """The values of an axis in words: numbers by size, then the others in their order."""
     numbers = {row["at_text"]: row["at"] for row in rows}
     return sorted(numbers, key=lambda text: (numbers[text] is None, numbers[text] or 0.0))
 
 
 def _colour(looks: Looks, *, legend: bool = True) -> alt.Color:
-    told = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2)
-    return alt.Color("category:N", scale=_look(looks, 0), legend=told if legend and len(looks) > 1 else None)
+    shown = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2)
+    return alt.Color("category:N", scale=_look(looks, 0), legend=shown if legend and len(looks) > 1 else None)
 
 
 def _dash(looks: Looks) -> alt.StrokeDash:
@@ -198,6 +198,6 @@ def _value_colour(rows: Sequence[Row], axis: Column) -> alt.Color:
     kind, low, high = _scale(values), values[0], values[-1]
     shares = [place / (len(_COLD_TO_WARM) - 1) for place in range(len(_COLD_TO_WARM))]
     stops = [low * (high / low) ** share if kind == "log" else low + (high - low) * share for share in shares]
-    told = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / 8)], symbolOpacity=1, format=".4~g")
-    colour = alt.Color("at:Q", title=axis.header, legend=told)
+    legend = alt.Legend(type="symbol", values=values[:: math.ceil(len(values) / 8)], symbolOpacity=1, format=".4~g")
+    colour = alt.Color("at:Q", title=axis.header, legend=legend)
     return colour.scale(type=kind, domain=stops, range=_COLD_TO_WARM, nice=False)

@@ -73,14 +73,14 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
 
 
 def is_busy(content: Content) -> bool:
-    """Whether somebody is at work on any of these runs or their sweeps."""
+    """Whether any of these runs, or a command that owns their sweeps, is still running."""
     folders = {entry.row.path.parent for entry in content.entries} | set(content.folders)
     running = any(entry.row.status == Status.RUNNING for entry in content.entries)
     return running or any(owner_of(folder) is not None for folder in folders)
 
 
 def check_extra() -> None:
-    """Refuse to begin without what draws the charts.
+    """Check that the packages are installed that draw the charts and the page.
 
     Raises:
         ConfigError: names what is missing and how to get it.
@@ -92,7 +92,7 @@ def check_extra() -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"report: {message} (--help tells more)\n")
+        self.exit(2, f"report: {message} (see --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         type=_seconds,
         const=30.0,
-        help="write it again every so many seconds (default: 30) until nobody is at work on the sweep",
+        help="write it again every so many seconds (default: 30) until the sweep is over",
     )
     return parser
 
@@ -117,7 +117,7 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds; DIR --watch, or --watch=30 DIR") from None
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; DIR --watch, or --watch=30 DIR") from None
     if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"--watch={text} is refused: from 1 second to a day (86400)")
+        raise argparse.ArgumentTypeError(f"--watch={text} is invalid: 1 to 86400 seconds")
     return seconds

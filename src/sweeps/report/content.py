@@ -16,7 +16,7 @@ from sweeps.record.provenance import invocations_of
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.report.palette import LOOKS, Look, looks_of
 from sweeps.results import format as text
-from sweeps.results.columns import Column, columns_of, swept_columns
+from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.ranking import objectives, rank
 from sweeps.results.runs import Objective, RunRow, load
 from sweeps.results.settings import Setting, has_repeats, judged, settings_of
@@ -31,7 +31,7 @@ class Entry:
     """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
 
     key: str  # of its place in the page
-    label: str  # what of its overrides tells it from the other runs
+    label: str  # its overrides, without those that all runs share
     row: RunRow
     record: RunRecord | None
     reports: list[dict[str, Any]]
@@ -59,7 +59,8 @@ class Content:
 
     folders: tuple[Path, ...]
     entries: list[Entry]
-    columns: list[Column]
+    columns: list[Column]  # of the table: those in which runs differ
+    in_all_runs: list[str]  # what others would hold: `px=28`
     objective: Objective | None
     judged: list[Setting]
     invocations: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Content:
 
     @property
     def gain(self) -> Callable[[float], float] | None:
-        """Turns a value so that more is better; None where nobody said which values are."""
+        """Turns a value so that more is better; None where no direction is set."""
         return self.objective.gain if self.objective and self.objective.is_ranked else None
 
     @cached_property
@@ -98,7 +99,8 @@ class Content:
     def axes(self) -> list[Column]:
         """The swept keys in the order of the table's columns."""
         rows = [entry.row for entry in self.compared]
-        return [column for column in swept_columns(rows) if len({column.show(row) for row in rows}) > 1]
+        swept = [column for column in swept_columns(rows) if column.key != "setting_id"]
+        return [column for column in swept if len({column.show(row) for row in rows}) > 1]
 
     @cached_property
     def colour(self) -> Column | None:
@@ -161,7 +163,14 @@ def read(folders: Sequence[Path]) -> Content:
     names = labels([row.name.split(",") for row in rows])
     entries = [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(names, rows, strict=True), start=1)]
     objective = found[0] if found else None
-    return Content(tuple(folders), entries, columns_of(rows), objective, judged(settings_of(rows)), starts)
+    columns, same = [], in_all_runs(rows)
+    for column in columns_of(rows):
+        shown = {column.show(row) for row in rows} - {text.BLANK}
+        if column.is_stated and len(rows) > 1 and len(shown) == 1:
+            same.append(f"{column.header}={shown.pop()}")
+        else:
+            columns.append(column)
+    return Content(tuple(folders), entries, columns, same, objective, judged(settings_of(rows)), starts)
 
 
 def link(path: Path, base: Path) -> str:
@@ -175,18 +184,19 @@ def repeat_line(record: RunRecord) -> str:
     dropped = {f"{mount}.{key}" for key in ("name", "on_mismatch", "repeats", "zip", "exclude", "plan")}
     kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in dropped]
     words = record.environment.get("command")
-    command = [str(word) for word in words] if isinstance(words, list) else []
-    name = f"{mount}.name={REPEATED}"
-    return shlex.join([*_program(command), *_where(command), *kept, *([name] if mount else [])])
+    program, options = _program([str(word) for word in words] if isinstance(words, list) else [])
+    multirun = [word for word in options if word in ("-m", "--multirun")][-1:]  # without it nothing may be recorded
+    return shlex.join([*program, *multirun, *_where(options), *kept, f"{mount}.name={REPEATED}"])
 
 
-def _program(command: Sequence[str]) -> list[str]:
-    """The first words of a recorded command: `python train.py`, `python -m sweeps`."""
+def _program(command: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """The first words of a recorded command, `python train.py` or `python -m sweeps`, and the others."""
+    if command[:1] == ["python"]:
+        length = 3 if command[1:2] == ["-m"] else 2
+        return list(command[:length]), command[length:]
     if not command or command[0] == "sweeps":
-        return ["python", "-m", "sweeps"]
-    if command[0] == "python":
-        return list(command[: 3 if command[1:2] == ["-m"] else 2])
-    return ["python", command[0]] if command[0].endswith(".py") else [command[0]]
+        return ["python", "-m", "sweeps"], command[1:]
+    return ["python"] * command[0].endswith(".py") + [command[0]], command[1:]
 
 
 def _where(command: Sequence[str]) -> Iterator[str]:

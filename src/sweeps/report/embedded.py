@@ -17,7 +17,7 @@ _OF_RECORD = ("run_id", "setting_id", "peak_memory", "started", "ended", "attemp
 
 
 def embedded(content: Content, pictures: Sequence[Picture], *, base: Path, refresh: float | None) -> dict[str, Any]:
-    """Settings in which all runs agree stand once, under `common`; curves are columns, a list for each metric."""
+    """Settings that are the same in all runs are under `common`; curves are columns, a list for each metric."""
     common = _common(content.entries)
     environments: list[dict[str, Any]] = []
     return {

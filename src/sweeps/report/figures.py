@@ -196,7 +196,8 @@ def _times(content: Content) -> Iterator[Figure]:
 
 
 def _run(entry: Entry, content: Content) -> Row:
-    return {"run": entry.row.name, "seed": entry.row.seed, **_place(entry, content)}
+    seed = text.setting(entry.row.seed)  # of any size, which the numbers of a chart are not
+    return {"run": entry.row.name, "seed": seed, **_place(entry, content)}
 
 
 def _place(entry: Entry, content: Content, axis: Column | None = None) -> Row:

@@ -1,6 +1,6 @@
 "use strict";
 // The page works without this script; with it the table sorts and filters, and every run shows its details.
-// Whatever comes from the data is set as text, never as markup.
+// All that the data hold is set as text, never as markup.
 (() => {
   document.documentElement.classList.add("scripted");
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -15,7 +15,7 @@
     return node;
   }
 
-  // What somebody chose outlives a page that is read anew; where the browser keeps nothing for files, it does not.
+  // What the reader chose survives a reload, where the browser has storage for files.
   function keep(name, value) {
     try { sessionStorage.setItem(`${location.pathname} ${name}`, value); } catch { /* no storage here */ }
   }
@@ -24,7 +24,7 @@
   }
   if (kept("theme")) document.documentElement.dataset.theme = kept("theme");
 
-  // Light or dark: the system's choice until somebody chooses.
+  // Light or dark: the system's choice until the reader chooses.
   get("theme").addEventListener("click", () => {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -181,7 +181,7 @@
   addEventListener("hashchange", follow);
   follow();
 
-  // What a point of a chart stands for.
+  // The run behind a point of a chart.
   const tip = make("div", null, { class: "tip", role: "tooltip" });
   tip.hidden = true;
   document.body.append(tip);
@@ -215,7 +215,7 @@
   right.addEventListener("change", compare);
   compare();
 
-  // While the sweep runs the page is written anew; it is read anew when nobody is in the middle of something.
+  // While the sweep runs the page is rewritten; it is reloaded unless the reader is filtering or looking at a run.
   if (data.refresh) setInterval(() => {
     if (!dialog.open && !get("filter").value && selects.every((select) => !select.value)) location.reload();
   }, data.refresh * 1000);

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else. Whatever comes from a record is text in it. Never imports torch."""
+"""The page: one HTML file that needs nothing else. All that a record holds is text in it. Never imports torch."""
 
 import base64
 import hashlib

@@ -1,7 +1,8 @@
 """How categories look in every chart and on the page.
 
-The colours are those of Okabe and Ito ("Color Universal Design", 2008), which people with any colour vision can tell
-apart, without the yellow and the black that vanish on one of the two backgrounds. A dash and a shape say it again.
+The colours are those of Okabe and Ito ("Color Universal Design", 2008), which people with any colour vision can
+distinguish, without the yellow and the black, which vanish on one of the two backgrounds. A dash and a shape say the
+same.
 """
 
 from collections.abc import Iterable

@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeps.config import MOUNT, lookup
 from sweeps.errors import ConfigError
+from sweeps.record.files import to_json
 from sweeps.record.records import RunRecord
 from sweeps.targets import named
 from sweeps.terminal import clean
@@ -66,6 +67,10 @@ class Figure:
         """Names of metrics and settings come from records: only what a file may be called is kept of them."""
         object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_]", "_", self.name)[:80])
 
+    def spec(self) -> dict[str, Any]:
+        """The chart as a Vega-Lite specification."""
+        return self.chart if isinstance(self.chart, dict) else self.chart.to_dict()
+
 
 Content = Text | Table | Images | Figure
 
@@ -81,7 +86,7 @@ class Panel:
 def panels_of(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[Panel]:
     """The panels of every function that the records name.
 
-    A record is data of somebody else: a function is called only where `sweeps.targets` allows it. One that is not, or
+    Anybody may have written a record: a function is called only where `sweeps.targets` allows it. One that is not, or
     that fails, has a panel that says so.
     """
     by_name: dict[str, list[tuple[Path, RunRecord]]] = {}
@@ -109,6 +114,8 @@ def _checked(panels: Sequence[object]) -> list[Panel]:
             raise TypeError(f"{clean(panel)[:60]} is not a Panel of Text, Table, Images and Figure")
         if any(len(row) != len(one.heads) for one in panel.content if isinstance(one, Table) for row in one.rows):
             raise ValueError(f"the rows of a table in {panel.title!r} do not have as many values as it has heads")
+        for figure in figures_in([panel]):  # an error in it is the panel's, and not one of the page
+            to_json([figure.spec(), *figure.rows])
         checked.append(panel)
     return checked
 

@@ -43,7 +43,7 @@ class Picture:
 
 
 def draw(figures: Sequence[Figure]) -> list[Picture]:
-    """Every figure as SVG, its ids its own so that all of them can stand in one page.
+    """Every figure as SVG, with ids of its own so that all of them fit into one page.
 
     One that cannot be drawn, of numbers that no axis has room for, is left out.
     """
@@ -52,9 +52,9 @@ def draw(figures: Sequence[Figure]) -> list[Picture]:
         taken = {picture.name for picture in pictures}
         names = (figure.name, *(f"{figure.name}_{place}" for place in range(2, len(figures) + 2)))
         name = next(name for name in names if name not in taken)
-        spec = figure.chart if isinstance(figure.chart, dict) else figure.chart.to_dict()
+        spec = _printable({**figure.spec(), "config": _CONFIG})
         try:
-            drawn = vl_convert.vegalite_to_svg(_printable({**spec, "config": _CONFIG}), allowed_base_urls=[])
+            drawn = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
         except ValueError:
             continue
         svg = _own_ids(with_fixed_widths(drawn), name)

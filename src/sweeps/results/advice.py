@@ -77,7 +77,7 @@ def _single_runs(settings: Sequence[Setting]) -> Iterator[str]:
 def _disagreeing(settings: Sequence[Setting]) -> Iterator[str]:
     for one in settings:
         if one.std is None or one.mean is None or one.standing not in (BEST, TIED):
-            continue  # its rank matters to nobody, or is settled
+            continue  # its rank is settled, or does not matter
         if one.std > DISAGREE * abs(one.mean):
             low, high = min(one.figures), max(one.figures)
             yield (

@@ -11,12 +11,10 @@ from sweeps.results import format as text
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import UNREADABLE, RunRow
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-CURVE_WIDTH = 20  # characters; of more reports some are left out
 _ABSENT = object()
-_LONG = 8  # characters of a number that nobody has typed
+_LONG = 8  # characters: a longer number was drawn, not typed
 # Which column is hidden first where the terminal is narrow: that with the highest number; 0 stays.
-_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT = 1, 2, 6, 7, 5, 8, 9
+_OBJECTIVES, _STATUS, _STEPS, _SECONDS, _METRIC, _SWEEP, _FACT, _TEXT = 1, 2, 6, 7, 5, 8, 9, 10
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,8 @@ def setting_column(key: str, rows: Sequence[RunRow], header: str = "") -> Column
         value = find(row)
         return None if value is _ABSENT else value
 
-    is_number = all(text.number(row.settings[key]) is not None for row in rows if key in row.settings)
+    values = [row.settings[key] for row in rows if row.settings.get(key) is not None]
+    is_number = bool(values) and all(text.number(value) is not None for value in values)
     return Column(key, header or key, get, show, is_number, is_setting=True)
 
 
@@ -113,14 +112,16 @@ def columns_of(rows: Sequence[RunRow], all_metrics: bool = False) -> list[Column
 def setting_columns(rows: Sequence[RunRow]) -> list[Column]:
     """A column for every setting that an override names and that differs, and for the seed where it differs.
 
-    Settings that merely follow (Adam brings betas along) have one only where two settings would look alike without it.
+    Settings that merely follow (Adam brings betas along) have one only where two settings would look alike without it;
+    a choice in which the runs of one setting differ has none: two names of one thing tell nothing apart.
     No two different runs look the same: at the very end their sweeps or names tell them apart.
     """
     known = [row for row in rows if row.status != UNREADABLE]
+    identities = len({row.setting_id for row in known})
     typed = dict.fromkeys(key for row in known for key in row.overridden)
     columns = [column for key in typed if _differs(column := setting_column(key, known), known)]
+    columns = [column for column in columns if len({(row.setting_id, column.show(row)) for row in known}) == identities]
     looks = [tuple(column.show(row) for column in columns) for row in known]
-    identities = len({row.setting_id for row in known})
     for column in _following(known, typed, columns) if len(set(looks)) < identities else ():
         finer = [(*look, column.show(row)) for look, row in zip(looks, known, strict=True)]
         if len(set(finer)) > len(set(looks)):
@@ -201,7 +202,8 @@ def _entry_columns(field: str, rows: Sequence[RunRow], form: Callable[[Any], str
         is_number = all(text.number(get(row)) is not None for row in rows if get(row) is not None)
         is_fact = field == "facts"
         header = key if is_fact else f"last\n{key}"
-        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=gives_way, is_stated=is_fact)
+        way = gives_way if is_number else _TEXT
+        return Column(f"{field}.{key}", header, get, show, is_number, gives_way=way, is_stated=is_fact)
 
     keys = dict.fromkeys(key for row in rows for key in getattr(row, field))
     return (column(key) for key in keys if field == "facts" or key not in ("step", "elapsed"))
@@ -268,18 +270,10 @@ def curve_column(rows: Sequence[RunRow]) -> Column:
 
     def show(row: RunRow) -> str:
         curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
-        return sparkline(curve, min(of), max(of)) if curve else text.BLANK
+        return text.sparkline(curve, min(of), max(of)) if curve else text.BLANK
 
     header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
     return Column("curve", header, lambda row: curves[row.path], show, right=False)
-
-
-def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """One block a value, at most `CURVE_WIDTH` of them; the first and the last value are always there."""
-    count = min(len(values), CURVE_WIDTH)
-    places = [round(at * (len(values) - 1) / max(count - 1, 1)) for at in range(count)]
-    heights = [(values[place] - low) / (high - low) if high > low else 0.5 for place in places]
-    return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)
 
 
 def _curve(row: RunRow) -> list[float]:

@@ -11,7 +11,7 @@ from sweeps.results.advice import advice
 from sweeps.results.columns import Column
 from sweeps.results.compare import Comparison
 from sweeps.results.format import clean
-from sweeps.results.inference import Interval, in_order
+from sweeps.results.inference import in_order
 from sweeps.results.ranking import sentences
 from sweeps.results.runs import RunRow
 from sweeps.results.settings import Setting, judged, settings_of
@@ -61,58 +61,36 @@ def run_fields(row: RunRow, columns: Sequence[Column]) -> dict[str, Any]:
 
 def _values(columns: Sequence[Column], taken: Mapping[str, Any], row: RunRow) -> dict[str, Any]:
     """The columns' values; a setting of the application's own whose name is taken is `settings.NAME`."""
-    other = [column for column in columns if column.key not in taken or row.settings.get(column.key) is not None]
-    return {f"settings.{one.key}" if one.key in taken else one.key: one.get(row) for one in other}
+    found = {one.key: one.get(row) for one in columns if one.key not in taken}
+    own = [one for one in columns if one.key in taken and one.is_setting and one.key != "seed"]
+    return {f"settings.{one.key}": one.get(row) for one in own} | found
 
 
 def setting_fields(one: Setting) -> dict[str, Any]:
-    """One setting over its seeds."""
+    """One setting over its seeds, or one group of `group_by`."""
+    low, high, method = one.interval or (None, None, None)
     return {
         "setting": one.label,
-        "setting_id": one.setting_id,
+        "setting_id": one.setting_id or None,
         **one.values,
-        **_objective_fields(one),
+        "objective": one.objective.name if one.objective else None,
+        "split": one.objective.split if one.objective else None,
         "n": one.n,
         "mean": one.mean,
         "std": one.std,
-        **_interval_fields(one.interval),
-        "diverged": one.lost,
+        "low": low,
+        "high": high,
+        "interval": method,
+        "best": one.best,
+        "differs_in": list(one.differs_in),
+        "is_evidence": one.is_evidence,
         "runs": len(one.runs),
+        **{status: one.counts[status] for status in ("pruned", "diverged", "failed", "unreadable")},
+        "unfinished": sum(one.counts[status] for status in ("pending", "running", "interrupted")),
         "by_seed": {str(seed): one.by_seed[seed] for seed in in_order(one.by_seed)},
-        "standing": one.standing,
+        "standing": one.standing or None,
         "p": one.p,
     }
-
-
-def group_fields(group: Setting) -> dict[str, Any]:
-    """One group: its keys, its figures, and how many of its runs ended how."""
-    return {
-        **group.values,
-        **_objective_fields(group),
-        "n": group.n,
-        "mean": group.mean,
-        "std": group.std,
-        **_interval_fields(group.interval),
-        "best": group.best,
-        "differs_in": list(group.differs_in),
-        "runs": len(group.runs),
-        **{status: group.counts[status] for status in ("pruned", "diverged", "failed", "unreadable")},
-        "unfinished": sum(group.counts[status] for status in ("pending", "running", "interrupted")),
-        "is_evidence": group.is_evidence,
-    }
-
-
-def _objective_fields(one: Setting) -> dict[str, Any]:
-    return {
-        "objective": one.objective.name if one.objective else None,
-        "split": one.objective.split if one.objective else None,
-    }
-
-
-def _interval_fields(found: Interval | None) -> dict[str, Any]:
-    """The 95 % interval of a mean and how it was found."""
-    low, high, method = (None, None, None) if found is None else found
-    return {"low": low, "high": high, "interval": method}
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:
@@ -151,7 +129,7 @@ def comparison_to_json(comparison: Comparison) -> str:
 def groups_to_json(rows: Sequence[RunRow], groups: Sequence[Setting], keys: Sequence[Column]) -> str:
     """The groups and what they were ranked on."""
     names = [column.key for column in keys]
-    fields = [group_fields(group) for group in groups]
+    fields = [setting_fields(group) for group in groups]
     return _dump({"ranked_on": sentences(rows, "group"), "grouped_by": names, "groups": fields})
 
 

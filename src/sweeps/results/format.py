@@ -1,13 +1,15 @@
 """Values as the text of a table: safe on a terminal, short, and never rounding two settings into one."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sweeps.record.typed import is_number
 from sweeps.terminal import clean as clean  # the text of a table
 
 BLANK = "-"
+BLOCKS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 20  # characters; of more values some are left out
 _LARGEST = 1e100  # sums and squares of smaller numbers are finite; no loss and no time comes near
 
 
@@ -89,3 +91,11 @@ def plural(count: float, noun: str) -> str:
 def counted(statuses: Iterable[tuple[str, int]]) -> str:
     """`2 failed, 1 diverged`, or a dash."""
     return ", ".join(f"{count:,} {status}" for status, count in statuses) or BLANK
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """One block a value, at most `CURVE_WIDTH` of them; the first and the last value are always there."""
+    count = min(len(values), CURVE_WIDTH)
+    places = [round(at * (len(values) - 1) / max(count - 1, 1)) for at in range(count)]
+    heights = [(values[place] - low) / (high - low) if high > low else 0.5 for place in places]
+    return "".join(BLOCKS[min(int(height * len(BLOCKS)), len(BLOCKS) - 1)] for height in heights)

@@ -118,7 +118,7 @@ def tally(rows: Sequence[RunRow]) -> str:
 
 
 def saved_by_pruning(rows: Sequence[RunRow]) -> str:
-    """`12 of 24 steps were done.`: by completed and pruned runs; empty where nobody said how many there are."""
+    """`12 of 24 steps were done.`: by completed and pruned runs; empty where `max_steps` is unknown."""
     ended = [row for row in rows if row.status in (Status.COMPLETED, Status.PRUNED) and row.max_steps]
     total = sum(row.max_steps or 0.0 for row in ended)
     return f"{steps(sum(row.steps or 0.0 for row in ended))} of {steps(total)} steps were done." if ended else ""
@@ -127,7 +127,7 @@ def saved_by_pruning(rows: Sequence[RunRow]) -> str:
 def tested(row: RunRow) -> tuple[str, float | None]:
     """The metric that tells on the test set what the objective tells on the validation split, and its value.
 
-    That of an objective `val_loss` is `test_loss`: it took no part in the choice, so it is told of the chosen alone.
+    That of an objective `val_loss` is `test_loss`: it took no part in the choice, so it is shown for the best alone.
     """
     if row.objective is None or row.objective.split != "val" or not row.objective.metric.startswith("val_"):
         return "", None

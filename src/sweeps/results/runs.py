@@ -177,8 +177,8 @@ def _row(run: RunDir) -> RunRow:
         facts={clean(key): fact for key, fact in record.facts.items()},
         last={clean(key): entry for key, entry in last.items()},
         best={clean(key): entry for key, entry in best.items()},
-        steps=steps,
-        max_steps=number(record.max_steps),
+        steps=_plain(steps),
+        max_steps=_plain(number(record.max_steps)),
         seconds=seconds,
         process=f"pid {record.process.pid}" if record.process is not None else "",
         problem_kind=kind,
@@ -207,7 +207,7 @@ def _failure(record: RunRecord) -> tuple[str, str]:
 
 
 def _best(reports: Sequence[dict[str, Any]], objective: Objective) -> dict[str, Any]:
-    """The first of the reports with the best value; the empty row where there is none, or nobody knows the best."""
+    """The first of the reports with the best value; empty where there is none, or no direction."""
     if not objective.is_ranked:
         return {}
     return max(reports, key=lambda row: objective.gain(row[objective.metric]), default={})
@@ -240,10 +240,14 @@ def _parsed(value: str) -> Any:
 
 
 def _seed(value: Any) -> Any:
-    """A seed that sorts and compares: a whole number or a text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None if value is None else clean(value)
-    return int(value) if float(value).is_integer() else value
+    """A seed that sorts and compares: a number or a text."""
+    found = number(value)
+    return _plain(found) if found is not None or value is None else clean(value)
+
+
+def _plain(value: float | None) -> float | None:
+    """3 instead of 3.0."""
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -18,13 +18,13 @@ BEST, TIED, WORSE, UNCERTAIN = "best", "tied", "worse", "not evidence"
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that count as one: those that differ in nothing but their seed, or in a group of `group_by` those that agree
-    in its columns (then `setting_id` is empty).
+    """Runs that count as one: those that differ in nothing but their seed, or a group of `group_by`.
 
-    `values` are its swept settings by key, `shown` the same as text. `figures` are the objectives of the completed
-    runs, `by_seed` the same by seed: a pruned run has the value of a shorter training, a diverged one has none.
-    `differs_in` names the columns in which those runs differ. `standing` is best, tied, worse or "not evidence"; `p` is
-    that of the comparison with the best.
+    `setting_id` is empty for a group. `values` are its swept settings by key (of a group, what its runs agree in),
+    `shown` the same as text. `figures` are the objectives of the completed runs, `by_seed` the same by seed: a pruned
+    run has the value of a shorter training, a diverged one has none. `differs_in` names the columns in which those runs
+    differ. `standing` is best, tied, worse or "not evidence" (of a group best or empty), and `p` that of the comparison
+    with the best.
     """
 
     setting_id: str
@@ -91,7 +91,7 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     """The settings of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`).
 
     `columns` are those of `swept_columns` unless they are given. Where two sweeps did the same run, seed included,
-    each keeps a setting of its own: their values stay apart, as nobody repeats in vain.
+    each keeps a setting of its own: the same run twice is no second seed.
     """
     known = [row for row in rows if row.objective is not None]
     columns = swept_columns(rows) if columns is None else columns
@@ -145,7 +145,12 @@ def group_by(rows: Sequence[RunRow], columns: Sequence[Column]) -> list[Setting]
             differs_in=tuple(column.key for column in telling if len({column.show(row) for row in counted}) > 1),
         )
         found.append(dataclasses.replace(group, interval=interval(group.figures)) if group.is_evidence else group)
-    return _in_order(found, rows)
+    found = _in_order(found, rows)
+    best: dict[Objective | None, Setting] = {}
+    for one in found:
+        if one.n > 1 and one.objective is not None and one.objective.is_ranked:
+            best.setdefault(one.objective, one)
+    return [dataclasses.replace(one, standing=BEST if one is best.get(one.objective) else "") for one in found]
 
 
 def _in_order(settings: Iterable[Setting], rows: Sequence[RunRow]) -> list[Setting]:

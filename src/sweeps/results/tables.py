@@ -14,7 +14,7 @@ from sweeps.results.inference import Interval
 from sweeps.results.matrix import matrix_table
 from sweeps.results.ranking import objectives, rank, saved_by_pruning, sentences, tally, tested
 from sweeps.results.runs import UNREADABLE, RunRow, load
-from sweeps.results.settings import BEST, TIED, Setting, group_by, has_repeats, judged, settings_of
+from sweeps.results.settings import BEST, TIED, Setting, has_repeats, judged, settings_of
 from sweeps.results.table import Head, Line, Table
 
 _BEST = "bold green"
@@ -28,7 +28,8 @@ def ranking_table(rows: Sequence[RunRow], columns: Sequence[Column] | None = Non
     shown = [[column.show(row) for row in rows] for column in columns]
     same = {at: set(cells) - {text.BLANK} for at, cells in enumerate(shown) if columns[at].is_stated and len(rows) > 1}
     stated = {at: values.pop() for at, values in same.items() if len(values) == 1}
-    places = [at for at in range(len(columns)) if at not in stated]
+    twice = {f"last.{one.metric}" if one.report == "last" else "" for one in objectives(rows)}  # beside the objective
+    places = [at for at, one in enumerate(columns) if at not in stated and {one.key} != twice]
     heads = [Head("#"), *(Head(columns[at].header, columns[at].right, columns[at].gives_way) for at in places)]
     lines = []
     for number, row in enumerate(rows):
@@ -59,115 +60,73 @@ def _ranking_notes(rows: Sequence[RunRow]) -> list[str]:
     return notes
 
 
-def group_table(rows: Sequence[RunRow], keys: Sequence[Column], groups: Sequence[Setting] | None = None) -> Table:
-    """Mean, spread and count of the objective over the runs that agree in `keys`, in the order of `groups`.
+def settings_table(
+    rows: Sequence[RunRow], settings: Sequence[Setting] | None = None, columns: Sequence[Column] | None = None
+) -> Table | None:
+    """What every setting achieves over its seeds, and which ones tie with the best; None where nothing was repeated.
 
-    With the mean's interval where the runs of a group differ in their seeds alone; else it would mean nothing.
+    Or the same of the groups of `group_by`, with its columns; their means may run over more than seeds, and say so.
     """
-    groups = group_by(rows, keys) if groups is None else groups
-    found = objectives(rows)
-    mixed = len(found) > 1
-    ranked = [one for one in groups if one.n > 1 and one.objective is not None and one.objective.is_ranked]
-    best = [
-        max(of, key=lambda one: one.gain)
-        for objective in found
-        if (of := [o for o in ranked if o.objective == objective])
-    ]
-    with_intervals = any(group.interval for group in groups)
-    heads = [*(Head(column.header, column.right) for column in keys)]
-    heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
-    heads += [Head("n"), Head("mean"), Head("std", right=False, gives_way=3)]
-    heads += [Head("95 % interval", gives_way=2)] if with_intervals else []
-    heads += [Head("best", gives_way=4)] if ranked else []
-    heads += [Head("apart from the mean", right=False)]
-    lines = []
-    for group in groups:
-        mark = _MARK if group in best else ""
-        cells = [
-            *group.shown,
-            *([group.objective.title if group.objective else text.BLANK] if mixed else []),
-            str(group.n),
-        ]
-        cells += [f"{mark}{text.figure(group.mean)}", "single run" if group.n == 1 else text.figure(group.std)]
-        cells += [_between(group.interval)] if with_intervals else []
-        cells += [text.figure(group.best)] if ranked else []
-        lines.append(Line([*cells, text.counted(group.apart.items())], _BEST if mark else ""))
-    return Table(f"{text.plural(len(groups), 'group')} of {tally(rows)}", heads, lines, _group_notes(rows, groups))
-
-
-def _between(found: Interval | None) -> str:
-    return text.BLANK if found is None else f"[{text.figure(found.low)}, {text.figure(found.high)}]"
-
-
-def _methods(settings: Iterable[Setting]) -> str:
-    methods = dict.fromkeys(one.interval.method for one in settings if one.interval is not None)
-    return f"Intervals of the mean by {' or '.join(methods)}" if methods else ""
-
-
-def _group_notes(rows: Sequence[RunRow], groups: Sequence[Setting]) -> list[str]:
-    notes = sentences(rows, "group")
-    notes.append("mean and std (with n - 1) are over the completed runs; the others are counted beside them.")
-    within = list(dict.fromkeys(key for group in groups for key in group.differs_in))
-    if within:
-        notes.append(f"Runs of one group differ in: {', '.join(within)}.")
-    if methods := _methods(groups):
-        notes.append(f"{methods}.")
-    if any(group.n == 1 for group in groups):
-        notes.append("A single run is not evidence: repeat it with other seeds, such as sweep.repeats=3.")
-    if any(group.n > 1 and group.objective is not None and group.objective.is_ranked for group in groups):
-        marked = f"The best group of two runs or more is marked {_MARK}"
-        over = ", ".join(key for key in within if key != "seed")
-        notes.append(
-            f"{marked}: means that run over {over}, and not over seeds alone, are no evidence of a setting."
-            if over
-            else f"{marked}."
-        )
-    return notes
-
-
-def settings_table(rows: Sequence[RunRow], settings: Sequence[Setting] | None = None) -> Table | None:
-    """What every setting achieves over its seeds, and which ones tie with the best; None where nothing was repeated."""
-    columns = swept_columns(rows)
+    is_grouped, columns = columns is not None, swept_columns(rows) if columns is None else columns
     settings = judged(settings_of(rows, columns)) if settings is None else settings
-    if not has_repeats(settings):
+    if not is_grouped and not has_repeats(settings):
         return None
     mixed = len({one.objective for one in settings}) > 1
-    is_judged = any(one.standing == BEST for one in settings)
-    lost = any(one.lost for one in settings)
+    ranked = any(one.standing == BEST for one in settings)
+    has_intervals = any(one.interval for one in settings)
+    apart = any(one.apart for one in settings)
     heads = [*(Head(column.header, column.right) for column in columns)] or [Head("sweep", right=False)]
     heads += [Head("ranked by", right=False, gives_way=1)] if mixed else []
-    heads += [Head("n"), Head("mean"), Head("std", gives_way=5), Head("95 % interval", gives_way=4)]
-    heads += [Head("diverged", gives_way=6)] if lost else []
-    heads += [Head("against the best", right=False, gives_way=1)] if is_judged else []
+    heads += [Head("n"), Head("mean"), Head("std", gives_way=5)]
+    heads += [Head("95 % interval", gives_way=4)] if has_intervals else []
+    heads += [Head("best run", gives_way=7)] if ranked else []
+    heads += [Head("not in the mean", right=False, gives_way=6)] if apart else []
+    heads += [Head("against the best", right=False, gives_way=1)] if ranked and not is_grouped else []
     lines = []
     for one in settings:
         mark = _MARK if one.standing == BEST else "=" if one.standing == TIED else ""
         cells = [
             *(one.shown or [one.label]),
             *([one.objective.title if one.objective else text.BLANK] if mixed else []),
-            str(one.n),
         ]
-        cells += [f"{mark}{text.figure(one.mean)}", text.figure(one.std), _between(one.interval)]
-        cells += [f"{one.lost}/{len(one.runs)}" if one.lost else text.BLANK] if lost else []
+        cells += [str(one.n), f"{mark}{text.figure(one.mean)}", text.figure(one.std)]
+        cells += [_between(one.interval)] if has_intervals else []
+        cells += [text.figure(one.best)] if ranked else []
+        cells += [text.counted(one.apart.items())] if apart else []
         standing = one.standing if one.p is None else f"{one.standing}, {text.p_value(one.p)}"
-        lines.append(Line([*cells, *([standing] if is_judged else [])], _BEST if mark else ""))
-    title = f"{text.plural(len(settings), 'setting')} over {'its' if len(settings) == 1 else 'their'} seeds"
-    return Table(title, heads, lines, _settings_notes(rows, settings, is_judged))
+        lines.append(Line([*cells, *([standing] if ranked and not is_grouped else [])], _BEST if mark else ""))
+    if is_grouped:
+        title = f"{text.plural(len(settings), 'group')} of {tally(rows)}"
+    else:
+        title = f"{text.plural(len(settings), 'setting')} over {'its' if len(settings) == 1 else 'their'} seeds"
+    return Table(title, heads, lines, _settings_notes(rows, settings, "group" if is_grouped else "setting"))
 
 
-def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], is_judged: bool) -> list[str]:
-    notes = sentences(rows, "setting")
-    if is_judged:
-        ties = ", and = are those that tie with it: no test tells them apart"
-        notes[-1] += f" It is marked {_MARK}{ties if any(one.standing == TIED for one in settings) else ''}."
+def _between(found: Interval | None) -> str:
+    return text.BLANK if found is None else f"[{text.figure(found.low)}, {text.figure(found.high)}]"
+
+
+def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: str) -> list[str]:
+    notes = sentences(rows, noun)
+    standings = {one.standing for one in settings}
+    if BEST in standings:
+        ties = ", and = are those that tie with it: no test tells them apart" if TIED in standings else ""
+        notes[-1] += f" It is marked {_MARK}{ties}."
+    within = list(dict.fromkeys(key for one in settings for key in one.differs_in if not one.setting_id))
+    if within:
+        notes.append(f"Runs of one group differ in: {', '.join(within)}.")
+    if over := ", ".join(key for key in within if key != "seed"):
+        notes.append(f"Means that run over {over}, and not over seeds alone, are no evidence of a setting.")
+    methods = dict.fromkeys(one.interval.method for one in settings if one.interval is not None)
     is_tested = any(one.p is not None for one in settings)
-    corrected = "p of paired t tests on matched seeds, corrected for all pairs of settings (Holm)" if is_tested else ""
-    if says := [part for part in (_methods(settings), corrected) if part]:
+    says = [f"Intervals of the mean by {' or '.join(methods)}"] if methods else []
+    says += ["p of paired t tests on matched seeds, corrected for all pairs of settings (Holm)"] if is_tested else []
+    if says:
         notes.append(f"{'; '.join(says)}.{' Two settings by name: --compare A B.' if is_tested else ''}")
     if any(one.n == 1 for one in settings):
-        notes.append("n = 1 is not evidence: the next seed may give another order.")
+        notes.append("n = 1 is not evidence: the next seed may give another order; sweep.repeats=3 runs more of them.")
     if apart := sum((one.apart for one in settings), Counter[str]()):
-        notes.append(f"Runs that were not completed are not in the means: {text.counted(apart.items())}.")
+        notes.append(f"Means are over completed runs alone, and leave out: {text.counted(apart.items())}.")
     return [*notes, *(sentence for one in settings if one.standing == BEST for sentence in _tested_setting(one))]
 
 

@@ -1,4 +1,4 @@
-"""The one warning where a tracker's own package is not installed. The run goes on without that tracker."""
+"""The one warning where a tracker's own package is not installed. The run continues without that tracker."""
 
 import functools
 import importlib.util

@@ -88,7 +88,7 @@ class MlflowTracker(Tracker):
             self.client.set_terminated(self.mlflow_id, status=_STATES.get(status, "KILLED"))
 
     def _log_params(self) -> None:
-        """Parameters cannot be changed in MLflow, but may be added: facts come while the run is under way."""
+        """Parameters cannot be changed in MLflow, but may be added: facts are recorded during the run."""
         for key, value in columns_of(self._record).items():
             if key not in self._params:
                 self._params.add(key)

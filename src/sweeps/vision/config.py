@@ -101,6 +101,7 @@ def register_schema() -> None:
     register_trackers()
     for name, resolver in _RESOLVERS.items():
         OmegaConf.register_new_resolver(f"vision.{name}", resolver, replace=True)
+    OmegaConf.register_new_resolver("sweeps.run_name", _run_name, replace=True)
 
 
 def conf_dir() -> Path:
@@ -164,7 +165,6 @@ _RESOLVERS: Mapping[str, Any] = {
     "split": lambda metric: str(metric).partition("_")[0],
     "pruning_metric": _pruning_metric,
     "folder": lambda output, name, default: sweep_folder(output, default if name is None else name),
-    "run_name": _run_name,
     # A single run writes it itself, once it is sure that the folder is its own.
     "output_subdir": lambda mode: ".hydra" if str(mode).endswith("MULTIRUN") else None,
 }

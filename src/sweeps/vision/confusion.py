@@ -36,7 +36,7 @@ class Confusion:
 
 
 def write(folder: Path, confusion: Confusion) -> None:
-    """Replace the `confusion.json` of a run's folder; images stand in it as base64."""
+    """Replace the `confusion.json` of a run's folder; images are in it as base64."""
     content = dataclasses.asdict(confusion)
     for pair in content["pairs"]:
         pair["images"] = [base64.b64encode(image).decode() for image in pair["images"]]

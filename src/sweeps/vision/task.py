@@ -46,7 +46,7 @@ def train(cfg: DictConfig) -> float | None:
         done = int(run.restore(network=network, optimizer=training.optimizer, best=best))
         run.record(**facts(config, training))
         pictures = [tracker for tracker in run.trackers if isinstance(tracker, PictureTracker)]
-        for tracker in pictures if done == 0 else ():
+        for tracker in pictures:  # of a resumed run, too: the file of an earlier attempt is replaced
             tracker.network(network, next(data.train.in_order())[0])
         for epoch in range(done + 1, epochs + 1):
             torch.manual_seed(epoch_seed(config["seed"], epoch))  # dropout: a resumed run draws the same

@@ -223,8 +223,12 @@ class Backlog:
 
 
 def _make_pending(run: SweepRun) -> None:
-    """A run that waits in Slurm's queue says so, and not how an earlier try of it ended."""
+    """A run that waits in Slurm's queue says so, and not how an earlier try of it ended.
+
+    Only that it was stopped early stays: it is resumed on purpose, and not judged again before its first step.
+    """
     record = run.read()
     if run.folder is not None and record is not None and record.status is not Status.PENDING:
-        record.status, record.error = Status.PENDING, None
+        record.error = record.error if record.status is Status.PRUNED else None
+        record.status = Status.PENDING
         run.folder.write(record)

@@ -3,12 +3,12 @@
 The package needs optuna, an extra, and is imported where a search is asked for and nowhere else.
 """
 
-from sweeps.errors import ConfigError
+from sweeps.errors import ConfigError as _ConfigError
 
 try:
     import optuna
 except ImportError as error:
-    raise ConfigError("hydra/sweeper=search needs optuna: pip install 'hydra-sweeps[search]'") from error
+    raise _ConfigError("hydra/sweeper=search needs optuna: pip install 'hydra-sweeps[search]'") from error
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

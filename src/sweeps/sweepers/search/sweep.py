@@ -24,6 +24,8 @@ from sweeps.sweepers.search.trials import OBJECTIVE, Asked, Search
 if TYPE_CHECKING:
     from hydra_plugins.sweeps.plugins import SearchSweeper
 
+_LONG = 2.0**40  # steps: of a run that is long enough for all rounds of a pruner that has some
+
 
 def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn]]:
     """Do trials until there are `n_trials` of them in all; those that failed before are tried again first.
@@ -83,8 +85,8 @@ def _check(settings: Any, mount: str, batch_size: int) -> None:
                 f"{mount}.{key} is invalid with hydra/sweeper=search: it belongs to a grid; search first, then repeat "
                 f"the best settings in a grid with {mount}.repeats=5"
             )
-    resumes = settings.pause_at is not None or (settings.pruner is not None and settings.pruner.resume_pruned)
-    if resumes or len(rounds_of(settings, settings.max_steps)) > 1:
+    resumes = settings.pause_at is not None or (settings.pruner or {}).get("resume_pruned")
+    if resumes or len(rounds_of(settings, _LONG)) > 1:
         raise ConfigError(
             f"{mount}/pruner=halving, {mount}.pause_at and {mount}.pruner.resume_pruned are invalid with "
             "hydra/sweeper=search: a trial has one result, when its run ends, and is not resumed afterwards; prune it "
@@ -167,7 +169,7 @@ class Feed:
         return None
 
     def settle(self) -> None:
-        """Tell the search of every run that has its result."""
+        """Give the search the result of every run that has one."""
         for name, same in list(self._running.items()):
             result = same[0][1].result
             if result is None:

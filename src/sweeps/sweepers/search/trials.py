@@ -43,7 +43,7 @@ class Asked(NamedTuple):
 
 
 class Search:
-    """The search of a sweep's folder, new or as it was left: asks for trials and is told their results.
+    """The search of a sweep's folder, new or as it was left: asks for trials and takes their results.
 
     Args:
         folder: the sweep's; the caller owns it.
@@ -93,13 +93,13 @@ class Search:
 
     @property
     def _left(self) -> list[FrozenTrial]:
-        """Trials that an earlier search asked for, and was not told of."""
+        """Trials that an earlier search left without a result."""
         return [trial for trial in self._trials if not trial.state.is_finished() and trial.number not in self._open]
 
     def ask(self) -> Asked | None:
         """The next trial: one that an earlier search left open, else a new one; None if there is none.
 
-        One that is not told, since its run failed, is not asked for again by this search.
+        One whose run fails stays open, and is not asked for again by this search.
         """
         left, count = self._left, len(self._trials)
         if not left and count >= self.total:
