@@ -16,8 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 
 from sweeps.record.records import RunDir, Status, find_runs
 from sweeps.vision import app
+from sweeps.vision import task as vision_task
 from sweeps.vision.help import help_text
-from sweeps.vision.training import Step
+from sweeps.vision.training import Training
 
 SMOKE = ("experiment=smoke", "dataset.limit=64", "trainer.threads=1", "sweep/tracker=none", "device=cpu")
 SWEEP = ("-m", "hydra.launcher.workers=0", "sweep.name=study", *SMOKE)
@@ -91,7 +92,18 @@ def contents(folder):
 def test_help_names_every_group_its_options_and_five_commands(sweeps):
     done = sweeps("--help")
     assert (done.code, done.err) == (0, "")
-    for group in ("augment", "dataset", "experiment", "model", "optim", "resize", "schedule", "tracker", "trainer"):
+    for group in (
+        "augment",
+        "dataset",
+        "experiment",
+        "model",
+        "optim",
+        "resize",
+        "schedule",
+        "trainer",
+        "sweep/pruner",
+        "sweep/tracker",
+    ):
         assert f"\n  {group} " in done.out
     for option in ("googlenet", "extra/torchvision", "[fashion_mnist]", "[sgd]", "one_cycle", "[tensorboard]", "smoke"):
         assert option in done.out
@@ -156,7 +168,7 @@ def test_the_objective_is_what_the_task_returns(sweeps, monkeypatch):
 def test_the_same_command_again_has_nothing_left_to_do(sweeps, tmp_path, monkeypatch):
     assert sweeps(*SMOKE, "sweep.name=study").code == 0
     before = (tmp_path / "multirun/study/dataset.limit=64,experiment=smoke/run.json").read_bytes()
-    monkeypatch.setattr(Step, "train", None)
+    monkeypatch.setattr(vision_task, "train_epoch", None)
     done = sweeps(*SMOKE, "sweep.name=study")
     assert done.code == 0
     assert ": completed" in done.out
@@ -186,10 +198,10 @@ MISTAKES = {
     "no sweep": (["sweep.name="], ["sweep.name='' is invalid"]),
     "negative rate": (["optim.lr=-1"], ["optim.lr=-1 is invalid", "above 0"]),
     "small images": (["model=alexnet", "resize.size=32"], ["resize.size=32", "alexnet", "resize.size>=65"]),
-    "no device": (["device=abacus"], ["device=abacus is invalid", "auto, cpu, cuda"]),
+    "no device": (["device=abacus"], ["device=abacus is unknown", "auto, cpu, cuda"]),
     "a schedule that cannot be": (["schedule=one_cycle", "schedule.warmup=2"], ["error: schedule.warmup=2 is invalid"]),
     "an argument that an optimizer lacks": (["+optim.speed=9"], ["speed"]),
-    "held-out images that are not": (["sweep.objective.metric=val_acc"], ["sweep.objective.metric=val_acc", "dataset.validation"]),
+    "held-out images that are not": (["sweep.objective.metric=val_acc"], ["metric=val_acc", "dataset.validation"]),
 }  # fmt: skip
 
 
@@ -258,14 +270,14 @@ def test_a_sweep_goes_on_past_what_diverges_and_what_fails(sweeps, tmp_path):
 
 
 def test_an_exception_in_one_run_stops_no_other(sweeps, tmp_path, monkeypatch):
-    train = Step.train
+    forward = Training.forward
 
-    def failing(self, images, labels, totals):
-        if self.lr == 0.25:
+    def failing(self, images):
+        if self.lr(1) == 0.25:
             raise ZeroDivisionError("by accident")
-        train(self, images, labels, totals)
+        return forward(self, images)
 
-    monkeypatch.setattr(Step, "train", failing)
+    monkeypatch.setattr(Training, "forward", failing)
     done = sweeps(*SWEEP, "optim.lr=0.25,0.5,1.0")
     assert done.code == 1
     records = {run.read().config["optim"]["lr"]: run.read() for run in find_runs(tmp_path / "multirun/study")}
@@ -290,10 +302,10 @@ def test_a_grid_that_grows_does_what_is_new(sweeps, tmp_path, monkeypatch):
     assert sweeps(*SWEEP, "seed=0,1").code == 0
     before = contents(tmp_path / "multirun/study")
     trained = []
-    train = Step.train
-    monkeypatch.setattr(Step, "train", lambda self, *batch: (trained.append(1), train(self, *batch)))
+    train = vision_task.train_epoch
+    monkeypatch.setattr(vision_task, "train_epoch", lambda *given: (trained.append(1), train(*given))[1])
     assert sweeps(*SWEEP, "seed=2,1,0").code == 0
-    assert len(trained) == 2, "two batches of one run"
+    assert len(trained) == 1, "the epoch of one run"
     found = contents(tmp_path / "multirun/study")
     records = {path for path in before if path.name in ("run.json", "metrics.jsonl")}
     assert len(records) == 4
@@ -363,7 +375,7 @@ def test_a_file_in_the_way_of_one_run_stops_no_other(sweeps, tmp_path):
 
 
 def test_a_run_whose_program_is_at_fault_points_to_its_traceback(sweeps, tmp_path, monkeypatch):
-    monkeypatch.setattr(Step, "train", None)
+    monkeypatch.setattr(vision_task, "train_epoch", None)
     done = sweeps(*SMOKE, "sweep.name=study")
     assert done.code == 1
     assert "TypeError" in done.err
@@ -381,10 +393,10 @@ def test_a_fault_of_the_program_outside_a_run_shows_its_traceback(sweeps, monkey
 
 
 def test_ctrl_c_says_how_to_go_on(sweeps, monkeypatch, tmp_path):
-    def interrupting(self, images, labels, totals):
+    def interrupting(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Step, "train", interrupting)
+    monkeypatch.setattr(vision_task, "train_epoch", interrupting)
     done = sweeps(*SMOKE, "sweep.name=study")
     assert done.code == 130
     assert "sweep.name=NAME" in done.err
@@ -398,7 +410,7 @@ def test_smoke_as_people_type_it(tmp_path):
     assert (done.code, done.err) == (0, "")
     (run,) = find_runs(tmp_path / "multirun")
     assert run.read().status is Status.COMPLETED
-    assert any(run.tensorboard.iterdir())
+    assert any((run.path / "tensorboard").iterdir())
     assert run.path.parent.relative_to(tmp_path / "multirun").parts[0].count("-") == 2, "date and time"
 
 

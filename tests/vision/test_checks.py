@@ -195,9 +195,9 @@ DENIED = {
 @pytest.mark.parametrize("node", DENIED.values(), ids=DENIED.keys())
 def test_targets_off_the_list_are_refused(node, monkeypatch):
     monkeypatch.delenv("SWEEPS_ALLOW_TARGETS", raising=False)
-    with pytest.raises(ConfigError, match="is (not allowed|invalid)"):
+    with pytest.raises(ConfigError, match=r"is (not allowed|invalid)"):
         check_targets(node)
-    with pytest.raises(ConfigError, match="is (not allowed|invalid)"):
+    with pytest.raises(ConfigError, match=r"is (not allowed|invalid)"):
         check_targets({"model": {"_target_": "sweeps.vision.models.alexnet"}, "tracker": [{"deep": node}]})
 
 
@@ -260,14 +260,14 @@ def test_ones_own_code_is_allowed_in_the_environment_by_package(monkeypatch):
     check_targets(node)
     check_targets({"_target_": "sweeps.vision.models.alexnet"})
     for target in ("mynets_too.tiny", "other.net", "os.system", "amynets.tiny"):
-        with pytest.raises(ConfigError, match="is (not allowed|invalid)"):
+        with pytest.raises(ConfigError, match=r"is (not allowed|invalid)"):
             check_targets({"_target_": target})
 
 
 @pytest.mark.parametrize("value", ["", ",", ",,", "."])
 def test_an_empty_allowance_allows_nothing(monkeypatch, value):
     monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", value)
-    with pytest.raises(ConfigError, match="is (not allowed|invalid)"):
+    with pytest.raises(ConfigError, match=r"is (not allowed|invalid)"):
         check_targets(SYSTEM)
 
 
