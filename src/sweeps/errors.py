@@ -11,11 +11,9 @@ SweepsError               everything that is the user's to mend; anything else t
 Every message names the value, the rule that it breaks and the way out.
 """
 
-from hydra.errors import CompactHydraException
 
-
-class SweepsError(CompactHydraException):
-    """Base of all errors that are the user's to mend; Hydra prints them without a traceback in any application."""
+class SweepsError(Exception):
+    """Base of all errors that are the user's to mend; printed without a traceback."""
 
     kind = "error"
 

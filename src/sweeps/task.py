@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,7 +56,8 @@ class EngineTask:
         """Do what is left of the run; returns its objective."""
         if mount_of(cfg) is None:  # an application that uses the launcher alone
             return self.task(cfg)
-        return perform(self.task, cfg, self.output_subdir)
+        with without_traceback():
+            return perform(self.task, cfg, self.output_subdir)
 
 
 def wrapped(task: Task, output_subdir: str | None) -> "EngineTask":
@@ -70,9 +72,19 @@ def recorded(task: Task) -> Task:
     def recorded_task(cfg: DictConfig) -> Any:
         if running.current_run().in_sweep or mount_of(cfg) is None:
             return task(cfg)
-        return perform(task, cfg, ".hydra")
+        with without_traceback():
+            return perform(task, cfg, ".hydra")
 
     return recorded_task
+
+
+@contextmanager
+def without_traceback() -> Iterator[None]:
+    """Let Hydra, in whatever application, print errors that are the user's to mend as a line and no traceback."""
+    try:
+        yield
+    except SweepsError as error:
+        raise CompactHydraException(f"error: {error}") from error
 
 
 def perform(task: Task, cfg: DictConfig, output_subdir: str | None) -> float:

@@ -168,8 +168,10 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
         from sweeps.sweepers.grid import sweep
+        from sweeps.task import without_traceback
 
-        return sweep(self, arguments)
+        with without_traceback():
+            return sweep(self, arguments)
 
 
 @dataclass
@@ -219,5 +221,7 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Do the trials that are left."""
         from sweeps.sweepers.search import sweep
+        from sweeps.task import without_traceback
 
-        return sweep(self, arguments)
+        with without_traceback():
+            return sweep(self, arguments)
