@@ -53,13 +53,11 @@ class RecordedRun(Run):
         self._stateful: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
         self._is_open = False  # whether the rows of this attempt are on the disk, and the trackers open
-        self._reports = 0
+        self._reports, self._verified, self._has_begun = 0, False, False
         self._began = time.perf_counter()
         self._before = 0.0  # seconds of earlier attempts
         self._next_record = self._next_progress = 0.0
-        self._verified = False
         self.stopped: StopRun | None = None
-        self._has_begun = False
         if not folder.checkpoint.exists():  # else the display waits until it is clear where the run resumes
             self._begin()
 

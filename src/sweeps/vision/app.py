@@ -74,7 +74,8 @@ def explain(error: BaseException) -> str | None:
         what = f" {error.filename}" if error.filename is not None else ""
         return f"error: cannot write{what}: {error.strerror}; choose another folder: sweep.output=FOLDER"
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if not any(module.startswith(_OURS) for module in modules[1:]):  # no further than Hydra's own reading of it
+    ours = (module.startswith(_OURS) and module != "sweeps.config" for module in modules[1:])  # which reads overrides
+    if not any(ours):  # no further than Hydra's own reading of it
         return _misread(error, modules)
     return None
 

@@ -160,7 +160,7 @@ def test_the_display_hears_of_everything_in_order(do_run, monkeypatch):
             heard.append(("end", record.status, skipped))
 
     monkeypatch.setattr(watch.Ticker, "due", lambda self: True)
-    monkeypatch.setattr("sweeps.run.time.monotonic", itertools.count(0, 10).__next__)
+    monkeypatch.setattr("sweeps.recorded_run.time.monotonic", itertools.count(0, 10).__next__)
     do_run(progress=Display())
     passes = [
         [
