@@ -82,6 +82,11 @@ class RecordedRun(Run):
         """The lines of metrics.jsonl so far."""
         return self._rows
 
+    @property
+    def is_through(self) -> bool:
+        """Whether it has reported its last step, as far as that is known."""
+        return self._record.max_steps is None or self._is_last(self._record.steps or 0)
+
     def restore(self, **stateful: Any) -> int | float:
         """Put the last checkpoint into objects that have `state_dict` and `load_state_dict`; returns the steps done.
 

@@ -191,7 +191,12 @@ def _train(
         was_stopped=previous is not None and previous.error is not None and previous.error.kind in (PRUNED, PAUSED),
     )
     with run.tracked(), running.making_current(run):
-        returned = task(cfg)
+        try:
+            returned = task(cfg)
+        except SystemExit as end:  # a script that ends by sys.exit(main()); but not one that leaves half way
+            if end.code not in (None, 0) or not run.is_through:
+                raise
+            returned = None
         if run.stopped is not None:  # the training function has swallowed it
             raise run.stopped
         run.finish(returned)

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from sweeps.record.records import find_runs
 from sweeps.vision import app
 from sweeps.vision.config import lookup
+from sweeps.vision.outputs import WEIGHTS
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 300.0  # seconds; a safety net that decides no test
@@ -165,7 +166,7 @@ def new_shell(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
-    """The sweep of `chaos.GRID`, two cells at a time, that nobody disturbs: its folder."""
+    """The sweep of `chaos.GRID`, two runs at a time, that nothing disturbs: its folder."""
     return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
 
@@ -214,6 +215,11 @@ def contents(folder, without=("multirun.yaml", "sweep.json", ".lock")):
             state = path.stat()
             found[str(path.relative_to(folder))] = (state.st_ino, state.st_mtime_ns, path.read_bytes())
     return found
+
+
+def weights_of(run):
+    """The file of its weights."""
+    return (run.path / WEIGHTS).read_bytes()
 
 
 def untimed(run):

@@ -12,21 +12,21 @@ from sweeps.progress import Progress
 from sweeps.record.identity import run_name
 from sweeps.record.records import RunDir, Status, find_runs
 
-from .conftest import SMALL, contents, runs_by, untimed
+from .conftest import SMALL, contents, runs_by, untimed, weights_of
 
 pytestmark = pytest.mark.slow
 
-CELL = ("optim.momentum=0.9", *SMALL, "trainer.epochs=3")
+RUN = ("optim.momentum=0.9", *SMALL, "trainer.epochs=3")
 
 
 class StopAfter(Progress):
-    """Ctrl-C once an epoch is over."""
+    """Ctrl-C after a report."""
 
-    def __init__(self, epoch):
-        self._epoch = epoch
+    def __init__(self, step):
+        self._step = step
 
-    def epoch(self, row):
-        if row["epoch"] == self._epoch:
+    def report(self, row):
+        if row["step"] == self._step:
             raise KeyboardInterrupt
 
 
@@ -50,7 +50,7 @@ def pretend_to_run_elsewhere(run):
     os.utime(run.record, (time.time() + 1e6,) * 2)  # ours jumped back
 
 
-# What happens to a run that was interrupted after two of its three epochs, and how many it then has to do.
+# What happens to a run that was interrupted after two of its three steps, and how many it then has to do.
 DAMAGES = {
     "nothing": (lambda run: None, 1),
     "no checkpoint": (lambda run: run.checkpoint.unlink(), 3),
@@ -58,10 +58,10 @@ DAMAGES = {
     "half a checkpoint": (lambda run: cut(run.checkpoint, run.checkpoint.stat().st_size // 2), 3),
     "a checkpoint without its last byte": (lambda run: cut(run.checkpoint, -1), 3),
     "a checkpoint of something else": (lambda run: run.checkpoint.write_bytes(b"garbage" * 1000), 3),
-    "a torn last line": (lambda run: append(run.metrics, b'{"epoch": 3, "tra'), 1),
+    "a torn last line": (lambda run: append(run.metrics, b'{"step": 3, "elap'), 1),
     "a line of zeros": (lambda run: append(run.metrics, b"\0" * 300), 1),
     "no metrics": (lambda run: run.metrics.unlink(), 3),
-    "metrics of one epoch": (lambda run: run.write_metrics(run.read_metrics()[:1]), 3),
+    "metrics of one step": (lambda run: run.write_metrics(run.read_metrics()[:1]), 3),
     "an empty record": (lambda run: cut(run.record, 0), 1),
     "half a record": (lambda run: cut(run.record, run.record.stat().st_size // 2), 1),
     "a record of zeros": (lambda run: run.record.write_bytes(b"\0" * 4096), 1),
@@ -74,31 +74,28 @@ FINISHED = len(DAMAGES)  # the seed of a run that was complete
 
 
 @pytest.fixture(scope="module")
-def repaired(new_shell, compose, tmp_path_factory):
+def repaired(new_shell, run_into, tmp_path_factory):
     """One command over a folder in which every run has another damage: how it ended, the runs, and undisturbed ones."""
-    from sweeps.vision.task import run
-
     shell = new_shell()
     study = shell.folder / "multirun" / "study"
     others = tmp_path_factory.mktemp("others")
     for seed, damage in enumerate([*DAMAGES, None]):
-        overrides = [*CELL, f"seed={seed}"]
+        overrides = [*RUN, f"seed={seed}"]
         folder = RunDir(study / run_name(overrides))
-        details = {"name": folder.path.name, "overrides": overrides}
-        run(compose(*overrides), RunDir(others / str(seed)), **details, progress=Progress())
+        run_into(RunDir(others / str(seed)), *overrides)
         if damage is None:
-            run(compose(*overrides), folder, **details, progress=Progress())
+            run_into(folder, *overrides)
         else:
             with pytest.raises(KeyboardInterrupt):
-                run(compose(*overrides), folder, **details, progress=StopAfter(2))
+                run_into(folder, *overrides, progress=StopAfter(2))
             DAMAGES[damage][0](folder)
-    complete = RunDir(study / run_name([*CELL, f"seed={FINISHED}"])).path
+    complete = RunDir(study / run_name([*RUN, f"seed={FINISHED}"])).path
     before = {name: state for name, state in contents(complete).items() if name != "run.json"}
     command = (
         "-m",
         "sweep.name=study",
         "hydra.launcher.workers=2",
-        *CELL,
+        *RUN,
         f"seed={','.join(map(str, range(FINISHED + 1)))}",
     )
     done = shell(*command)
@@ -117,18 +114,18 @@ def test_one_command_repairs_everything(repaired):
     assert done.code == 0, done.text
     assert {run.read().status for run in runs.values()} == {Status.COMPLETED}
     assert len(runs) == FINISHED + 1
-    assert "1 finished before and skipped" in done.text or f"{FINISHED} to do" in done.text
+    assert "1 already complete, skipped" in done.text or f"{FINISHED} to do" in done.text
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_run_ends_equal_to_one_that_nobody_touched(repaired, damage):
+def test_a_damaged_run_ends_equal_to_an_undisturbed_one(repaired, damage):
     done, runs, others, *_ = repaired
     seed = list(DAMAGES).index(damage)
     assert untimed(runs[seed]) == untimed(others[seed])
-    assert runs[seed].weights.read_bytes() == others[seed].weights.read_bytes()
+    assert weights_of(runs[seed]) == weights_of(others[seed])
     assert not runs[seed].checkpoint.exists()
-    lines = [line for line in done.text.splitlines() if line.startswith(f"  seed={seed}  epoch ")]
-    assert len(lines) == DAMAGES[damage][1], "what can be trusted is gone on from, and nothing else"
+    lines = [line for line in done.text.splitlines() if line.startswith(f"  seed={seed}  step ")]
+    assert len(lines) == DAMAGES[damage][1], "it resumes from what is sound, and nothing else"
 
 
 def test_what_was_complete_stays_complete(repaired):
@@ -140,15 +137,15 @@ def test_a_finished_run_whose_record_is_empty_is_done_again_and_no_other(sweeps,
     command = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *SMALL, "seed=0,1")
     sweeps(*command)
     runs = runs_by(tmp_path / "multirun" / "study", "seed")
-    weights, metrics, other = runs[1].weights.read_bytes(), untimed(runs[1]), contents(runs[0].path)
+    weights, metrics, other = weights_of(runs[1]), untimed(runs[1]), contents(runs[0].path)
     cut(runs[1].record, 0)
     done = sweeps(*command)
     assert done.code == 0
-    assert (runs[1].weights.read_bytes(), untimed(runs[1])) == (weights, metrics)
+    assert (weights_of(runs[1]), untimed(runs[1])) == (weights, metrics)
     assert contents(runs[0].path) == other
     shutil.rmtree(runs[1].path)
     assert sweeps(*command).code == 0
-    assert (runs[1].weights.read_bytes(), untimed(runs[1])) == (weights, metrics)
+    assert (weights_of(runs[1]), untimed(runs[1])) == (weights, metrics)
     assert contents(runs[0].path) == other
 
 
@@ -167,7 +164,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_costs_what_did_not_fit_and_nothing_else(sweeps, tmp_path, small_disk):
-    command = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *CELL, "seed=0,1,2,3,4,5")
+    command = ("-m", "sweep.name=study", "hydra.launcher.workers=0", *RUN, "seed=0,1,2,3,4,5")
     study = tmp_path / "multirun" / "study"
     done = sweeps(*command)
     assert (done.code, "Traceback" in done.text) == (1, False), done.text
@@ -184,8 +181,8 @@ def test_a_full_disk_costs_what_did_not_fit_and_nothing_else(sweeps, tmp_path, s
     assert [run.read().status for run in runs] == [Status.COMPLETED] * 6
     assert {path: contents(path) for path in complete} == complete
     for run in runs:
-        assert [row["epoch"] for row in run.read_metrics()] == [1, 2, 3]
-    assert len({run.weights.read_bytes() for run in runs}) == 6
+        assert [row["step"] for row in run.read_metrics()] == [1, 2, 3]
+    assert len({weights_of(run) for run in runs}) == 6
 
 
 def test_a_disk_without_room_for_the_first_byte(sweeps, tmp_path, small_disk):
@@ -193,7 +190,7 @@ def test_a_disk_without_room_for_the_first_byte(sweeps, tmp_path, small_disk):
     for arguments in (("-m",), ()):
         done = sweeps(*arguments, "sweep.name=study", "hydra.launcher.workers=0", *SMALL)
         assert (done.code, "Traceback" in done.text) == (1, False), done.text
-        assert "No space left on device; choose another folder: output=FOLDER" in done.text
+        assert "No space left on device; choose another folder: sweep.output=FOLDER" in done.text
 
 
 @pytest.fixture
@@ -231,7 +228,7 @@ def test_what_happens_to_a_folder_in_mid_sweep_costs_that_run_alone(shell, read_
             run = runs_by(study, "seed").get(seed) if study.is_dir() else None
             return run if run is not None and len(run.read_metrics()) >= 2 else None
 
-        return started.wait_for(look, f"two epochs of seed {seed}")
+        return started.wait_for(look, f"two steps of seed {seed}")
 
     writable = [read_only(at_work(0).path)]
 
@@ -265,5 +262,5 @@ def test_what_happens_to_a_folder_in_mid_sweep_costs_that_run_alone(shell, read_
     assert done.code == 0, done.text
     for seed, run in runs_by(study, "seed").items():
         assert run.read().status is Status.COMPLETED
-        assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 31)), f"seed {seed}"
+        assert [row["step"] for row in run.read_metrics()] == list(range(1, 31)), f"seed {seed}"
     assert contents(runs[3].path) == complete

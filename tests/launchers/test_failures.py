@@ -1,4 +1,4 @@
-"""What goes wrong in one run stays in that run, has a name, and is tried again."""
+"""What goes wrong in one run stays in that run, has a name, and has further attempts."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.record.records import Status, find_runs
 
-from .conftest import SMALL, runs_by, untimed
+from .conftest import SMALL, runs_by, untimed, weights_of
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ NETWORK = ("model._target_=networks.faulty", *SMALL)
 
 @pytest.fixture(scope="module")
 def aftermath(new_shell):
-    """One sweep in which everything goes wrong that can, two cells at a time."""
+    """One sweep in which everything goes wrong that can, two runs at a time."""
     shell = new_shell()
     faults = "hang,none,exception,exit,sys_exit,oom,kill,segfault,diverge,config,data"
     done = shell(
@@ -32,19 +32,19 @@ def test_the_others_finish_and_the_exit_code_tells(aftermath):
     assert statuses.pop("none") is Status.COMPLETED
     assert statuses.pop("diverge") is Status.DIVERGED
     assert set(statuses.values()) == {Status.FAILED}
-    assert "error: 9 of 11 runs failed; the run.json of each, in multirun/study, tells why" in done.text
+    assert "error: 9 of 11 runs failed; the run.json of each, in multirun/study, says why" in done.text
 
 
 @pytest.mark.parametrize(
     ("fault", "kind", "text"),
     [
-        ("hang", "timeout", "still running after 10 s (batch size 25"),
+        ("hang", "timeout", "still running after 10 s (peak memory "),
         ("exception", "error", "ArithmeticError: the network has had enough"),
-        ("exit", "killed", "the process left with exit code 7 (batch size 25"),
-        ("sys_exit", "killed", "the process left with exit code 0 (batch size 25"),
+        ("exit", "killed", "the process exited with code 7 (peak memory "),
+        ("sys_exit", "exit", "the training function called sys.exit(0) after 0 of 2 steps"),
         ("oom", "oom", "OutOfMemoryError: tried to allocate more than there is"),
-        ("kill", "killed", "ended by SIGKILL: by somebody, or by the kernel for lack of memory (batch size 25"),
-        ("segfault", "killed", "ended by SIGSEGV (batch size 25"),
+        ("kill", "killed", "ended by SIGKILL: by somebody, or by the kernel for lack of memory (peak memory "),
+        ("segfault", "killed", "ended by SIGSEGV (peak memory "),
         ("diverge", "diverged", "the train loss became nan in epoch 1"),
         ("config", "config", "this cannot work; choose something else"),
         ("data", "data", "the images are gone; download them again"),
@@ -57,7 +57,7 @@ def test_every_failure_has_its_kind_in_the_record_and_in_the_table(aftermath, fa
     assert record.error.text.startswith(text)
     assert record.ended
     assert record.peak_memory is None or record.peak_memory > 1 << 20
-    row = next(line for line in done.text.splitlines() if f" {fault} " in line and f"{record.epochs}/2" in line)
+    row = next(line for line in done.text.splitlines() if f" {fault} " in line and f"{record.steps}/2" in line)
     assert row.rstrip().endswith("diverged" if kind == "diverged" else f"failed: {kind}")
 
 
@@ -80,7 +80,7 @@ def test_the_run_beside_them_is_what_it_is_alone(aftermath, sweeps, tmp_path):
     assert done.code == 0
     (alone,) = find_runs(tmp_path / "multirun" / "alone")
     assert untimed(runs["none"]) == untimed(alone)
-    assert runs["none"].weights.read_bytes() == alone.weights.read_bytes()
+    assert weights_of(runs["none"]) == weights_of(alone)
 
 
 def test_what_failed_or_was_ended_left_no_lock_and_no_half_written_file(aftermath):
@@ -112,26 +112,26 @@ def retried(new_shell, tmp_path_factory):
     return first, attempts, statuses, second, folder
 
 
-def test_a_failed_run_is_tried_again_from_its_last_epoch(retried):
+def test_a_failed_run_is_tried_again_from_its_last_report(retried):
     first, attempts, statuses, _, folder = retried
     assert first.code == 1
     assert attempts == {"none": 1, "exception": 2, "kill": 2, "config": 1}, "what fails the same way is not tried again"
     assert statuses.pop("config") is Status.FAILED
     assert set(statuses.values()) == {Status.COMPLETED}
-    assert first.text.count(": try 2 of 2 in 1 s") == 2
+    assert first.text.count(": attempt 2 of 2 in 1 s") == 2
     runs = runs_by(folder, "model.fault")
-    assert "going on" not in first.text
+    assert "resuming" not in first.text
     for fault in ("exception", "kill"):
         assert untimed(runs[fault]) == untimed(runs["none"]), "the networks differ in their faults alone"
-        assert runs[fault].weights.read_bytes() == runs["none"].weights.read_bytes()
+        assert weights_of(runs[fault]) == weights_of(runs["none"])
 
 
 def test_the_same_command_tries_what_failed_and_nothing_else(retried):
     _, attempts, _, second, folder = retried
     assert second.code == 0
-    assert "4 cells, 3 finished before and skipped, 1 to do" in second.text
+    assert "4 runs, 3 already complete, skipped, 1 to do" in second.text
     runs = runs_by(folder, "model.fault")
     assert {fault: run.read().attempts for fault, run in runs.items()} == attempts | {"config": 2}
     record = runs["config"].read()
-    assert (record.status, record.error, record.epochs) == (Status.COMPLETED, None, 3)
+    assert (record.status, record.error, record.steps) == (Status.COMPLETED, None, 3)
     assert untimed(runs["config"]) == untimed(runs["none"])

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from sweeps.launchers.local.pool import Event
 from sweeps.launchers.local.slots import Slot
-from sweeps.launchers.runs import Cell
+from sweeps.launchers.runs import SweepRun
 from sweeps.launchers.scheduler import Policy, Scheduler
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
@@ -72,12 +72,12 @@ class Feed:
             return None
         self.known_when_asked.append(len(self.told))
         number = len(self.told) + len(self.open)
-        self.open.append(Cell(number, [str(self.left.pop(0))], f"trial{number}", f"trial{number}"))
+        self.open.append(SweepRun(number, [str(self.left.pop(0))], f"trial{number}", f"trial{number}"))
         return self.open[-1]
 
     def settle(self):
-        self.told += [cell for cell in self.open if cell.result is not None]
-        self.open = [cell for cell in self.open if cell.result is None]
+        self.told += [run for run in self.open if run.result is not None]
+        self.open = [run for run in self.open if run.result is None]
 
 
 def test_two_workers_are_busy_nine_tenths_of_the_time_with_trials_that_differ_tenfold():

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sweeps.errors import RunFailed
-from sweeps.launchers.runs import make_cells
+from sweeps.launchers.runs import make_runs
 from sweeps.launchers.view import View
 from sweeps.record.recording import new_record
 from sweeps.record.records import Status, find_runs
@@ -56,21 +56,21 @@ def test_text_from_the_environment_becomes_a_number_as_the_message_says(sweeps, 
     assert sorted(run.read().config["optim"]["lr"] for run in find_runs(tmp_path)) == [0.3, 0.4]
 
 
-def test_why_a_run_failed_is_shown_where_its_record_could_not_be_written(compose, tmp_path, capsys):
-    (cell,) = make_cells([["seed=1"]], 0, tmp_path)
-    cell.folder.path.mkdir()
-    record = new_record(compose("seed=1"), name="seed=1", overrides=["seed=1"])
+def test_why_a_run_failed_is_shown_where_its_record_could_not_be_written(resolved, tmp_path, capsys):
+    (run,) = make_runs([["seed=1"]], 0, tmp_path)
+    run.folder.path.mkdir()
+    record = new_record(resolved("seed=1"), name="seed=1", sweep="study", overrides=["seed=1"])
     record.status = Status.RUNNING
-    cell.folder.write(record)
+    run.folder.write(record)
     view = View("study", Console(), total=1)
-    view.start("here", cell)
-    view.end("here", cell, RunFailed("No space left on device"))
+    view.start("here", run)
+    view.end("here", run, RunFailed("No space left on device"))
     assert capsys.readouterr().out == "seed=1: failed: No space left on device\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sweep_goes_on_where_nobody_reads_it_any_more(workers, tmp_path):
+def test_a_sweep_continues_where_nobody_reads_it_any_more(workers, tmp_path):
     words = ("-m", f"hydra.launcher.workers={workers}", *TINY, "optim.lr=0.1,0.2", "sweep.name=study")
     process = subprocess.Popen(
         [sys.executable, "-m", "sweeps", *words],
@@ -84,15 +84,15 @@ def test_a_sweep_goes_on_where_nobody_reads_it_any_more(workers, tmp_path):
     said = process.stderr.read()
     process.stderr.close()
     assert process.wait(300) == 0, said
-    assert said.count("standard output is closed; the runs go on without it") == 1
+    assert said.count("standard output is closed; the runs continue without it") == 1
     assert "Traceback" not in said
     assert [run.read().status for run in find_runs(tmp_path)] == [Status.COMPLETED] * 2
 
 
 @pytest.mark.slow
-def test_stopped_before_its_first_run_a_sweep_does_not_promise_to_go_on(shell):
+def test_stopped_before_its_first_run_a_sweep_does_not_promise_to_resume(shell):
     started = shell.start("-m", "hydra.launcher.workers=1", *TINY, "optim.lr=0.1,0.2", "sweep.name=study")
-    started.wait_for(lambda: "checking 2 cells" in started.text, "the check")
+    started.wait_for(lambda: "checking 2 runs" in started.text, "the check")
     started.process.send_signal(signal.SIGTERM)
     done = started.end()
     assert done.code == 130

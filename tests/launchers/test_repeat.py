@@ -9,7 +9,7 @@ import pytest
 
 from sweeps.launchers.local import launch as local
 from sweeps.launchers.inspection import Inspector
-from sweeps.launchers.job import Setup
+from sweeps.launchers.job import JobSetup
 from sweeps.record.processes import Process, start_of
 from sweeps.record.records import Status, find_runs
 from sweeps.vision.config import conf_dir
@@ -29,9 +29,9 @@ def study(tmp_path):
 
 @pytest.fixture
 def work(monkeypatch):
-    """What was done since it was last cleared: how often a config was composed, a cell inspected, a job run."""
+    """What was done since it was last cleared: how often a config was composed, a run inspected, a job run."""
     done = {"composed": 0, "inspected": 0, "run": []}
-    compose, inspect, run = Setup.compose, Inspector._inspect, Setup.run
+    compose, inspect, run = JobSetup.compose, Inspector._inspect, JobSetup.run
 
     def counting_compose(self, *arguments, **options):
         done["composed"] += 1
@@ -45,9 +45,9 @@ def work(monkeypatch):
         done["run"].append([override for override in overrides if override.startswith(("seed", "optim", "+model"))])
         return run(self, overrides, number, composed, folder)
 
-    monkeypatch.setattr(Setup, "compose", counting_compose)
+    monkeypatch.setattr(JobSetup, "compose", counting_compose)
     monkeypatch.setattr(Inspector, "_inspect", counting_inspect)
-    monkeypatch.setattr(Setup, "run", counting_run)
+    monkeypatch.setattr(JobSetup, "run", counting_run)
     return done
 
 
@@ -72,11 +72,11 @@ def forget(work):
     work.update(composed=0, inspected=0, run=[])
 
 
-def test_finished_cells_are_skipped_without_composing_them(sweeps, study, begun, work):
+def test_complete_runs_are_skipped_without_composing_them(sweeps, study, begun, work):
     done = sweeps(*SWEEP, "seed=0,1")
     assert done.code == 0
     assert work == {"composed": 0, "inspected": 0, "run": []}
-    assert "study: 2 cells, 2 finished before and skipped, 0 to do" in done.text
+    assert "study: 2 runs, 2 already complete, skipped, 0 to do" in done.text
     assert contents(study) == begun, "nothing moved and nothing was written again"
 
 
@@ -107,29 +107,29 @@ def test_results_of_a_repeat_are_those_of_the_first_time(sweeps, study, monkeypa
     assert math.isnan(second[1])
 
 
-def test_new_cells_are_added_and_old_ones_stay(sweeps, study, begun, work):
+def test_new_runs_are_added_and_old_ones_stay(sweeps, study, begun, work):
     done = sweeps(*SWEEP, "seed=2,1,0")  # another order, too
     assert done.code == 0
     assert (work["inspected"], work["run"]) == (1, [["seed=2"]])
-    assert "3 cells, 2 finished before and skipped, 1 to do" in done.text
+    assert "3 runs, 2 already complete, skipped, 1 to do" in done.text
     after = contents(study)
     assert {name: after[name] for name in begun} == begun
     assert len(list(find_runs(study))) == 3
 
 
-def test_a_smaller_grid_leaves_the_other_cells_alone(sweeps, study, begun):
+def test_a_smaller_grid_leaves_the_other_runs_alone(sweeps, study, begun):
     assert sweeps(*SWEEP, "seed=1").code == 0
     assert contents(study) == begun
 
 
-def test_a_cell_of_a_sweep_is_known_to_a_single_run_as_well(sweeps, study, begun):
+def test_a_run_of_a_sweep_is_known_to_a_single_run_as_well(sweeps, study, begun):
     done = sweeps("sweep.name=study", *TINY, "seed=1")
     assert done.code == 0
-    assert "finished before" in done.text
+    assert "already complete, skipped" in done.text
     assert contents(study) == begun
 
 
-def test_a_changed_file_of_the_configuration_makes_cells_be_looked_at_again(
+def test_a_changed_file_of_the_configuration_makes_runs_be_looked_at_again(
     sweeps, study, begun, work, monkeypatch, tmp_path
 ):
     conf = tmp_path / "conf"
@@ -149,24 +149,24 @@ def test_a_changed_file_of_the_configuration_makes_cells_be_looked_at_again(
 @pytest.mark.parametrize(
     ("swept", "note"),
     [
-        ("optim.lr=0.1,0.2,0.10", "optim.lr=0.1: given twice, done once"),
-        ("optim.lr=1,1.0,2", "optim.lr=1.0: with the settings of optim.lr=1, done once"),
+        ("optim.lr=0.1,0.2,0.10", "optim.lr=0.1: duplicate, runs once"),
+        ("optim.lr=1,1.0,2", "optim.lr=1.0: duplicate of optim.lr=1, runs once"),
     ],
 )
-def test_cells_with_the_same_settings_are_merged_and_named(sweeps, study, work, swept, note):
+def test_runs_with_the_same_settings_are_merged_and_named(sweeps, study, work, swept, note):
     done = sweeps(*SWEEP, swept)
-    cells = swept.count(",") + 1
+    runs = swept.count(",") + 1
     assert done.code == 0
     assert note in done.text
     different = len({float(value) for value in swept.partition("=")[2].split(",")})
-    assert f"{cells} cells, {different} to do" in done.text
+    assert f"{runs} runs, {different} to do" in done.text
     assert len(work["run"]) == different == len(list(find_runs(study)))
     before = contents(study)
     assert sweeps(*SWEEP, swept).code == 0
     assert contents(study) == before
 
 
-def test_a_merged_cell_has_the_result_of_the_one_that_was_done(sweeps, begun, monkeypatch):
+def test_a_merged_run_has_the_result_of_the_one_that_was_done(sweeps, begun, monkeypatch):
     results, real = [], local.launch
     monkeypatch.setattr(local, "launch", lambda *arguments: results.extend(real(*arguments)) or results)
     sweeps(*SWEEP, "seed=0,1,0,00")
@@ -174,7 +174,7 @@ def test_a_merged_cell_has_the_result_of_the_one_that_was_done(sweeps, begun, mo
     assert results[0].return_value == results[2].return_value == results[3].return_value
 
 
-def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps, study, begun, work, monkeypatch):
+def test_runs_of_another_meaning_of_the_code_are_not_skipped(sweeps, study, begun, work, monkeypatch):
     monkeypatch.setattr("sweeps.record.identity.RESULT_VERSION", 1_000_000)
     done = sweeps(*SWEEP, "seed=0,1")
     assert (done.code, work["run"]) == (1, [])
@@ -182,7 +182,7 @@ def test_cells_of_another_meaning_of_the_code_are_not_taken_for_finished(sweeps,
     assert contents(study) == begun
 
 
-def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, begun, work):
+def test_how_a_sweep_is_done_makes_no_run_unknown(sweeps, study, begun, work):
     for how in (
         "sweep.retries=2",
         "sweep.timeout=1000",
@@ -198,7 +198,7 @@ def test_how_a_sweep_is_done_makes_no_cell_unknown(sweeps, study, begun, work):
 
 @pytest.fixture
 def foreign(study, begun):
-    """A finished run whose folder another cell wants: its settings came from a file that has changed since."""
+    """A finished run whose folder another run wants: its settings came from a file that has changed since."""
     run = runs_by(study, "seed")[1]
     record = run.read()
     record.config["trainer"]["batch_size"] = 20
@@ -253,7 +253,7 @@ def test_a_run_that_somebody_else_is_at_work_on_is_left_to_him(sweeps, study, be
     assert contents(study) == before
 
 
-# The first and the second of four cells fail.
+# The first and the second of four runs fail.
 FAULTY = ("model._target_=networks.faulty", "+model.fault=exception,none")
 
 
@@ -262,7 +262,7 @@ def test_a_sweep_can_stop_after_failures_and_be_resumed(sweeps, study, work, mon
     done = sweeps(*SWEEP, *FAULTY, "seed=0,1", policy)
     assert (done.code, len(work["run"])) == (1, done_first)
     assert "enough failures: stopping" in done.text
-    assert f"error: {done_first} of 4 runs failed and {4 - done_first} were not done" in done.text
+    assert f"error: {done_first} of 4 runs failed and {4 - done_first} were not started" in done.text
     statuses = sorted(str(run.read().status) for run in find_runs(study))
     assert statuses == ["failed"] * done_first + ["pending"] * (4 - done_first)
     forget(work)
@@ -274,7 +274,7 @@ def test_a_sweep_can_stop_after_failures_and_be_resumed(sweeps, study, work, mon
     assert {run.read().status for run in find_runs(study)} == {Status.COMPLETED}
 
 
-def test_without_a_policy_every_cell_is_done(sweeps, work):
+def test_without_a_policy_every_run_is_done(sweeps, work):
     done = sweeps(*SWEEP, *FAULTY, "seed=0,1")
     assert (done.code, len(work["run"])) == (1, 4)
     assert "error: 2 of 4 runs failed; the run.json of each" in done.text
@@ -303,7 +303,7 @@ def test_in_batches_the_result_is_the_same(sweeps, study, begun, work):
     assert (work["composed"], contents(study)) == (0, after)
 
 
-def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, study, begun, work, monkeypatch):
+def test_a_thousand_complete_runs_are_recognised_without_composing_one(sweeps, study, begun, work, monkeypatch):
     grid = f"seed={','.join(map(str, range(1000)))}"
     multiply(runs_by(study, "seed")[0], lambda: sweeps(*SWEEP, grid, "sweep.plan=true"), monkeypatch)
     before = contents(study)
@@ -311,21 +311,21 @@ def test_a_thousand_finished_cells_are_recognised_without_composing_one(sweeps, 
     forget(work)
     done = sweeps(*SWEEP, grid)
     assert done.code == 0
-    assert "1000 cells, 1000 finished before and skipped, 0 to do" in done.text
+    assert "1000 runs, 1000 already complete, skipped, 0 to do" in done.text
     assert work == {"composed": 0, "inspected": 0, "run": []}
     assert contents(study) == before
 
 
 def multiply(run, launch, monkeypatch):
-    """Copy a finished run's record for every cell that `launch` launches, with the hash that it will be known by."""
+    """Copy a finished run's record for every run that `launch` launches, with the hash that it will be known by."""
     record = json.loads(run.record.read_text())
 
-    def write(cells, composition, *rest, **options):
-        for cell in cells:
-            name = cell.folder.path.name
-            copy = record | {"name": name, "overrides": cell.overrides, "composition": composition.of(cell.overrides)}
-            cell.folder.path.mkdir(exist_ok=True)
-            cell.folder.record.write_text(json.dumps(copy))
+    def write(runs, composition, *rest, **options):
+        for run in runs:
+            name = run.folder.path.name
+            copy = record | {"name": name, "run_id": f"{run.number:012x}", "overrides": run.overrides, "composition": composition.of(run.overrides)}
+            run.folder.path.mkdir(exist_ok=True)
+            run.folder.record.write_text(json.dumps(copy))
         return []
 
     with monkeypatch.context() as patched:

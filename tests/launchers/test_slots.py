@@ -129,13 +129,13 @@ def test_no_workers_means_this_process(machine):
         ({"gpus": -1}, r"hydra\.launcher\.gpus=-1 is invalid: at least 0"),
         ({"runs_per_gpu": 0}, r"hydra\.launcher\.runs_per_gpu=0 is invalid: at least 1"),
         ({"threads": 0}, r"hydra\.launcher\.threads=0 is invalid: at least 1"),
-        ({"threads": 9}, r"hydra\.launcher\.threads=9 is refused: there are 8 cores"),
-        ({"gpus": 3}, r"hydra\.launcher\.gpus=3 is refused: 2 are visible"),
-        ({"workers": 3}, r"hydra\.launcher\.workers=3 is refused: the GPUs have 2 slots; .*runs_per_gpu"),
+        ({"threads": 9}, r"hydra\.launcher\.threads=9 is invalid: there are 8 cores"),
+        ({"gpus": 3}, r"hydra\.launcher\.gpus=3 is invalid: 2 are visible"),
+        ({"workers": 3}, r"hydra\.launcher\.workers=3 is invalid: the GPUs have 2 slots; .*runs_per_gpu"),
         ({"device": "cuda:2"}, r"device=cuda:2: there is no such CUDA device; 2 are visible"),
     ],
 )
-def test_what_the_machine_does_not_have_is_refused_by_its_name(machine, options, message):
+def test_what_the_machine_does_not_have_is_an_error_with_its_name(machine, options, message):
     machine(cores=8, gpus="0,1")
     with pytest.raises(ConfigError, match=message):
         make_slots(jobs=4, **options)

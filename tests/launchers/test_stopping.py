@@ -1,4 +1,4 @@
-"""Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, the command goes on."""
+"""Ctrl-C, a batch system's notice, kill -9: what was computed is kept, nothing runs on, the command resumes."""
 
 import os
 import signal
@@ -28,12 +28,12 @@ def underway(folder):
     return [run for run in find_runs(folder) if run.read().status is Status.RUNNING]
 
 
-def assert_goes_on_from_its_last_epoch(run):
+def assert_resumes_from_its_last_step(run):
     """What an interrupted run has left is of one moment."""
     record, metrics = run.read(), run.read_metrics()
     assert record.status is Status.INTERRUPTED
-    assert record.epochs == len(metrics) >= 1
-    assert [row["epoch"] for row in metrics] == list(range(1, record.epochs + 1))
+    assert record.steps == len(metrics) >= 1
+    assert [row["step"] for row in metrics] == list(range(1, int(record.steps) + 1))
     assert run.checkpoint.is_file()
     assert record.error is None
 
@@ -46,8 +46,8 @@ def notice_of_a_batch_system(started):
     started.process.terminate()
 
 
-@pytest.mark.parametrize("told", [ctrl_c, notice_of_a_batch_system])
-def test_told_once_the_sweep_ends_after_the_epochs_under_way(shell, told):
+@pytest.mark.parametrize("ask", [ctrl_c, notice_of_a_batch_system])
+def test_asked_once_the_sweep_ends_after_the_steps_under_way(shell, ask):
     folder = shell.folder / "multirun" / "study"
     started = shell.start(
         "-m", "sweep.name=study", "seed=0,1,2", "hydra.launcher.workers=2", *SMALL, "trainer.epochs=10000"
@@ -55,43 +55,43 @@ def test_told_once_the_sweep_ends_after_the_epochs_under_way(shell, told):
     started.wait_for(lambda: statuses(folder).count("running") == 2, "two runs")
     workers = started.workers
     started.wait_for(lambda: all(run.read_metrics() for run in underway(folder)), "an epoch of each")
-    told(started)
+    ask(started)
     done = started.end()
     assert done.code == INTERRUPTED
-    assert "stopping after this epoch; Ctrl-C once more stops at once" in done.text
-    assert "interrupted; the same command with the same sweep.name=NAME goes on from here" in done.text
+    assert "stopping at the next report; Ctrl-C again stops at once" in done.text
+    assert "interrupted; the same command with the same sweep.name=NAME resumes" in done.text
     assert "Traceback" not in done.text
     assert statuses(folder) == ["interrupted", "interrupted", "pending"]
     interrupted = [run for run in find_runs(folder) if run.read().status is Status.INTERRUPTED]
     for run in interrupted:
-        assert_goes_on_from_its_last_epoch(run)
+        assert_resumes_from_its_last_step(run)
     assert {run.read().process.pid for run in interrupted} == set(workers), "they ended in peace"
     assert owner_of(folder) is None
 
 
-def test_told_twice_it_ends_at_once_and_the_command_goes_on_to_the_same_end(shell, undisturbed):
+def test_asked_twice_it_ends_at_once_and_the_command_resumes_to_the_same_end(shell, undisturbed):
     folder = shell.folder / "multirun" / chaos.SWEEP
     started = shell.start(*chaos.GRID)
     # A worker begins its second run when its first is complete: with nine epochs one at least is.
     started.wait_for(lambda: rows(folder) >= 9, "nine epochs")
     started.send(signal.SIGINT)
-    started.wait_for(lambda: "stopping after this epoch" in started.text, "an answer")
+    started.wait_for(lambda: "stopping at the next report" in started.text, "an answer")
     started.send(signal.SIGINT)
     done = started.end()
     assert done.code == INTERRUPTED
     assert "Traceback" not in done.text
-    assert len(list(find_runs(folder))) == chaos.CELLS
+    assert len(list(find_runs(folder))) == chaos.RUNS
     for run in find_runs(folder):
         record = run.read()
         assert record.status in (Status.COMPLETED, Status.INTERRUPTED, Status.PENDING)
-        assert len(run.read_metrics()) >= record.epochs
+        assert len(run.read_metrics()) >= record.steps
     assert owner_of(folder) is None
 
     kept = {run.path.name: contents(run.path) for run in find_runs(folder) if run.read().status is Status.COMPLETED}
     assert kept
     last = shell(*chaos.GRID)
     assert last.code == 0
-    assert "finished before and skipped" in last.text
+    assert "already complete, skipped" in last.text
     assert chaos.compare(folder, undisturbed) == []
     assert {name: contents(folder / name) for name in kept} == kept
 
@@ -110,11 +110,11 @@ def test_the_workers_of_a_killed_parent_end_and_their_runs_are_interrupted(shell
     chaos.wait_until(lambda: not chaos.session_members(started.pid), "the workers to notice", 60.0)
     for path in runs:
         assert '"status": "running"' in (path / "run.json").read_text(), "nobody could write"
-        assert RunDir(path).read().status is Status.INTERRUPTED, "and yet the truth is told"
+        assert RunDir(path).read().status is Status.INTERRUPTED, "and yet it is known"
     assert owner_of(folder) is None
 
 
-def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
+def test_a_worker_that_is_asked_to_end_hands_its_run_to_another(shell):
     folder = shell.folder / "multirun" / "study"
     arguments = ("-m", "sweep.name=study", "seed=0", "hydra.launcher.workers=1", *SMALL, "trainer.epochs=200")
     started = shell.start(*arguments)
@@ -126,7 +126,7 @@ def test_a_worker_that_is_told_to_end_hands_its_run_to_another(shell):
     record = run.read()
     assert (record.status, record.attempts) == (Status.COMPLETED, 2)
     assert record.process.pid != first
-    assert [row["epoch"] for row in run.read_metrics()] == list(range(1, 201))
+    assert [row["step"] for row in run.read_metrics()] == list(range(1, 201))
 
 
 def test_ctrl_c_before_the_first_run(shell):
@@ -158,7 +158,7 @@ def test_ctrl_c_while_a_worker_starts_again(shell):
     assert set(statuses(folder)) == {"completed", "interrupted", "pending"}
 
 
-def test_one_run_stops_after_its_epoch_and_goes_on(shell):
+def test_one_run_stops_after_its_step_and_resumes(shell):
     arguments = ("sweep.name=single", *SMALL, "trainer.epochs=10000")
     started = shell.start(*arguments)
     folder = shell.folder / "multirun" / "single"
@@ -166,10 +166,10 @@ def test_one_run_stops_after_its_epoch_and_goes_on(shell):
     started.send(signal.SIGINT)
     done = started.end()
     assert done.code == INTERRUPTED
-    assert "goes on from here" in done.text
+    assert "sweep.name=NAME resumes" in done.text
     assert "Traceback" not in done.text
     (run,) = find_runs(folder)
-    assert_goes_on_from_its_last_epoch(run)
+    assert_resumes_from_its_last_step(run)
     before = untimed(run)
 
     started = shell.start(*arguments)
@@ -177,7 +177,7 @@ def test_one_run_stops_after_its_epoch_and_goes_on(shell):
     started.process.terminate()
     done = started.end()
     assert done.code == INTERRUPTED
-    assert f"going on after epoch {len(before)}" in done.text
-    assert_goes_on_from_its_last_epoch(run)
+    assert f"resuming from step {len(before)}" in done.text
+    assert_resumes_from_its_last_step(run)
     assert untimed(run)[: len(before)] == before
     assert run.read().attempts == 2

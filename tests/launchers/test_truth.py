@@ -18,9 +18,10 @@ from sweeps.record.processes import (
     start_of,
     this_process,
 )
-from sweeps.record.records import Objective, RunDir, RunRecord, Status
+from sweeps.record.records import RunDir, Status
 
 from .conftest import chaos
+from .records import record_of
 
 
 @pytest.fixture
@@ -41,8 +42,7 @@ def running(tmp_path):
 
     def make(process, age=0.0):
         run = RunDir(tmp_path)
-        objective = Objective("test_acc", "max", "last", "test")
-        run.write(RunRecord("0123456789ab", "cell", "study", Status.RUNNING, objective, process=process))
+        run.write(record_of("seed=0", status=Status.RUNNING, process=process))
         moment = time.time() - age
         os.utime(run.record, (moment, moment))
         before = run.record.read_bytes()

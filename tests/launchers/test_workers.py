@@ -75,7 +75,7 @@ def test_a_worker_that_ends_takes_no_other_job_with_it(launch):
     done = launch(faulty, 6, "hydra.launcher.workers=2")
     failed = {number: job._return_value for number, job in enumerate(done) if job.status is JobStatus.FAILED}
     assert failed.keys() == {1, 3}
-    assert "exit code 7" in str(failed[1])
+    assert "exited with code 7" in str(failed[1])
     assert isinstance(failed[3], ArithmeticError)
     assert [job.return_value for job in done if job.status is JobStatus.COMPLETED] == [0, 2, 4, 5]
 

@@ -87,11 +87,10 @@ def recording(
         if record.status is Status.INTERRUPTED:
             raise
     except SystemExit as error:
-        if error.code not in (None, 0):
-            record.status = Status.FAILED
-            record.error = Failure("exit", f"the training function called sys.exit({error.code!r})")
-            raise RunFailed(f"{record.name} failed: {record.error.text}") from error
-        record.status = Status.COMPLETED
+        of = "" if record.max_steps is None else f" after {record.steps or 0:g} of {record.max_steps:g} steps"
+        record.status = Status.FAILED
+        record.error = Failure("exit", f"the training function called sys.exit({error.code!r}){of}")
+        raise RunFailed(f"{record.name} failed: {record.error.text}") from error
     except Exception as error:
         record.status = Status.FAILED
         record.error = describe_failure(error, config)

@@ -1,7 +1,8 @@
 """What a config may say: values that can work. Nothing here imports torch before a network is built."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 from sweeps import ConfigError
 from sweeps.config import lookup
 from sweeps.targets import check_targets
-from sweeps.vision.config import INITS, RECENT, plain
+from sweeps.vision.config import INITS, RECENT, VisionConfig, plain
 
 
 def check(cfg: DictConfig) -> dict[str, Any]:
@@ -33,6 +34,8 @@ def check_settings(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: names the key with its value, the rule and the way out.
     """
+    for key in _missing(VisionConfig, config):
+        raise ConfigError(f"{key} is missing: every run needs it, so ~{key} is invalid; set it to what you want")
     check_targets({key: node for key, node in config.items() if key != "sweep"})  # the engine looks at its own
     for key, rule, holds in _RULES:
         value = lookup(config, key)
@@ -53,6 +56,16 @@ def check_settings(config: Mapping[str, Any]) -> None:
             f"dataset.labels has {len(config['dataset']['labels'])} names for "
             f"dataset.classes={config['dataset']['classes']}: name every class once"
         )
+
+
+def _missing(schema: type, config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The keys of the schema that were deleted from `config`."""
+    for field in dataclasses.fields(schema):
+        key = f"{prefix}{field.name}"
+        if field.name not in config:
+            yield key
+        elif isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            yield from _missing(field.type, config[field.name], f"{key}.")
 
 
 def _check_pruner(config: Mapping[str, Any]) -> None:

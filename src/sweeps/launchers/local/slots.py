@@ -42,7 +42,7 @@ def make_slots(
     check_count("runs_per_gpu", runs_per_gpu, 1)
     check_count("threads", threads, 1)
     if threads is not None and threads > cores:
-        raise ConfigError(f"hydra.launcher.threads={threads} is refused: there are {cores} cores for this process")
+        raise ConfigError(f"hydra.launcher.threads={threads} is invalid: there are {cores} cores for this process")
     if workers == 0:
         return []
     chosen = _choose_gpus(device, gpus)
@@ -50,7 +50,7 @@ def make_slots(
     if names:
         if workers is not None and workers > len(names):
             raise ConfigError(
-                f"hydra.launcher.workers={workers} is refused: the GPUs have {len(names)} slots; "
+                f"hydra.launcher.workers={workers} is invalid: the GPUs have {len(names)} slots; "
                 "hydra.launcher.runs_per_gpu makes more of them"
             )
         names = names[: jobs if workers is None else workers]
@@ -138,7 +138,7 @@ def _choose_gpus(device: str, gpus: int | None) -> list[str]:
     kind, _, index = device.partition(":")
     visible = visible_gpus() if kind in ("auto", "cuda") and gpus != 0 else []
     if gpus is not None and gpus > len(visible):
-        raise ConfigError(f"hydra.launcher.gpus={gpus} is refused: {len(visible)} are visible to this process")
+        raise ConfigError(f"hydra.launcher.gpus={gpus} is invalid: {len(visible)} are visible to this process")
     if index.isdigit() and visible:
         if int(index) >= len(visible):
             raise ConfigError(f"device={device}: there is no such CUDA device; {len(visible)} are visible")
