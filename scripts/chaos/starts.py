@@ -41,7 +41,8 @@ class Starter(Protocol):
 def environment() -> dict[str, str]:
     """In which a command finds the network of this package."""
     path = os.pathsep.join(filter(None, (str(SCRIPTS), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "SWEEPS_ALLOW_TARGETS": "chaos"}
+    # Another number of threads would change the last bits: here as many as in a worker.
+    return {**os.environ, "PYTHONPATH": path, "SWEEPS_ALLOW_TARGETS": "chaos", "OMP_NUM_THREADS": "1"}
 
 
 def start(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -57,7 +57,8 @@ def test_every_failure_has_its_kind_in_the_record_and_in_the_table(aftermath, fa
     assert record.error.text.startswith(text)
     assert record.ended
     assert record.peak_memory is None or record.peak_memory > 1 << 20
-    row = next(line for line in done.text.splitlines() if f" {fault} " in line and f" {record.steps or 0:g}/2 " in line)
+    row = next(line for line in done.text.splitlines() if line.split()[1:2] == [fault] and "/2 " in line)
+    assert f" {record.steps or 0:g}/2 " in row
     assert f"  {'diverged' if kind == 'diverged' else f'failed: {kind}'}  " in row
 
 

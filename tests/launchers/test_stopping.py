@@ -16,7 +16,7 @@ INTERRUPTED = 130
 
 
 def rows(folder):
-    """How many epochs the runs of a sweep have done, all together."""
+    """How many steps the runs of a sweep have done, all together."""
     return sum(len(run.read_metrics()) for run in find_runs(folder)) if folder.is_dir() else 0
 
 
