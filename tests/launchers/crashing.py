@@ -17,12 +17,17 @@ import torch
 from hydra import initialize_config_dir
 from safetensors.torch import load_file
 
+from sweeps import task
+from sweeps.launchers.folders import hydra_config
+from sweeps.launchers.inspection import without_hydra
 from sweeps.progress import Progress
-from sweeps.record.provenance import code_state
+from sweeps.record.provenance import code_state, folder_of_code
 from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.record.resolved import resolve
 from sweeps.vision.build import check_parts, load
-from sweeps.vision.config import conf_dir, register_schema, resolve
-from sweeps.vision.task import run
+from sweeps.vision.config import conf_dir, plain, register_schema
+from sweeps.vision.outputs import PREDICTIONS, WEIGHTS
+from sweeps.vision.task import train
 
 CRASHED = 42
 OVERRIDES = (
@@ -131,7 +136,10 @@ def do(config, folder, number=0, trace=None):
     """The run, until the end or the step with this number."""
     if number:
         Tripwire(number, trace).install()
-    run(config, folder, name=folder.path.name, overrides=list(OVERRIDES), progress=Progress())
+    own, sweep = without_hydra(config), folder.path.parent
+    with hydra_config(config.copy(), folder.path):
+        found = resolve(own, (folder.path, sweep))
+        task.do_run(train, own, folder, found, sweep, folder.path.name, list(OVERRIDES), None, Progress())
 
 
 def damage(folder):
@@ -142,32 +150,34 @@ def damage(folder):
     record = RunRecord.from_json(folder.record.read_text(), folder.record)
     rows = folder.read_metrics()
     found = []
-    if [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)):
-        found.append(f"metrics of {[row['epoch'] for row in rows]}")
+    if [row["step"] for row in rows] != list(range(1, len(rows) + 1)):
+        found.append(f"metrics of {[row['step'] for row in rows]}")
     if folder.checkpoint.exists():
         state = torch.load(folder.checkpoint, weights_only=True)
-        if state["run_id"] != record.run_id or state["epoch"] > len(rows):
-            found.append(f"a checkpoint after epoch {state['epoch']} with {len(rows)} rows of metrics")
-    if folder.weights.exists() and not load_file(folder.weights):
-        found.append("no weights")
+        if state["run_id"] != record.run_id or state["step"] > len(rows):
+            found.append(f"a checkpoint after step {state['step']} with {len(rows)} rows of metrics")
+    for name in (WEIGHTS, PREDICTIONS):
+        if (folder.path / name).exists() and not load_file(folder.path / name):
+            found.append(f"nothing in {name}")
     status = folder.read().status
     if status not in (Status.INTERRUPTED, Status.COMPLETED):
         found.append(f"the state {status}")
-    if status is Status.COMPLETED and not (folder.weights.exists() and len(rows) == record.epochs == 2):
+    if status is Status.COMPLETED and not ((folder.path / WEIGHTS).exists() and len(rows) == record.steps == 2):
         found.append("completed, and yet not")
     return found
 
 
 def differences(folder, other):
     """In what two completed runs differ."""
-    untimed = ("seconds", "examples_per_second")
+    untimed = ("elapsed", "examples_per_second")
     rows, others = (
         [{key: value for key, value in row.items() if key not in untimed} for row in each.read_metrics()]
         for each in (folder, other)
     )
     found = [] if rows == others else [f"metrics {rows} instead of {others}"]
-    if folder.weights.read_bytes() != other.weights.read_bytes():
-        found.append("weights")
+    for name in (WEIGHTS, PREDICTIONS):
+        if (folder.path / name).read_bytes() != (other.path / name).read_bytes():
+            found.append(name)
     if folder.read().status is not Status.COMPLETED:
         found.append(f"the state {folder.read().status}")
     left = {path.name for path in folder.path.iterdir()} - {path.name for path in other.path.iterdir()}
@@ -179,10 +189,11 @@ def main():
     root, dice = Path(sys.argv[1]), random.Random(0)
     register_schema()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = resolve(hydra.compose("config", overrides=list(OVERRIDES)))
-    load(config)  # once for all forks, as what they would import
-    check_parts(config)
-    code_state()
+        config = hydra.compose("config", overrides=list(OVERRIDES), return_hydra_config=True)
+    settings = plain(without_hydra(config))
+    load(settings)  # once for all forks, as what they would import
+    check_parts(settings)
+    code_state(folder_of_code(train))
     reference = RunDir(root / "reference")
     assert in_a_fork(lambda: do(config, reference)) == 0
     for number in range(1, 10_000):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from sweeps.config import ignored_of
 from sweeps.progress import Progress
 from sweeps.record.identity import run_name
 from sweeps.record.records import RunDir, Status, find_runs
@@ -74,14 +75,14 @@ FINISHED = len(DAMAGES)  # the seed of a run that was complete
 
 
 @pytest.fixture(scope="module")
-def repaired(new_shell, run_into, tmp_path_factory):
+def repaired(new_shell, run_into, compose_all, tmp_path_factory):
     """One command over a folder in which every run has another damage: how it ended, the runs, and undisturbed ones."""
     shell = new_shell()
     study = shell.folder / "multirun" / "study"
-    others = tmp_path_factory.mktemp("others")
+    others, ignored = tmp_path_factory.mktemp("others"), ignored_of(compose_all())
     for seed, damage in enumerate([*DAMAGES, None]):
         overrides = [*RUN, f"seed={seed}"]
-        folder = RunDir(study / run_name(overrides))
+        folder = RunDir(study / run_name(overrides, ignored))
         run_into(RunDir(others / str(seed)), *overrides)
         if damage is None:
             run_into(folder, *overrides)
@@ -89,7 +90,7 @@ def repaired(new_shell, run_into, tmp_path_factory):
             with pytest.raises(KeyboardInterrupt):
                 run_into(folder, *overrides, progress=StopAfter(2))
             DAMAGES[damage][0](folder)
-    complete = RunDir(study / run_name([*RUN, f"seed={FINISHED}"])).path
+    complete = RunDir(study / run_name([*RUN, f"seed={FINISHED}"], ignored)).path
     before = {name: state for name, state in contents(complete).items() if name != "run.json"}
     command = (
         "-m",

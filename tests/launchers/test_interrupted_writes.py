@@ -1,4 +1,4 @@
-"""A process that ends at any step of any write leaves the old or the new, and the run goes on from there."""
+"""A process that ends at any step of any write leaves the old file or the new one, and the run resumes from there."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def test_what_is_left_is_the_old_or_the_new(reports, when):
     assert {report["step"]: report[when] for report in reports if report[when]} == {}
 
 
-def test_the_run_goes_on_and_ends_equal_to_one_that_nobody_disturbed(reports):
+def test_the_run_resumes_and_ends_equal_to_an_undisturbed_one(reports):
     assert {report["step"]: report["code_of_the_rest"] for report in reports if report["code_of_the_rest"]} == {}
     different = {report["step"]: report["differences"] for report in reports if report["differences"]}
     assert different == {}
