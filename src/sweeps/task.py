@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps import run as running
 from sweeps.config import mount_of
 from sweeps.decision import Action, check, decide, judge_for
-from sweeps.errors import ConfigError, RunFailed, SweepsError
+from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError
 from sweeps.launchers.console import current_progress
 from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
@@ -27,7 +27,7 @@ from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
 from sweeps.record.provenance import environment, folder_of_code, processor
 from sweeps.record.recording import StopRun, new_record, recording
-from sweeps.record.records import RunDir, RunRecord
+from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved, resolve
 from sweeps.recorded_run import RecordedRun
 from sweeps.trackers import Trackers, make_trackers
@@ -161,12 +161,24 @@ def do_run(
     except SweepsError:
         raise
     except Exception as error:
-        raise RunFailed(
-            f"{record.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}"
-        ) from error
+        raise _failure(error, record, folder, resolved.mount) from error
     finally:
         os.chdir(working)  # the next run of this process starts where this one did
     return record
+
+
+def _failure(error: Exception, record: RunRecord, folder: RunDir, mount: str) -> SweepsError:
+    """What to tell of a run that failed with `error`, which its record says too, unless it could not be written."""
+    try:
+        is_written = folder.read_as_written().status is Status.FAILED
+    except RecordError:
+        is_written = False
+    if isinstance(error, OSError) and not is_written:
+        return RecordError(
+            f"cannot write {error.filename or folder.path}: {error.strerror}; choose another folder: "
+            f"{mount}.output=FOLDER"
+        )
+    return RunFailed(f"{record.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}")
 
 
 def _train(
