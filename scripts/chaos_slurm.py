@@ -28,7 +28,7 @@ from sweeps.errors import RecordError
 from sweeps.launchers.slurm.queue import Queue, SlurmError
 from sweeps.record.records import RunDir, Status, find_runs
 
-ONE = Path(__file__).resolve().parents[1] / "tests" / "launching" / "slurm_one.sh"
+ONE = Path(__file__).resolve().parents[1] / "tests" / "launchers" / "slurm_one.sh"
 GRID = (
     *(word for word in chaos.GRID if not word.startswith("hydra.launcher.")),
     "hydra/launcher=slurm",

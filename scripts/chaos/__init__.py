@@ -9,16 +9,20 @@ from . import page, tally
 from .compare import compare
 from .drive import Driver
 from .kill import Outcome, torment, undisturbed
-from .modes import CELLS, EPOCHS, GRID, MODES, SWEEP, Mode
+from .modes import APPS, GRID, MODES, REGRESSION, RUNS, STEPS, SWEEP, VISION, App, Mode
 from .processes import Kin, session_members, survivors_of, wait_until, workers_of
 from .starts import ForkServer, start
 
 __all__ = [
-    "CELLS",
-    "EPOCHS",
+    "APPS",
     "GRID",
     "MODES",
+    "REGRESSION",
+    "RUNS",
+    "STEPS",
     "SWEEP",
+    "VISION",
+    "App",
     "Driver",
     "ForkServer",
     "Kin",

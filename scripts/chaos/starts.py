@@ -1,4 +1,4 @@
-"""Starting `python -m sweeps`: as a process of its own, or forked from one that has imported torch already.
+"""Starting a sweep: as a process of its own, or forked from one that has imported torch already.
 
 A fork costs a hundredth of what a start costs; what follows, from the composition to the exit, is the same program.
 """
@@ -87,9 +87,9 @@ class Forked:
 class ForkServer:
     """A process with torch in it that forks commands, one at a time. A context manager, and a `Starter`."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Sequence[str] = ("-m", "sweeps")) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos.server"],
+            [sys.executable, "-m", "chaos.server", *program],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from sweeps.launchers.local import launch as local
 from sweeps.launchers.inspection import Inspector
 from sweeps.launchers.job import JobSetup
+from sweeps.launchers.local import launch as local
 from sweeps.record.processes import Process, start_of
 from sweeps.record.records import Status, find_runs
 from sweeps.vision.config import conf_dir
@@ -311,7 +311,7 @@ def test_a_thousand_complete_runs_are_recognised_without_composing_one(sweeps, s
     forget(work)
     done = sweeps(*SWEEP, grid)
     assert done.code == 0
-    assert "1000 runs, 1000 already complete, skipped, 0 to do" in done.text
+    assert "1,000 runs, 1,000 already complete, skipped, 0 to do" in done.text
     assert work == {"composed": 0, "inspected": 0, "run": []}
     assert contents(study) == before
 
@@ -323,7 +323,12 @@ def multiply(run, launch, monkeypatch):
     def write(runs, composition, *rest, **options):
         for run in runs:
             name = run.folder.path.name
-            copy = record | {"name": name, "run_id": f"{run.number:012x}", "overrides": run.overrides, "composition": composition.of(run.overrides)}
+            copy = record | {
+                "name": name,
+                "run_id": f"{run.number:012x}",
+                "overrides": run.overrides,
+                "composition": composition.of(run.overrides),
+            }
             run.folder.path.mkdir(exist_ok=True)
             run.folder.record.write_text(json.dumps(copy))
         return []

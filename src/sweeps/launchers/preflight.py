@@ -126,10 +126,10 @@ def say_what_is_left(runs: Sequence[SweepRun], todo: Sequence[SweepRun], view: V
     failed = failures(runs)
     parts = [plural(len(runs), "run")]
     if finished := sum(run.result is not None for run in runs) - failed:
-        parts.append(f"{finished} already complete, skipped")
+        parts.append(f"{finished:,} already complete, skipped")
     if failed:
-        parts.append(f"{failed} failed")
-    view.note(f"{view.title}: {', '.join([*parts, f'{len(todo)} to do'])}")
+        parts.append(f"{failed:,} failed")
+    view.note(f"{view.title}: {', '.join([*parts, f'{len(todo):,} to do'])}")
 
 
 def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, workers: int | None = None) -> list[Any]:

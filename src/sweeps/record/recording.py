@@ -22,7 +22,15 @@ TRACEBACK_LINES = 40  # of the end
 
 
 class Diverged(Exception):
-    """Training blew up: a result of the run, not an error of the program. A training function may raise it."""
+    """Training blew up: a result of the run, not an error of the program. A training function may raise it.
+
+    Args:
+        advice: what may help, such as an override.
+    """
+
+    def __init__(self, text: str = "", advice: str = "") -> None:
+        super().__init__(text)
+        self.advice = advice
 
 
 class StopRun(BaseException):
@@ -80,7 +88,7 @@ def recording(
             yield
         record.status = Status.COMPLETED
     except Diverged as error:
-        record.status, record.error = Status.DIVERGED, Failure("diverged", str(error))
+        record.status, record.error = Status.DIVERGED, Failure("diverged", str(error), advice=error.advice)
     except StopRun as stop:
         record.status = outcome_of(stop)
         record.error = stop.failure if record.status is not Status.INTERRUPTED else None

@@ -89,4 +89,5 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 def _check_finite(means: Means, name: str, epoch: int) -> None:
     if not math.isfinite(means.loss):
-        raise sweeps.Diverged(f"the {name} loss became {means.loss} in epoch {epoch}")
+        text = f"the {name} loss became {means.loss} in epoch {epoch}"
+        raise sweeps.Diverged(text, "a smaller optim.lr, or trainer.clip_norm=1")
