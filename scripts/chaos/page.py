@@ -21,12 +21,12 @@ PROMISED = """
   same trials.
 """
 COMPARED = """
-A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops, or with `--app regression` of the script in
-`examples/regression`) and disturbs each a few dozen times: most
-often just after something was written, sometimes while the command starts or when a run has just ended. It then repeats
-the command until it exits with 0, and compares the sweep with an undisturbed one: weights, predictions, confusion
-matrices, `metrics.jsonl` and `run.json` (without times, processes and the number of attempts), the list of files, the
-trials of a search. It looks for leftover files and processes, and for completed records that were written again.
+A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops; with `--app regression`, of the script in
+`examples/regression`) and disturbs each a few dozen times: most often just after something was written, sometimes while
+the command starts or when a run has just ended. It then repeats the command until it exits with 0, and compares the
+sweep with an undisturbed one: weights, predictions, confusion matrices, `metrics.jsonl` and `run.json` (without times,
+processes and the number of attempts), the list of files, the trials of a search. It looks for leftover files and
+processes, and for completed records that were written again.
 """
 NOT_PROMISED = """
 * Equal bits on a GPU, with another number of threads, or on another machine.

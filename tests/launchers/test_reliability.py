@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from sweeps.record.records import RunDir, Status
-from sweeps.vision.outputs import PREDICTIONS, WEIGHTS
 
 from .conftest import chaos
 
