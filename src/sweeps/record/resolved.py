@@ -64,9 +64,9 @@ def resolve(cfg: DictConfig, folders: Sequence[Path]) -> Resolved:
         found = _leaf_by_leaf(cfg)  # a value that nobody may use; the run fails with Hydra's words where it is used
     plain = _plain(found)
     settings = lookup(plain, mount)
-    written = dict(_leaves(raw))
+    written = list(_leaves(raw))
     places = [str(folder) for folder in folders if len(folder.parts) > 1]
-    elsewhere = {key for key, value in written.items() if isinstance(value, str) and _OF_THE_RUN.search(value)} | {
+    elsewhere = {key for key, value in written if isinstance(value, str) and _OF_THE_RUN.search(value)} | {
         key for key, value in _leaves(plain) if isinstance(value, str) and any(place in value for place in places)
     }
     named = [str(key) for key in settings["ignore"]]
@@ -123,13 +123,12 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
-def _followers(written: Mapping[str, Any], keys: Iterable[str]) -> set[str]:
+def _followers(written: Iterable[tuple[str, Any]], keys: Iterable[str]) -> set[str]:
     """`keys`, and those whose values refer to one of them, directly or by way of others."""
-    references = {
-        key: [_absolute(key, match) for match in _REFERENCE.findall(value)]
-        for key, value in written.items()
-        if isinstance(value, str) and "${" in value
-    }
+    references: dict[str, list[str]] = {}
+    for key, value in written:
+        if isinstance(value, str) and "${" in value:
+            references.setdefault(key, []).extend(_absolute(key, match) for match in _REFERENCE.findall(value))
     found = set(keys)
     while True:
         more = {
