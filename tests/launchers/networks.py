@@ -1,6 +1,6 @@
 """Networks that misbehave, for sweeps with SWEEPS_ALLOW_TARGETS=networks: the product has no hooks for tests.
 
-What a test wants beyond a cell's settings comes from the environment, so that it changes no run's identity:
+What a test wants beyond a run's settings comes from the environment, so that it changes no run's identity:
 FAULTS_ONCE names a folder in which a fault leaves its mark, and then does not happen again; TRACES one in which every
 process notes what it does.
 """
