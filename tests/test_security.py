@@ -23,7 +23,7 @@ from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.record.records import RunDir
 from sweeps.targets import make
 from sweeps.vision.checks import check
-from sweeps.vision.config import conf_dir, register_schema, resolve
+from sweeps.vision.config import conf_dir, plain, register_schema
 
 
 def tricks(marker: Path) -> dict[str, object]:
@@ -119,7 +119,7 @@ def test_a_config_folder_runs_nothing_through_a_node(tmp_path, marker, trick):
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 config = hydra.compose("config", overrides=overrides)
             composed.append(place)
-            do_as_a_plan_does(resolve(config))
+            do_as_a_plan_does(plain(config))
         assert not marker.exists(), place
     assert set(COMPOSED) <= {*composed, "tracker"}
 
