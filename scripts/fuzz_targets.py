@@ -27,7 +27,7 @@ from sweeps.errors import ConfigError
 from sweeps.launchers.slurm.ledger import Ledger, Submission
 from sweeps.launchers.slurm.queue import Entry
 from sweeps.pruners.report_log import LOG_NAME, Report, ReportLog
-from sweeps.record.files import to_json
+from sweeps.record.files import read_bytes, read_json, to_json
 from sweeps.record.identity import labels, run_name, sweep_folder
 from sweeps.record.lock import LOCK_NAME, owned, owner_of
 from sweeps.record.processes import Process, this_process
@@ -39,6 +39,7 @@ from sweeps.record.rows import parse_row
 from sweeps.results.compare import right_answers
 from sweeps.results.runs import Objective as Ranked
 from sweeps.sweepers.expansion import expand
+from sweeps.sweepers.search.axes import values_in
 from sweeps.sweepers.search.space import space_of
 from sweeps.vision import confusion
 from sweeps.vision.config import conf_dir, register_schema
@@ -597,7 +598,7 @@ def previous_example() -> Example:
 
 def odd_config(folder: Path, arguments: Sequence[str]) -> None:
     """`resolve` of an application's config that somebody has written, as JSON with interpolations."""
-    of = OmegaConf.create(json.loads((folder / "config.json").read_bytes()))
+    of = OmegaConf.create(read_json(folder / "config.json"))
     if not OmegaConf.is_dict(of):
         return
     of["sweep"] = OmegaConf.structured(SweepConfig)
@@ -663,7 +664,8 @@ def space(folder: Path, arguments: Sequence[str]) -> None:
     assert found.size is None or found.size > 0
     for sample in found.samples()[:10]:
         parser.parse_overrides(sample)
-    _ = {key: axis.values for key, axis in found.axes.items()}
+    for axis in found.axes.values():
+        values_in(axis)
 
 
 def texts(folder: Path, arguments: Sequence[str]) -> None:
@@ -685,7 +687,7 @@ TARGETS: dict[str, Target] = {
     "old record": Target(lambda: Example({"run.json": first_record()}, ("run.json",)), read_record),
     "row": Target(
         lambda: Example({"row": lines([row(1)])}, ("row",)),
-        lambda folder, _: parse_row((folder / "row").read_bytes()),
+        lambda folder, _: parse_row(read_bytes(folder / "row")),
         (ValueError, OSError),
     ),
     "config": Target(odd_config_example, odd_config, (*GRAMMAR, ValueError, OSError)),
