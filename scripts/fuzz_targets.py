@@ -598,9 +598,10 @@ def previous_example() -> Example:
 
 def odd_config(folder: Path, arguments: Sequence[str]) -> None:
     """`resolve` of an application's config that somebody has written, as JSON with interpolations."""
-    of = OmegaConf.create(read_json(folder / "config.json"))
-    if not OmegaConf.is_dict(of):
+    content = read_json(folder / "config.json")
+    if not isinstance(content, dict):
         return
+    of = OmegaConf.create(content)
     of["sweep"] = OmegaConf.structured(SweepConfig)
     found = resolve(of, (folder, folder.parent))
     again = resolve(of, (folder, folder.parent))
