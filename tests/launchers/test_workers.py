@@ -141,3 +141,24 @@ def test_a_slot_that_another_program_uses_is_not_ours(launch, monkeypatch):
 def test_a_bad_number_of_runs_for_a_worker(launch):
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.recycle_after=0 is invalid: at least 1"):
         launch(pid, 2, "hydra.launcher.recycle_after=0")
+
+
+def test_no_setup_is_too_large_for_a_worker_that_is_killed_as_it_starts():
+    """What does not fit into a pipe would leave the parent waiting for a child that is gone."""
+    from sweeps.launchers.local import pool
+    from sweeps.launchers.local.slots import Slot
+
+    setup = bytes(1 << 20)
+    with pool.Pool([Slot("cpu 0", {})], setup) as workers:
+        (worker,) = workers.workers
+        file = worker._setup
+        assert file.read_bytes() == setup
+        assert file.stat().st_mode & 0o077 == 0
+        worker.submit("task", "run", {})
+        worker._process.kill()
+        events = []
+        while not events:
+            events = workers.poll(1.0)
+        assert [event.kind for event in events] == ["died"]
+        worker.finish()
+    assert not file.exists()

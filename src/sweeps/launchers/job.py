@@ -42,12 +42,12 @@ class JobSetup:
 
     def pack(self) -> bytes:
         """The setup and Hydra's global state, for another process."""
-        return bytes(cloudpickle.dumps((self, Singleton.get_state())))
+        return zlib.compress(cloudpickle.dumps((self, Singleton.get_state())))
 
     @staticmethod
     def unpack(data: bytes) -> "JobSetup":
         """The setup, with Hydra's global state put in place."""
-        setup, state = cloudpickle.loads(data)
+        setup, state = cloudpickle.loads(zlib.decompress(data))
         Singleton.set_state(state)
         assert isinstance(setup, JobSetup)
         return setup

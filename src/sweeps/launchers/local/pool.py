@@ -6,13 +6,16 @@ as an event; the caller decides what follows.
 
 import contextlib
 import multiprocessing
+import os
 import pickle
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +26,9 @@ from sweeps.launchers.local.slots import Slot
 from sweeps.launchers.signals import hold_back_signals
 
 LAST_SECONDS = 3.0  # in which an idle worker ends by itself
+# What a new process is started with goes through a pipe that its parent holds open on both ends: a child that is killed
+# before it reads leaves the parent waiting for ever, unless all fits into the pipe. That takes 64 KiB.
+PIPE_BYTES = 32 << 10
 POLL_SECONDS = 0.5  # a waiting parent wakes up so often to look at the clock and at signals
 
 
@@ -42,7 +48,7 @@ class Event:
 class Worker:
     """One process on one slot. It starts with its first task and stays warm for the next ones."""
 
-    def __init__(self, slot: Slot, setup: bytes, recycle_after: int | None) -> None:
+    def __init__(self, slot: Slot, setup: bytes | Path, recycle_after: int | None) -> None:
         self.slot = slot
         self.task: Any = None  # what it is at work on; whatever the caller passed to `submit`
         self.since = 0.0  # monotonic clock: since when it has had its task, or has been training
@@ -146,7 +152,13 @@ class Pool:
     """The workers of a sweep; leaving the `with` block ends every process."""
 
     def __init__(self, slots: Sequence[Slot], setup: bytes, recycle_after: int | None = None) -> None:
-        self.workers = [Worker(slot, setup, recycle_after) for slot in slots]
+        self._file: Path | None = None
+        if slots and len(setup) > PIPE_BYTES:
+            descriptor, name = tempfile.mkstemp(prefix="sweeps-", suffix=".setup")  # readable by its owner alone
+            self._file = Path(name)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(setup)
+        self.workers = [Worker(slot, self._file or setup, recycle_after) for slot in slots]
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +171,8 @@ class Pool:
         for worker in self.workers:
             worker.wait_for_end(LAST_SECONDS)
             worker.kill()
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
 
     @property
     def busy(self) -> list[Worker]:

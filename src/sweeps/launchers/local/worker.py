@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -80,8 +81,8 @@ class Tasks:
         return result
 
 
-def main(connection: Connection, setup: bytes) -> None:
-    """Do the tasks that come over `connection` until it says so, or closes."""
+def main(connection: Connection, setup: bytes | Path) -> None:
+    """Do the tasks that come over `connection` until it says so, or closes; `setup` is packed, or a file of that."""
     stop = threading.Event()
     # Ctrl-C reaches the whole process group: only the parent acts on it. SIGTERM to one worker stops its run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -96,7 +97,7 @@ def main(connection: Connection, setup: bytes) -> None:
         except OSError:  # the parent is gone; seen as an error of the run, it would stand in its record as a failure
             os._exit(ORPHANED)
 
-    tasks = Tasks(JobSetup.unpack(setup))
+    tasks = Tasks(JobSetup.unpack(setup.read_bytes() if isinstance(setup, Path) else setup))
     with showing(PipeProgress(send, stop.is_set)):
         while (task := inbox.get())[0] != QUIT:
             send("done", _pack(tasks(*task)))
