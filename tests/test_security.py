@@ -5,6 +5,7 @@ Every trick would make the file `marker`; a test passes where it is not there, a
 
 import contextlib
 import copy
+import importlib
 import json
 import pickle
 import subprocess
@@ -20,10 +21,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 import sweeps
 from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.pruners import judge_of
 from sweeps.record.records import RunDir
-from sweeps.targets import make
-from sweeps.vision.checks import check
-from sweeps.vision.config import conf_dir, register_schema, resolve
+from sweeps.targets import make, named
+from sweeps.trackers import make_trackers
+from sweeps.vision.checks import check_settings
+from sweeps.vision.config import conf_dir, plain, register_schema
 
 
 def tricks(marker: Path) -> dict[str, object]:
@@ -72,12 +75,25 @@ PLACES = [
     "dataset.source.remedies",
     "dataset.source.folders",
     "dataset.name",
-    "tracker",
-    "tracker.zzz",
+    "sweep.tracker",
+    "sweep.tracker.zzz",
+    "sweep.pruner",
+    "sweep.pruner.zzz",
+    "sweep.hooks.check",
+    "sweep.hooks.cost",
+    "sweep.hooks.panels",
     "augment.flip",
     "init",
 ]
-COMPOSED = ["model.zzz", "optim.zzz", "schedule.zzz", "tracker", "dataset.source.remedies"]
+COMPOSED = [
+    "model.zzz",
+    "optim.zzz",
+    "schedule.zzz",
+    "sweep.tracker",
+    "sweep.pruner",
+    "sweep.hooks.check",
+    "dataset.source.remedies",
+]
 
 
 def nested(place: str, value: object) -> dict[str, object]:
@@ -91,7 +107,16 @@ def do_as_a_plan_does(config):
     """Everything that `sweep.plan=true` makes of a resolved config, and a run before its first batch."""
     from sweeps.vision.build import check_parts, inspect
 
-    check(config)
+    own = config["sweep"]
+    with contextlib.suppress(SweepsError):
+        make_trackers(own["tracker"])
+    with contextlib.suppress(SweepsError):
+        judge_of(own, sweep=Path(), setting_id="a", run_id="b", max_steps=3)
+    for hook in own["hooks"].values():
+        with contextlib.suppress(SweepsError, LookupError, TypeError):  # the answer of a function that is allowed
+            if hook:
+                named(hook, "sweep.hooks.check", "sweeps.vision.task")({})
+    check_settings(config)
     check_parts(config)
     inspect(config)
 
@@ -119,9 +144,9 @@ def test_a_config_folder_runs_nothing_through_a_node(tmp_path, marker, trick):
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 config = hydra.compose("config", overrides=overrides)
             composed.append(place)
-            do_as_a_plan_does(resolve(config))
+            do_as_a_plan_does(plain(config))
         assert not marker.exists(), place
-    assert set(COMPOSED) <= {*composed, "tracker"}
+    assert set(COMPOSED) <= {*composed, "sweep.hooks.check"}
 
 
 @pytest.mark.parametrize("trick", TRICKS)
@@ -184,12 +209,13 @@ def test_a_run_that_is_resumed_runs_nothing_of_its_record_and_checkpoint(run_int
     run_into(folder, "trainer.epochs=1")
     record = json.loads(folder.record.read_text())
     record["status"] = "interrupted"
-    record["config"] |= {key: tricks(marker)["in _args_"] for key in ("model", "optim", "schedule", "tracker")}
+    record["config"] |= {key: tricks(marker)["in _args_"] for key in ("model", "optim", "schedule")}
+    record["config"]["sweep"] |= {key: tricks(marker)["in _args_"] for key in ("tracker", "pruner", "hooks")}
     folder.record.write_text(json.dumps(record))
-    for payload in (pickle.dumps(Evil()), pickle.dumps({"run_id": record["run_id"], "epoch": Evil()})):
+    for payload in (pickle.dumps(Evil()), pickle.dumps({"run_id": record["run_id"], "step": Evil()})):
         folder.checkpoint.write_bytes(payload)
         assert run_into(folder, "trainer.epochs=1").status == "completed"
-    torch.save({"run_id": record["run_id"], "epoch": 1, "network": Evil(), "optimizer": Evil()}, folder.checkpoint)
+    torch.save({"run_id": record["run_id"], "step": 1, "states": {"network": Evil()}, "random": {}}, folder.checkpoint)
     marker.unlink(missing_ok=True)
     record["status"] = "interrupted"
     folder.record.write_text(json.dumps(record))
@@ -296,7 +322,7 @@ def test_a_package_that_is_allowed_gives_what_it_defines(mynets, marker, monkeyp
         {"_target_": "mynets.nets.tiny.__globals__.clear"},
         {"_target_": "mynets.nets.Linear", "_args_": [1, 1]},
     ):
-        with pytest.raises(ConfigError, match=r"is refused|cannot be made"):
+        with pytest.raises(ConfigError, match=r"is not allowed|cannot be made"):
             make(node)
     with pytest.raises(ConfigError, match="No module named 'what_is_not_installed'"):
         make({"_target_": "mynets.broken.tiny"})
@@ -349,3 +375,76 @@ def test_loading_a_run_downloads_nothing(colleague, monkeypatch, tmp_path):
     with pytest.raises(RecordError, match=r"loading a run downloads nothing; .*torch.hub.load_state_dict_from_url"):
         sweeps.load_model(colleague(model={"_target_": "torchvision.models.resnet18", "weights": "DEFAULT"}))
     assert torch.hub.download_url_to_file is before
+
+
+# hooks, which an application names in its config
+
+
+@pytest.fixture
+def application(tmp_path, monkeypatch):
+    """The package `myapp` of a stranger, with a training function in `myapp.train`."""
+    (tmp_path / "myapp").mkdir()
+    (tmp_path / "myapp" / "__init__.py").write_text("")
+    (tmp_path / "myapp" / "checks.py").write_text("import os\n\ndef check(cfg):\n    return {'a': 1}\n")
+    code = "import os\nfrom os import system\nfrom helpers import near\nfrom myapp.checks import check\n"
+    (tmp_path / "myapp" / "train.py").write_text(
+        f"{code}\ndef cost(cfg):\n    return {{}}\n\ndef train(cfg):\n    pass\n"
+    )
+    (tmp_path / "helpers.py").write_text("def near(cfg):\n    return {}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("myapp.train")
+    yield "myapp.train"
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("myapp", "helpers")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", ["check", "cost", "myapp.checks.check", "myapp.train.cost"])
+def test_a_hook_is_a_function_of_the_application(application, name):
+    assert isinstance(named(name, "sweep.hooks.check", application)({}), dict)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "system",
+        "os",
+        "near",
+        "print",
+        "nothing",
+        ".",
+        "myapp",
+        "__builtins__",
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "helpers.near",
+        "myapp.nothing",
+        "myapp.train.os.system",
+        "myapp.checks.os.system",
+        "myapp.checks.os",
+        "myapp.checks.check.__globals__",
+        "myapp.checks.check.__call__",
+        "myapp.train.__loader__",
+    ],
+)
+def test_a_hook_is_nothing_else(application, name):
+    with pytest.raises(ConfigError, match=r"sweep\.hooks\.check="):
+        named(name, "sweep.hooks.check", application)
+
+
+def test_a_hook_of_another_package_is_allowed_by_the_environment(application, monkeypatch):
+    monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "helpers")
+    assert named("helpers.near", "sweep.hooks.check", application)({}) == {}
+
+
+@pytest.mark.parametrize("name", ["os.system", "myapp.checks.check", "check", "sweeps.targets.make", "torch.load"])
+def test_the_panels_that_a_record_names_run_nothing(trained, colleague, application, marker, name, monkeypatch):
+    from sweeps.report.panels import panels_of
+
+    called = []
+    monkeypatch.setattr("os.system", called.append)
+    own = json.loads((trained / "run.json").read_text())["config"]["sweep"]
+    folder = colleague(sweep={**own, "hooks": {"check": None, "cost": None, "panels": name}})
+    panels = list(panels_of([(folder, RunDir(folder).read())]))
+    assert all(panel.title == "Panels left out" for panel in panels)
+    assert not called

@@ -33,11 +33,11 @@ def save(path: Path, run_id: str, step: float, stateful: Mapping[str, Any], *, v
     import torch
 
     states = {name: _portable(one.state_dict()) for name, one in stateful.items()}
-    buffer = io.BytesIO()
-    torch.save({"run_id": run_id, "step": step, "states": states, "random": _random_states()}, buffer)
     if verify:
         for name, state in states.items():
             _verify(torch, name, state)
+    buffer = io.BytesIO()
+    torch.save({"run_id": run_id, "step": step, "states": states, "random": _random_states()}, buffer)
     atomic_write(path, buffer.getbuffer())
 
 
@@ -131,7 +131,7 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
         torch.set_rng_state(states["torch"])
         if "cuda" in states and len(states["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(states["cuda"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         log.warning("the random states of the checkpoint cannot be used: %s", error)
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from reprlib import repr as short
 from types import ModuleType
 from typing import Any, cast
@@ -85,17 +86,34 @@ def named(name: str, key: str, home: str = "") -> Callable[..., Any]:
     module = sys.modules.get(home)
     spec = getattr(module, "__spec__", None)
     package = (spec.name if spec is not None else home).partition(".")[0]
-    if "." not in name:
-        found = getattr(module, name, None)
-        if not callable(found):
-            raise ConfigError(f"{key}={name} is invalid: {home or 'the application'} has no function of that name")
-        return cast(Callable[..., Any], found)
+    is_near = "." not in name
+    if is_near and not hasattr(module, name):
+        raise ConfigError(f"{key}={name} is invalid: {home or 'the application'} has no function of that name")
     try:
-        if package and package != "__main__" and _is_within(name, package):
-            return cast(Callable[..., Any], _import(name))
-        return _find(_check(name))
+        if not is_near and (package in ("", "__main__") or not _is_within(name, package)):
+            return _find(_check(name))
+        found = getattr(module, name) if is_near else _import(name)
     except ConfigError as error:
         raise ConfigError(f"{key}={name}: {str(error).removeprefix(f'_target_={name} ')}") from error
+    # A module has names of others, too: `train.os.system`, or a `system` that it has imported.
+    if not callable(found) or not _is_of(found, module, package):
+        raise ConfigError(
+            f"{key}={name} is invalid: a hook is a function that is defined in the module of the training function, "
+            f"beside it, or in its package; wrap it in one of your own, or allow it in the environment by its full "
+            f"name: {_EXTRA}"
+        )
+    return cast(Callable[..., Any], found)
+
+
+def _is_of(found: Any, module: ModuleType | None, package: str) -> bool:
+    """Whether `found` is defined in `module`, in a module of the same folder, or in `package`."""
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or module is None:
+        return False
+    if home == module.__name__ or (package not in ("", "__main__") and _is_within(home, package)):
+        return True
+    mine, its = (getattr(one, "__file__", None) for one in (module, sys.modules.get(home)))
+    return bool(mine and its and Path(mine).resolve().parent == Path(its).resolve().parent)
 
 
 def _made(node: Any) -> Any:

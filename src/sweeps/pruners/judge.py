@@ -174,6 +174,8 @@ def _log_of(sweep: Path) -> ReportLog:
 
 def _pruner_of(settings: Mapping[str, Any]) -> Pruner | None:
     node = settings.get("pruner") or {}
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"sweep.pruner={str(node)[:60]} is invalid: choose one by name, such as sweep/pruner=halving")
     if node.get("_target_") is None:
         return None
     pruner = make({key: value for key, value in node.items() if key not in _SHARED})

@@ -12,6 +12,7 @@ from sweeps.record.typed import is_number
 
 RESERVED = ("step", "elapsed")  # names in a row that are no metrics
 NOT_A_NUMBER: Any = object()
+_LARGEST = 10**308  # a whole number beyond it is no float, and no reader takes it
 
 
 def new_row(metrics: Mapping[str, Any], step: Any, last: float | None, elapsed: float) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def as_number(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, (int, float)):
-        return value
+        return value if isinstance(value, float) or abs(value) < _LARGEST else NOT_A_NUMBER
     if isinstance(value, (str, bytes)) or value is None:
         return NOT_A_NUMBER
     item = getattr(value, "item", None)

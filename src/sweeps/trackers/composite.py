@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sweeps.errors import ConfigError
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.targets import make
 from sweeps.trackers.tracker import Tracker
@@ -69,6 +70,8 @@ def make_trackers(node: Any) -> list[Tracker]:
     """
     if not node:
         return []
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"sweep.tracker={str(node)[:60]} is invalid: choose one by name, such as sweep/tracker=csv")
     nodes = [node] if "_target_" in node else node.values()
     return [make(one) for one in nodes if one]
 

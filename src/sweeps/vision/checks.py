@@ -70,7 +70,9 @@ def _missing(schema: type, config: Mapping[str, Any], prefix: str = "") -> Itera
 
 def _check_pruner(config: Mapping[str, Any]) -> None:
     pruner, every = config["sweep"]["pruner"], config["trainer"]["report_every"]
-    metric = pruner["metric"]
+    metric = lookup(config, "sweep.pruner.metric")
+    if not isinstance(metric, str):
+        raise ConfigError("sweep.pruner is invalid: it has no metric; choose one by name, such as sweep/pruner=halving")
     if abs(1 / every - round(1 / every)) > 1e-6:
         raise ConfigError(f"trainer.report_every={every} is invalid: a whole number of reports an epoch, such as 0.25")
     if metric.startswith("test_"):
