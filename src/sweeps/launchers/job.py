@@ -1,11 +1,13 @@
 """What every job of a sweep shares, and how one is composed and run. Never imports torch."""
 
+import copy
 import inspect
 import os
 import pickle
+import sys
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import cloudpickle
@@ -41,8 +43,12 @@ class JobSetup:
         return cast(TaskFunction, inspect.unwrap(getattr(self.task, "task", self.task)))
 
     def pack(self) -> bytes:
-        """The setup and Hydra's global state, for another process."""
-        return zlib.compress(cloudpickle.dumps((self, Singleton.get_state())))
+        """The setup and Hydra's global state, for another process, which imports the user's script as well."""
+        setup, task = replace(self, task=copy.copy(self.task)), cast(Any, self.task)
+        place = _place_in_script(task.task) if hasattr(task, "task") else None
+        if place is not None:
+            cast(Any, setup.task).task = place
+        return zlib.compress(cloudpickle.dumps((setup, Singleton.get_state())))
 
     @staticmethod
     def unpack(data: bytes) -> "JobSetup":
@@ -50,6 +56,10 @@ class JobSetup:
         setup, state = cloudpickle.loads(zlib.decompress(data))
         Singleton.set_state(state)
         assert isinstance(setup, JobSetup)
+        task = cast(Any, setup.task)
+        if isinstance(getattr(task, "task", None), tuple):
+            name, depth = task.task
+            task.task = list(_layers(getattr(sys.modules["__main__"], name)))[depth]
         return setup
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -75,6 +85,28 @@ class JobSetup:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+
+
+def _place_in_script(task: Any) -> tuple[str, int] | None:
+    """What the training function is called in the user's script, and below how many decorators it is found there.
+
+    None where a worker could not import it by that. Pickled by value it would bring copies of what it uses along, and
+    other functions of the script would not be the same any more.
+    """
+    main, name = sys.modules["__main__"], getattr(task, "__qualname__", "")
+    if getattr(main, "__file__", None) is None or getattr(task, "__module__", "") != "__main__":
+        return None
+    for depth, layer in enumerate(_layers(getattr(main, name, None))):
+        if layer is task:
+            return name, depth
+    return None
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """A function and what its decorators have wrapped, the outermost first."""
+    while function is not None:
+        yield function
+        function = getattr(function, "__wrapped__", None)
 
 
 def packed(job: DictConfig) -> bytes:
