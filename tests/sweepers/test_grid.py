@@ -142,9 +142,7 @@ def test_the_engine_may_be_mounted_elsewhere(application, study, launcher):
     assert "round 2 of 2: to completion\n" in done.text
     records = [run.read() for run in find_runs(study)]
     assert {record.name for record in records} == {
-        f"lr={lr},number.seed={seed},sweep={own}"
-        for lr, own in (("0.1", 1), ("0.3", 1), ("0.3", 3))
-        for seed in (0, 1)
+        f"lr={lr},number.seed={seed},sweep={own}" for lr, own in (("0.1", 1), ("0.3", 1), ("0.3", 3)) for seed in (0, 1)
     }
     assert len({record.setting_id for record in records}) == 3
     done = application("-m", launcher, "engine.name=study", "lr=0.1,0.3", "engine.repeats=2", "engine.seed_key=seed")
