@@ -146,7 +146,7 @@ def test_a_config_folder_runs_nothing_through_a_node(tmp_path, marker, trick):
             composed.append(place)
             do_as_a_plan_does(plain(config))
         assert not marker.exists(), place
-    assert set(COMPOSED) <= {*composed, "sweep.hooks.check"}
+    assert set(COMPOSED) <= {*composed, "sweep.hooks.check", "sweep.tracker", "sweep.pruner"}
 
 
 @pytest.mark.parametrize("trick", TRICKS)

@@ -255,9 +255,8 @@ class RecordedRun(Run):
 
     def _save(self, step: float) -> None:
         if self._stateful:
-            path = self._folder.checkpoint
-            checkpoint.save(path, self._record.run_id, step, self._stateful, verify=not self._verified)
-            self._verified = True
+            place, self._verified, verify = self._folder.checkpoint, True, not self._verified
+            checkpoint.save(place, self._record.run_id, step, self._stateful, verify=verify)
 
     def _rows_until(self, step: float) -> list[dict[str, Any]]:
         """The rows of an earlier attempt up to its checkpoint; none where its line is missing or damaged."""
@@ -265,7 +264,7 @@ class RecordedRun(Run):
             rows = [row for row in self._folder.read_metrics() if row["step"] <= step]
         except RecordError as error:
             log.warning("%s; the run starts again", error)
-            return []
+            rows = []
         return rows if rows and rows[-1]["step"] == step else []
 
     def _load(self, states: Mapping[str, Any], stateful: Mapping[str, Any]) -> bool:
@@ -291,13 +290,10 @@ class RecordedRun(Run):
     @property
     def is_own_process(self) -> bool:
         """Whether this is the process of the run, and not one that it has started."""
-        if os.getpid() == self._owner[0]:
-            return True
-        warn_once(f"process {os.getpid()} is not the one of the run {self._record.name}; what it reports is ignored")
-        return False
+        if os.getpid() != self._owner[0]:
+            warn_once(f"process {os.getpid()} is not that of the run {self._record.name}; what it reports is ignored")
+        return os.getpid() == self._owner[0]
 
     def _check_caller(self, what: str) -> None:
         if threading.get_ident() != self._owner[1]:
-            raise ReportError(
-                f"{what}() was called in another thread: call it in the one that runs the training function"
-            )
+            raise ReportError(f"{what}() was called in another thread than that of the training function")

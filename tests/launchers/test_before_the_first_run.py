@@ -34,7 +34,7 @@ def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
     assert alike == ["optim.lr=0.1,0.2"]
     assert "seed=0,1" in done.text.split(), "a line for each key"
     assert "optim.lr=0.1,seed=1: duplicate, runs once" in done.text
-    assert "4 of 6 runs to do: about " in done.text
+    assert "4 of 6 runs to do, 28 steps: about " in done.text
     assert "Nothing was started." in done.text
 
 
@@ -86,7 +86,7 @@ def test_a_bad_new_cell_leaves_a_sweep_as_it_was(sweeps, tmp_path):
         ("sweep.timeout=0", "sweep.timeout=0.0 is invalid"),
         ("hydra.launcher.workers=-1", "hydra.launcher.workers=-1 is invalid: at least 0"),
         ("hydra.launcher.workers=many", "Value 'many' of type 'str' could not be converted to Integer"),
-        ("hydra.launcher.threads=9999", "hydra.launcher.threads=9999 is refused: there are "),
+        ("hydra.launcher.threads=9999", "hydra.launcher.threads=9999 is invalid: there are "),
         ("hydra.launcher.recycle_after=0", "hydra.launcher.recycle_after=0 is invalid: at least 1"),
         ("hydra.launcher.speed=9", "Key 'speed' not in 'LocalLauncherConfig'"),
         ("sweep.name=../outside", "sweep.name='../outside' is invalid"),
@@ -106,7 +106,7 @@ def test_more_gpus_than_there_are(sweeps, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     done = sweeps(*SWEEP, "seed=0,1", "device=auto", "hydra.launcher.workers=null", "hydra.launcher.gpus=3")
     assert done.code == 1
-    assert "hydra.launcher.gpus=3 is refused: 2 are visible to this process" in done.text
+    assert "hydra.launcher.gpus=3 is invalid: 2 are visible to this process" in done.text
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 
 from sweeps.errors import SweepsError
 from sweeps.record.records import find_runs
@@ -104,7 +105,7 @@ def application(tmp_path, monkeypatch, capfd):
         code, said = 0, ""
         try:
             module.train()
-        except SweepsError as error:
+        except (SweepsError, CompactHydraException) as error:
             code, said = 1, f"error: {error}"
         finally:
             GlobalHydra.instance().clear()

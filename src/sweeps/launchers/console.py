@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sweeps.launchers.signals import STOPPING, stop_on_signals
 from sweeps.progress import Progress
+from sweeps.pruners import PAUSED
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number
 from sweeps.results.format import metric, steps
@@ -171,7 +172,8 @@ def verdict(record: RunRecord) -> str:
     value = "" if objective.value is None else f", {objective.name} {metric(objective.value)}"
     done = "" if record.steps is None else f" after {steps(record.steps)} step{'' if record.steps == 1 else 's'}"
     reason = f": {record.error.text}" if record.error is not None else ""
-    return f"{record.status}{value}{done}, {record.seconds:.1f} s{reason}"
+    paused = record.error is not None and record.error.kind == PAUSED  # it continues, and was not found wanting
+    return f"{PAUSED if paused else record.status}{value}{done}, {record.seconds:.1f} s{reason}"
 
 
 def metrics_of(row: Mapping[str, Any], objective: str) -> str:
