@@ -29,13 +29,17 @@ class Setup:
     pinned: dict[str, Any]
 
     def pack(self) -> bytes:
-        """The setup and Hydra's global state, for another process."""
-        return bytes(cloudpickle.dumps((self, Singleton.get_state())))
+        """The setup and Hydra's global state, for another process.
+
+        Compressed, since it goes to a new worker through a pipe that its parent holds open on both ends: where it does
+        not fit into the 64 KiB of that, a worker that is killed as it starts leaves its parent waiting for ever.
+        """
+        return zlib.compress(cloudpickle.dumps((self, Singleton.get_state())))
 
     @staticmethod
     def unpack(data: bytes) -> "Setup":
         """The setup, with Hydra's global state put in place."""
-        setup, state = cloudpickle.loads(data)
+        setup, state = cloudpickle.loads(zlib.decompress(data))
         Singleton.set_state(state)
         assert isinstance(setup, Setup)
         return setup
