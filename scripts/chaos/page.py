@@ -87,7 +87,7 @@ def summary(modes: Mapping[str, Any]) -> str:
     )
     faults = sum(len(one["faults"]) for one in modes.values())
     return (
-        f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps, whose {runs:,} runs were begun {attempts:,} "
+        f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps, whose {runs:,} runs were started {attempts:,} "
         f"times; {faults or 'none'} of what was compared differed"
     )
 

@@ -8,6 +8,9 @@ from hydra.core.utils import JobStatus
 
 from sweeps.errors import ConfigError
 from sweeps.launching import local
+from sweeps.launching.setup import Setup
+
+from .conftest import SMALL
 
 pytestmark = [
     pytest.mark.usefixtures("hydra_restore_singletons"),
@@ -141,3 +144,18 @@ def test_a_slot_that_another_program_uses_is_not_ours(launch, monkeypatch):
 def test_a_bad_number_of_runs_for_a_worker(launch):
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.recycle_after=0 is invalid: at least 1"):
         launch(pid, 2, "hydra.launcher.recycle_after=0")
+
+
+def test_what_a_worker_is_started_with_fits_into_a_pipe(sweeps, monkeypatch):
+    """Else a worker that is killed before it reads leaves its parent waiting for ever."""
+    sizes, pack = [], Setup.pack
+
+    def measured(setup):
+        packed = pack(setup)
+        sizes.append(len(packed))
+        return packed
+
+    monkeypatch.setattr(Setup, "pack", measured)
+    assert sweeps("-m", "sweep=study", "seed=0", "plan=true", "hydra.launcher.workers=1", *SMALL).code == 0
+    assert sizes
+    assert max(sizes) < 32 << 10
