@@ -44,7 +44,7 @@ def test_the_page_tells_what_was_counted_and_how_to_count_the_rest():
     text = chaos.page.page({}, {})
     assert text.count("Not counted yet: `scripts/") == 2
     text = chaos.page.page(FOUND, FUZZED)
-    assert "1,234 kills in 1,300 starts of 40 sweeps, whose 240 runs were begun 1,400 times; none of what" in text
+    assert "1,234 kills in 1,300 starts of 40 sweeps, whose 240 runs were started 1,400 times; none of what" in text
     assert "| SIGKILL | 1230 | 1230 |" in text
     assert "30 start-up, 1200 in training, 0 between runs, 4 at the end" in text
     assert "10,000 inputs to 2 targets in 60 minutes of the processor; findings: 1" in text
