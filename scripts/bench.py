@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sweeps.bench.cli import main
+from benchmarks.bench.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,10 +25,10 @@ from pathlib import Path
 import chaos
 
 from sweeps.errors import RecordError
-from sweeps.launching.slurm.queue import Queue, SlurmError
-from sweeps.records import RunDir, Status, find_runs
+from sweeps.launchers.slurm.queue import Queue, SlurmError
+from sweeps.record.records import RunDir, Status, find_runs
 
-ONE = Path(__file__).resolve().parents[1] / "tests" / "launching" / "slurm_one.sh"
+ONE = Path(__file__).resolve().parents[1] / "tests" / "launchers" / "slurm_one.sh"
 GRID = (
     *(word for word in chaos.GRID if not word.startswith("hydra.launcher.")),
     "hydra/launcher=slurm",

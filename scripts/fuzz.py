@@ -46,7 +46,7 @@ from fuzz_input import Input, inputs_of
 from fuzz_targets import TARGETS, warm_up
 
 from sweeps.errors import SweepsError
-from sweeps.processes import peak_rss, reset_peak_rss
+from sweeps.record.processes import peak_rss, reset_peak_rss
 from sweeps.terminal import printable
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -46,7 +46,7 @@ NASTY_TEXTS = (
     "model=nin,optim.lr=0.1",
     "<script>",
     "%n%s",
-    "sweeps.models.nin",
+    "sweeps.vision.models.nin",
     "os.system",
     "test_acc",
     "completed",
@@ -215,7 +215,7 @@ def _other_kind(draw: Callable[[Any], Any], content: bytes) -> Content:
         ("[]\n", 1_000_000, ""),
     ]
     kinds += [{"repeat": repeat} for repeat in repeats]
-    kinds += [{"repeat": ["{}\n", 5_000_000, ""]}, {"repeat": ['{"epoch":1}\n', 1_000_000, ""]}]
+    kinds += [{"repeat": ["{}\n", 5_000_000, ""]}, {"repeat": ['{"step":1}\n', 1_000_000, ""]}]
     return draw(st.sampled_from(kinds))
 
 

@@ -20,22 +20,29 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps import confusion, summarize, watch
-from sweeps.analysis.predictions import right_answers
-from sweeps.config import SweepsConfig, conf_dir, register_schema, resolve
+from sweeps import checkpoint, summarize, watch
+from sweeps.config import SweepConfig
+from sweeps.decision import decide
 from sweeps.errors import ConfigError
-from sweeps.files import to_json
-from sweeps.identity import labels, run_id, run_name, sweep_folder
-from sweeps.launching.expansion import expand
-from sweeps.launching.lock import LOCK_NAME, owned, owner_of
-from sweeps.launching.slurm.ledger import Ledger, Submission
-from sweeps.launching.slurm.queue import Entry
-from sweeps.lifecycle import new_record, previous_record
-from sweeps.processes import Process, this_process
-from sweeps.provenance import invocations_of
-from sweeps.pruning.board import BOARD_NAME, Board, Report
-from sweeps.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
-from sweeps.search.space import space_of
+from sweeps.launchers.slurm.ledger import Ledger, Submission
+from sweeps.launchers.slurm.queue import Entry
+from sweeps.pruners.report_log import LOG_NAME, Report, ReportLog
+from sweeps.record.files import read_bytes, read_json, to_json
+from sweeps.record.identity import labels, run_name, sweep_folder
+from sweeps.record.lock import LOCK_NAME, owned, owner_of
+from sweeps.record.processes import Process, this_process
+from sweeps.record.provenance import invocations_of
+from sweeps.record.recording import new_record
+from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status, find_runs
+from sweeps.record.resolved import Resolved, resolve
+from sweeps.record.rows import parse_row
+from sweeps.results.compare import right_answers
+from sweeps.results.runs import Objective as Ranked
+from sweeps.sweepers.expansion import expand
+from sweeps.sweepers.search.axes import values_in
+from sweeps.sweepers.search.space import space_of
+from sweeps.vision import confusion
+from sweeps.vision.config import conf_dir, register_schema
 
 GRAMMAR = (HydraException, OmegaConfBaseException)  # Hydra's own errors, which have a sentence
 
@@ -69,8 +76,8 @@ def warm_up(target: str) -> None:
 
 
 @cache
-def config() -> dict[str, Any]:
-    """The config of a small run."""
+def composed() -> Any:
+    """The config of a small run, Hydra's own node included."""
     import hydra
 
     register_schema()
@@ -82,35 +89,49 @@ def config() -> dict[str, Any]:
         "trainer.batch_size=25",
         "trainer.epochs=2",
         "trainer.threads=1",
-        "tracker=none",
+        "sweep/tracker=none",
         "device=cpu",
-        "sweep=study",
+        "sweep.name=study",
     ]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return resolve(hydra.compose("config", overrides=words))
+        return hydra.compose("config", overrides=words, return_hydra_config=True)
 
 
-def row(epoch: int) -> dict[str, Any]:
+@cache
+def resolved() -> Resolved:
+    """The same as plain data, with its identity."""
+    from sweeps.launchers.folders import hydra_config
+    from sweeps.launchers.inspection import without_hydra
+
+    whole = composed().copy()
+    with hydra_config(whole, Path("/nowhere/run")):
+        return resolve(without_hydra(whole), ())
+
+
+def config() -> dict[str, Any]:
+    """The same, the plain data alone."""
+    return resolved().config
+
+
+def row(step: int) -> dict[str, Any]:
     """A line of metrics."""
-    figures = {f"{split}_{kind}": 0.5 + epoch / 10 for split in ("train", "test") for kind in ("loss", "acc")}
-    return {"epoch": epoch, "lr": 0.1, **figures, "seconds": 1.5, "examples_per_second": 1000.0}
+    figures = {f"{split}_{kind}": 0.5 + step / 10 for split in ("train", "test") for kind in ("loss", "acc")}
+    return {"step": step, "elapsed": 1.5 * step, "lr": 0.1, **figures, "examples_per_second": 1000.0}
 
 
 def record(status: Status = Status.COMPLETED, seed: int = 0) -> RunRecord:
     """The record of a run of two epochs."""
-    of = {**config(), "seed": seed}
-    made = new_record(of, name=f"model=lenet_bn,seed={seed}", overrides=["model=lenet_bn", f"seed={seed}"])
+    of = replace(resolved(), config={**config(), "seed": seed}, seed=seed, run_id=f"{seed:012}")
+    made = new_record(of, name=f"model=lenet_bn,seed={seed}", sweep="study", overrides=[f"seed={seed}"])
     process = this_process() if status is Status.RUNNING else Process("elsewhere/0", 7, "123")
     return replace(
         made,
         status=status,
-        objective=Objective("test_acc", "max", "last", "test", 0.7 + seed / 100),
-        epochs=2,
+        objective=Objective("test_acc", "max", "test", "last", 0.7 + seed / 100),
+        steps=2,
         seconds=3.0,
         metrics={"last": row(2), "best": row(2)},
-        parameters=44_000,
-        forward_macs=280_000,
-        examples_per_second=1000.0,
+        facts={"parameters": 44_000, "forward_macs": 280_000, "optimizer": "sgd", "examples_per_second": 1000.0},
         started="2026-01-31T12:00:00+01:00",
         ended="2026-01-31T12:00:09+01:00",
         process=process,
@@ -121,9 +142,29 @@ def record(status: Status = Status.COMPLETED, seed: int = 0) -> RunRecord:
             "git": {"commit": "1", "dirty": True},
         },
         error=Failure("error", "ValueError: x", "Traceback", "try again") if status is Status.FAILED else None,
-        data_order="abc",
-        stopped_at=2.0 if status is Status.PRUNED else None,
     )
+
+
+def first_record() -> bytes:
+    """A record as release 0.1 wrote it."""
+    of = json.loads(record().to_json())
+    old = {key: of[key] for key in ("run_id", "name", "sweep", "status", "overrides", "seconds", "started", "ended")}
+    figures = {"epoch": 2, "test_acc": 0.7}
+    return json.dumps(
+        old
+        | {
+            "schema_version": 1,
+            "objective": {"metric": "test_acc", "direction": "max", "epoch": "last", "split": "test", "value": 0.7},
+            "config": {**config(), "sweep": "study", "trainer": {"epochs": 2}},
+            "epochs": 2,
+            "metrics": {"last": figures, "best": figures},
+            "parameters": 44_000,
+            "examples_per_second": 10.0,
+            "environment": of["environment"],
+            "process": of["process"],
+            "attempts": 1,
+        }
+    ).encode()
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -136,9 +177,8 @@ def the_confusion() -> bytes:
     names = ["a", "b", "c"]
     pair = confusion.Pair(0, 1, 2, [confusion.PNG + b"rest"])
     with tempfile.TemporaryDirectory() as folder:
-        run = RunDir(folder)
-        confusion.write(run, confusion.Confusion("test", 2, names, [[3, 2, 1], [0, 6, 0], [1, 1, 4]], [pair]))
-        return run.confusion.read_bytes()
+        confusion.write(Path(folder), confusion.Confusion("test", 2, names, [[3, 2, 1], [0, 6, 0], [1, 1, 4]], [pair]))
+        return (Path(folder) / confusion.NAME).read_bytes()
 
 
 def predictions() -> bytes:
@@ -173,7 +213,9 @@ def sweep_files() -> dict[str, Content]:
         files[f"{place}/metrics.jsonl"] = lines([row(1), row(2)])
         files[f"{place}/confusion.json"] = the_confusion()
         files[f"{place}/predictions.safetensors"] = predictions()
-    other = replace(record(Status.PRUNED, 0), config={**config(), "optim": {**config()["optim"], "lr": 0.5}})
+    other = replace(
+        record(Status.PRUNED, 0), setting_id="b" * 12, config={**config(), "optim": {**config()["optim"], "lr": 0.5}}
+    )
     files["optim.lr=0.5/run.json"] = other.to_json().encode()
     files["optim.lr=0.5/metrics.jsonl"] = lines([row(1)])
     return files
@@ -210,10 +252,12 @@ KEYS = (
     "~optim",
     "model._target_",
     "optim@x",
-    "zip",
-    "exclude",
-    "repeats",
-    "sweep",
+    "sweep.zip",
+    "sweep.exclude",
+    "sweep.repeats",
+    "sweep.name",
+    "sweep/pruner",
+    "sweep.pruner._target_",
     "hydra.sweep.dir",
     "hydra.job.chdir",
     "trainer.epochs",
@@ -289,13 +333,13 @@ def _as_argument(content: bytes) -> str:
 
 def summarizing() -> st.SearchStrategy[list[str]]:
     """Options of summarize."""
-    cells = st.sampled_from(
+    settings = st.sampled_from(
         ("lenet_bn", "model=lenet_bn,optim.lr=0.1", "optim.lr=0.5", "seed=0", "=", ",", "model=", "optim.lr=nan")
     )
     keys = st.sampled_from(
         ("lr", "model", "seed", "optim.momentum", "value", "seconds", "x", "", "model,lr", ",", "trainer", "path")
     )
-    keys, cells = st.one_of(keys, st.sampled_from(NASTY_TEXTS)), st.one_of(cells, st.sampled_from(NASTY_TEXTS))
+    keys, settings = st.one_of(keys, st.sampled_from(NASTY_TEXTS)), st.one_of(settings, st.sampled_from(NASTY_TEXTS))
     return st.one_of(
         st.just([]),
         st.sampled_from(("table", "csv", "json", "md", "latex")).map(lambda name: [f"--format={name}"]),
@@ -303,7 +347,7 @@ def summarizing() -> st.SearchStrategy[list[str]]:
         keys.map(lambda key: [f"--sort={key}"]),
         keys.map(lambda key: [f"--group-by={key}"]),
         keys.map(lambda key: [f"--group-by={key}", "--format=csv"]),
-        st.tuples(cells, cells).map(lambda of: ["--compare", *of]),
+        st.tuples(settings, settings).map(lambda of: ["--compare", *of]),
         st.just(["--compare", "lenet_bn", "optim.lr=0.5", "--format=json"]),
     )
 
@@ -320,7 +364,7 @@ def read_record(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def read_confusion(folder: Path, arguments: Sequence[str]) -> None:
-    confusion.read(RunDir(folder))
+    confusion.read(folder)
 
 
 def read_ledger(folder: Path, arguments: Sequence[str]) -> None:
@@ -335,25 +379,25 @@ def take_lock(folder: Path, arguments: Sequence[str]) -> None:
         pass
 
 
-def read_board(folder: Path, arguments: Sequence[str]) -> None:
-    board = Board(folder)
+def read_report_log(folder: Path, arguments: Sequence[str]) -> None:
+    log = ReportLog(folder)
     for metric in ("train_loss", "val_acc"):
-        for runs in board.read(metric).values():
+        for runs in log.read(metric).values():
             for values in runs.values():
                 sorted(values.items())
     with contextlib.suppress(OSError):
-        board.add(Report("c", "r", 1.0, "train_loss", 0.5))
-    board.read("train_loss")
+        log.add(Report("c", "r", 1.0, "train_loss", 0.5))
+    log.read("train_loss")
 
 
 SPACE = ("optim.lr=tag(log,interval(1e-4,1))", "model=a,b", "trainer.batch_size=int(interval(32,64))")
 
 
 def search_on(folder: Path, arguments: Sequence[str], *, sampler: str = "random", asked: int = 2) -> None:
-    from sweeps.search import Search
+    from sweeps.sweepers.search.trials import Search
 
     space = space_of(OverridesParser.create().parse_overrides(list(SPACE)))
-    search = Search.open(folder, space, sampler=sampler, seed=0, n_trials=8, objectives=["objective"], direction="max")
+    search = Search(folder, space, sampler=sampler, seed=0, n_trials=8, objectives=["objective"], direction="max")
     assert search.finished >= 0
     for _ in range(asked):
         one = search.ask()
@@ -401,7 +445,7 @@ def reported(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def loaded(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.frames import load
+    from sweeps.results.dataframes import load
 
     load(folder)
 
@@ -410,7 +454,7 @@ def model_example() -> Example:
     """A run that can be loaded."""
     from safetensors.torch import save
 
-    from sweeps.models import lenet_bn
+    from sweeps.vision.models import lenet_bn
 
     size, channels = config()["resize"]["size"], config()["resize"]["channels"]
     network = lenet_bn(in_channels=channels, num_classes=10, image_size=size)
@@ -422,25 +466,42 @@ def model_example() -> Example:
 def model(folder: Path, arguments: Sequence[str]) -> None:
     import torch
 
-    from sweeps.predict import load_model
+    from sweeps.vision.predict import load_model
 
     trained = load_model(folder)
     trained.predict(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
 
 
+class State:
+    """Something that a checkpoint is of."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All kinds of things that may be saved."""
+        import numpy as np
+        import torch
+
+        return {"weight": torch.ones(2, 3), "array": np.arange(3), "list": [1, None, "x"], "best": 0.5, **self.content}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it."""
+        self.content = dict(state)
+
+
 def checkpoint_example() -> Example:
     """A checkpoint, whole."""
-    from sweeps.training import checkpoint
-
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(RunDir(folder), "0" * 12, 1, _step())
-        content = RunDir(folder).checkpoint.read_bytes()
+        path = Path(folder) / "checkpoint.pt"
+        checkpoint.save(path, "0" * 12, 1, {"model": State()}, verify=True)
+        content = path.read_bytes()
     return Example({"checkpoint.pt": content}, ("checkpoint.pt",), st.lists(st.sampled_from(_STATES), max_size=1))
 
 
 _STATES = tuple(
     f"{key}={value}"
-    for key in ("epoch", "run_id", "network", "optimizer")
+    for key in ("step", "run_id", "states", "random")
     for value in (
         "null",
         "-5",
@@ -450,19 +511,10 @@ _STATES = tuple(
         "{}",
         "true",
         '{"a": 1}',
-        '{"state": {"0": {"x": 1}}, "param_groups": []}',
+        '{"model": {"weight": {"__ndarray__": 1}}}',
+        '{"python": [3, [1, 2], null], "torch": 1}',
     )
 )
-
-
-@cache
-def _step() -> Any:
-    import torch
-
-    from sweeps.parts import build
-
-    torch.set_num_threads(1)
-    return build(config(), torch.device("cpu"))[0]
 
 
 def restored(folder: Path, arguments: Sequence[str]) -> None:
@@ -470,29 +522,28 @@ def restored(folder: Path, arguments: Sequence[str]) -> None:
 
     import torch
 
-    from sweeps.training import checkpoint
-
     logging.disable()
-    run = RunDir(folder)
-    for word in arguments if run.checkpoint.is_file() else ():  # a whole file with another value
+    path = folder / "checkpoint.pt"
+    for word in arguments if path.is_file() else ():  # a whole file with another value
         key, _, value = word.partition("=")
         with contextlib.suppress(Exception):
-            torch.save({**torch.load(run.checkpoint, weights_only=True), key: json.loads(value)}, run.checkpoint)
-    assert checkpoint.restore(run, "0" * 12, _step(), torch.device("cpu"), most=5) in range(6)
+            torch.save({**torch.load(path, weights_only=True), key: json.loads(value)}, path)
+    found = checkpoint.load(path, "0" * 12)
+    if found is not None:
+        checkpoint.restore_random_states(found["random"])
+        checkpoint.put_back(found["states"], {"model": State()})
 
 
 def resume_example() -> Example:
-    """A run that was cut off after its first epoch."""
-    from sweeps.training import checkpoint
-
+    """A run that was cut off after its first step."""
     of = record(Status.INTERRUPTED)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(RunDir(folder), run_id(config()), 1, _step())
-        content = RunDir(folder).checkpoint.read_bytes()
+        path = Path(folder) / "checkpoint.pt"
+        checkpoint.save(path, resolved().run_id, 1, {"model": State()}, verify=False)
+        content = path.read_bytes()
     place = "run/"
-    text = replace(of, epochs=1, run_id=run_id(config())).to_json().encode()
     files: dict[str, Content] = {
-        f"{place}run.json": text,
+        f"{place}run.json": replace(of, steps=1, run_id=resolved().run_id).to_json().encode(),
         f"{place}metrics.jsonl": lines([row(1)]),
         f"{place}checkpoint.pt": content,
     }
@@ -500,16 +551,30 @@ def resume_example() -> Example:
     return Example(files, (*files, *(place + name for name in more)))
 
 
+def train(cfg: Any) -> float:
+    """A training function of two steps."""
+    import sweeps
+
+    run = sweeps.current_run()
+    for step in range(int(run.restore(model=State())), 2):
+        run.report({"test_acc": 0.5}, step=step + 1)
+    return 0.5
+
+
 def resumed(folder: Path, arguments: Sequence[str]) -> None:
     import logging
 
+    from sweeps.launchers.folders import hydra_config
+    from sweeps.launchers.inspection import without_hydra
     from sweeps.progress import Progress
-    from sweeps.run import run
+    from sweeps.task import do_run
 
     logging.disable()
-    place = RunDir(folder / "run")
-    with contextlib.suppress(OSError):  # its own sentence names the file
-        run(config(), place, name="run", overrides=["model=lenet_bn"], progress=Progress(), sources={".hydra/a": "x"})
+    place, whole = RunDir(folder / "run"), composed().copy()
+    own = without_hydra(whole)
+    own.sweep.hooks.check = None  # the application's, which reads images
+    with contextlib.suppress(OSError), hydra_config(whole, place.path):  # its own sentence names the file
+        do_run(train, own, place, resolved(), folder, "run", ["model=lenet_bn"], ".hydra", Progress())
 
 
 def previous(folder: Path, arguments: Sequence[str]) -> None:
@@ -518,8 +583,9 @@ def previous(folder: Path, arguments: Sequence[str]) -> None:
     logging.disable()
     place = RunDir(folder / "run")
     for mismatch in ("refuse", "rerun", "keep"):
+        settings = {**resolved().settings, "on_mismatch": mismatch}
         with contextlib.suppress(ConfigError):
-            previous_record(place, {**config(), "on_mismatch": mismatch})
+            decide(place, replace(resolved(), settings=settings), folder)
     list(find_runs(folder))
 
 
@@ -530,6 +596,35 @@ def previous_example() -> Example:
     return replace(example, files={**example.files, "run/run.json": text})
 
 
+def odd_config(folder: Path, arguments: Sequence[str]) -> None:
+    """`resolve` of an application's config that somebody has written, as JSON with interpolations."""
+    content = read_json(folder / "config.json")
+    if not isinstance(content, dict):
+        return
+    of = OmegaConf.create(content)
+    of["sweep"] = OmegaConf.structured(SweepConfig)
+    found = resolve(of, (folder, folder.parent))
+    again = resolve(of, (folder, folder.parent))
+    assert found.run_id == again.run_id
+    new_record(found, name="run", sweep="s", overrides=[]).to_json()
+
+
+def odd_config_example() -> Example:
+    """Its file."""
+    of = {
+        "seed": 1,
+        "a": "${seed}",
+        "b": {"c": "${.d}", "d": "${a}"},
+        "list": ["${seed}", {"x": "${now:%Y}"}],
+        "missing": "???",
+        "env": "${oc.env:HOME}",
+        "nowhere": "${x.y}",
+        "out": "${hydra:runtime.output_dir}",
+        "number": 1e-3,
+    }
+    return Example({"config.json": json.dumps(of).encode()}, ("config.json",))
+
+
 def images_example() -> Example:
     """IDX files."""
     content = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(range(18))
@@ -537,25 +632,28 @@ def images_example() -> Example:
 
 
 def images(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.data.idx import read_idx
     from sweeps.errors import DataError
+    from sweeps.vision.data.idx import read_idx
 
     for path in sorted(folder.iterdir()):
         with contextlib.suppress(DataError):
             read_idx(path, 3)
 
 
+MADE = ("sweep.zip", "sweep.exclude", "sweep.repeats")
+
+
 def grid(folder: Path, arguments: Sequence[str]) -> None:
     parser = OverridesParser.create()
-    base = OmegaConf.structured(SweepsConfig)
+    base = OmegaConf.create({"sweep": OmegaConf.structured(SweepConfig)})
     overrides = []
     for override in parser.parse_overrides(list(arguments)):
-        if override.get_key_element() in ("zip", "exclude", "repeats") and not override.is_sweep_override():
+        if override.get_key_element() in MADE and not override.is_sweep_override():
             OmegaConf.update(base, override.get_key_element(), override.value())
         overrides.append(override)
-    cells = expand(overrides, base)
-    assert len(cells) <= 1_000_000
-    labels(cells[:100])
+    runs = expand(overrides, base)
+    assert len(runs) <= 1_000_000
+    labels(runs[:100])
 
 
 def space(folder: Path, arguments: Sequence[str]) -> None:
@@ -567,7 +665,8 @@ def space(folder: Path, arguments: Sequence[str]) -> None:
     assert found.size is None or found.size > 0
     for sample in found.samples()[:10]:
         parser.parse_overrides(sample)
-    _ = {key: axis.values for key, axis in found.axes.items()}
+    for axis in found.axes.values():
+        values_in(axis)
 
 
 def texts(folder: Path, arguments: Sequence[str]) -> None:
@@ -586,6 +685,13 @@ TARGETS: dict[str, Target] = {
     "record": Target(
         lambda: Example({"run.json": record(Status.FAILED).to_json().encode()}, ("run.json",)), read_record
     ),
+    "old record": Target(lambda: Example({"run.json": first_record()}, ("run.json",)), read_record),
+    "row": Target(
+        lambda: Example({"row": lines([row(1)])}, ("row",)),
+        lambda folder, _: parse_row(read_bytes(folder / "row")),
+        (ValueError, OSError),
+    ),
+    "config": Target(odd_config_example, odd_config, (*GRAMMAR, ValueError, OSError)),
     "metrics": Target(
         file_example("metrics.jsonl", lines([row(1), row(2)])), lambda folder, _: RunDir(folder).read_metrics()
     ),
@@ -605,18 +711,18 @@ TARGETS: dict[str, Target] = {
         take_lock,
         (OSError,),
     ),
-    "board": Target(
+    "report log": Target(
         file_example(
-            BOARD_NAME,
+            LOG_NAME,
             b"\n".join(
-                json.dumps(Report(cell, run, at, "train_loss", 0.5)._asdict()).encode()
-                for cell in "ab"
+                json.dumps(Report(setting, run, step, "train_loss", 0.5)._asdict()).encode()
+                for setting in "ab"
                 for run in "cd"
-                for at in (1.0, 2.0)
+                for step in (1.0, 2.0)
             )
             + b"\n",
         ),
-        read_board,
+        read_report_log,
         (OSError,),
     ),
     "journal": Target(journal, search_on),
@@ -632,7 +738,7 @@ TARGETS: dict[str, Target] = {
     "resume": Target(resume_example, resumed),
     "predictions": Target(
         lambda: Example({"predictions.safetensors": predictions()}, ("predictions.safetensors",)),
-        lambda folder, _: right_answers(folder, "test"),
+        lambda folder, _: right_answers(folder, Ranked("test_acc", "max", "last", "test")),
     ),
     "images": Target(images_example, images),
     "grid": Target(lambda: Example(arguments=words()), grid, GRAMMAR),

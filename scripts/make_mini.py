@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import OmegaConf
 
-from sweeps.data import IdxFiles, ImageSet, load_splits
-from sweeps.data.idx import write_idx
+from sweeps.vision.data import IdxFiles, ImageSet, load_splits
+from sweeps.vision.data.idx import write_idx
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET = REPOSITORY / "src/sweeps/data/mini"

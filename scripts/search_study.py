@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sweeps.evidence.cli import main
+from benchmarks.search_study.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,9 +11,10 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.progress import Progress
-from sweeps.records import RunDir, RunRecord
+from sweeps.record.records import RunDir, RunRecord
+from sweeps.record.resolved import Resolved, resolve
+from sweeps.vision.config import conf_dir, register_schema
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a timing decides nothing
 hypothesis.settings.load_profile("untimed")
@@ -26,15 +27,23 @@ SMALL_RUN = (
     "trainer.batch_size=25",
     "trainer.epochs=2",
     "trainer.threads=1",
-    "tracker=none",
+    "sweep/tracker=none",
     "device=cpu",
-    "sweep=test",
+    "sweep.name=test",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come last."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """An application's own part of a composed config."""
+    own = config.copy()
+    with open_dict(own):
+        del own["hydra"]
+    return own
 
 
 @pytest.fixture(scope="session")
@@ -51,28 +60,36 @@ def compose_all() -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def compose(compose_all: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
-    """Compose overrides and resolve them: the plain config of one run, a new one each time."""
+def resolved(compose_all: Callable[..., DictConfig]) -> Callable[..., Resolved]:
+    """Compose overrides and resolve them, with what identifies the run."""
 
-    def resolved(*overrides: str) -> dict[str, Any]:
-        own = compose_all(*overrides).copy()
-        with open_dict(own):
-            del own["hydra"]
-        return resolve(own)
+    def of(*overrides: str) -> Resolved:
+        return resolve(without_hydra(compose_all(*overrides)), ())
 
-    return resolved
+    return of
 
 
 @pytest.fixture(scope="session")
-def run_into(compose):
+def compose(resolved: Callable[..., Resolved]) -> Callable[..., dict[str, Any]]:
+    """Compose overrides and resolve them: the plain config of one run, a new one each time."""
+    return lambda *overrides: resolved(*overrides).config
+
+
+@pytest.fixture(scope="session")
+def run_into(compose_all):
     """Do a small run with these overrides into a folder, in this process; returns its record."""
-    from sweeps.run import run
+    from sweeps import task
+    from sweeps.launchers.folders import hydra_config
+    from sweeps.vision.task import train
 
     def do(folder: RunDir, *overrides: str, progress: Progress | None = None) -> RunRecord:
         given = {override.partition("=")[0] for override in overrides}
         small = [override for override in SMALL_RUN if override.partition("=")[0] not in given]
-        config = compose(*small, *overrides)
-        return run(config, folder, name="cell", overrides=list(overrides), progress=progress or Progress())
+        whole = compose_all(*small, *overrides).copy()
+        own, sweep, silent = without_hydra(whole), folder.path.parent, progress or Progress()
+        with hydra_config(whole, folder.path):
+            found = resolve(own, (folder.path, sweep))
+            return task.do_run(train, own, folder, found, sweep, "run", list(overrides), None, silent)
 
     return do
 
@@ -92,7 +109,7 @@ def do_run(run_into, folder):
 @pytest.fixture(scope="session")
 def mini():
     """The images that come with the package, as `Splits`."""
-    from sweeps.data import IdxFiles, load_splits
+    from sweeps.vision.data import IdxFiles, load_splits
 
     file = OmegaConf.load(conf_dir() / "dataset" / "fashion_mnist_mini.yaml")
     source = {key: value for key, value in file.source.items() if key != "_target_"}

@@ -10,17 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import confusion, summarize, watch
+from sweeps import summarize, watch
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import DEPTH_LIMIT, SIZE_LIMIT, atomic_write, make_folder, open_to_append, parse_json, read_bytes
-from sweeps.launching.lock import LOCK_NAME, owned, owner_of
-from sweeps.launching.slurm.ledger import Ledger
-from sweeps.lifecycle import previous_record
-from sweeps.processes import Process
-from sweeps.provenance import invocations_of
-from sweeps.pruning import BOARD_NAME, Board, Report
-from sweeps.records import Objective, RunDir, RunRecord, Status
+from sweeps.launchers.slurm.ledger import Ledger
+from sweeps.pruners import Report, ReportLog
+from sweeps.pruners.report_log import LOG_NAME
+from sweeps.record.files import (
+    DEPTH_LIMIT,
+    SIZE_LIMIT,
+    atomic_write,
+    make_folder,
+    open_to_append,
+    parse_json,
+    read_bytes,
+)
+from sweeps.record.lock import LOCK_NAME, owned, owner_of
+from sweeps.record.processes import Process
+from sweeps.record.provenance import invocations_of
+from sweeps.record.records import Objective, RunDir, RunRecord, Status
 from sweeps.terminal import clean, printable, without_formula
+from sweeps.vision import confusion
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e[bold]x[/bold]"
 
@@ -29,15 +38,17 @@ def written(folder, **fields):
     """A run in `folder` whose record has these fields in place of sound ones."""
     record = RunRecord(
         "0" * 12,
+        "1" * 12,
         "a",
         "s",
         Status.RUNNING,
-        Objective("test_acc", "max", "last", "test", 0.5),
-        ["model=nin"],
-        {"model": {"_target_": "sweeps.models.nin"}, "trainer": {"epochs": 3}},
-        epochs=1,
+        Objective("test_acc", "max", "test", "last", 0.5),
+        overrides=["model=nin"],
+        config={"model": {"_target_": "sweeps.vision.models.nin"}, "trainer": {"epochs": 3}},
+        steps=1,
+        max_steps=3,
         seconds=2.0,
-        metrics={"last": {"epoch": 1, "test_acc": 0.5}},
+        metrics={"last": {"step": 1, "test_acc": 0.5}},
         process=Process("elsewhere/0", 7, "1"),
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,11 +73,11 @@ def outside(tmp_path):
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(tmp_path, make, capsys):
-    folder = tmp_path / "study" / "a"
+    folder = tmp_path / "s" / "a"
     folder.mkdir(parents=True)
     for name in ("run.json", "metrics.jsonl", "confusion.json"):
         make(folder / name)
-    for read in (RunDir(folder).read, RunDir(folder).read_metrics, lambda: confusion.read(RunDir(folder))):
+    for read in (RunDir(folder).read, RunDir(folder).read_metrics, lambda: confusion.read(folder)):
         with pytest.raises(RecordError, match="not an ordinary file"):
             read()
     if (folder / "run.json").is_dir():
@@ -95,15 +106,15 @@ def test_deep_json_is_an_error_with_a_sentence_everywhere(tmp_path, depth):
     run = RunDir(tmp_path)
     (tmp_path / LOCK_NAME).mkdir()
     (tmp_path / ".slurm").mkdir()
-    places = (run.record, run.metrics, run.confusion, tmp_path / "sweep.json", tmp_path / BOARD_NAME)
+    places = (run.record, run.metrics, tmp_path / confusion.NAME, tmp_path / "sweep.json", tmp_path / LOG_NAME)
     for path in (*places, tmp_path / LOCK_NAME / "0123", tmp_path / ".slurm" / "submission-1.json"):
         path.write_text(f"{text}\n{text}\n" if path.suffix == ".jsonl" else text)
-    for read in (run.read, run.read_metrics, lambda: confusion.read(run)):
+    for read in (run.read, run.read_metrics, lambda: confusion.read(tmp_path)):
         with pytest.raises(RecordError, match="levels deep"):
             read()
     assert invocations_of(tmp_path) == []
     assert Ledger(tmp_path).read() == []
-    assert Board(tmp_path).read("train_loss") == {}
+    assert ReportLog(tmp_path).read("train_loss") == {}
     assert owner_of(tmp_path) is None
 
 
@@ -115,13 +126,15 @@ def test_json_as_deep_as_a_config_may_be_is_read():
     ("key", "value"),
     [
         ("seconds", "x"),
-        ("objective", {"metric": "m", "direction": "max", "epoch": "last", "split": "s", "value": "x"}),
+        ("objective", {"metric": "m", "direction": "max", "report": "last", "split": "s", "value": "x"}),
         ("config", "0"),
         ("ended", []),
-        ("epochs", "x"),
-        ("epochs", 1.5),
-        ("epochs", True),
-        ("epochs", 2**63),
+        ("steps", "x"),
+        ("steps", True),
+        ("steps", 10**400),
+        ("facts", []),
+        ("ignore", "seed"),
+        ("setting_id", 7),
         ("seconds", 1e999),
         ("overrides", [1]),
         ("overrides", [[]]),
@@ -135,10 +148,10 @@ def test_json_as_deep_as_a_config_may_be_is_read():
     ],
 )
 def test_a_field_of_another_type_makes_a_run_unreadable_and_is_named(tmp_path, key, value, capsys):
-    run = written(tmp_path / "study" / "a", **{key: value})
+    run = written(tmp_path / "s" / "a", **{key: value})
     with pytest.raises(RecordError, match=rf"garbles a field of a run record: {key}"):
         run.read()
-    assert watch.main([str(tmp_path / "study"), "--once"]) == 0
+    assert watch.main([str(tmp_path / "s"), "--once"]) == 0
     assert "1 unreadable" in capsys.readouterr().out
 
 
@@ -146,31 +159,31 @@ def test_a_field_of_another_type_makes_a_run_unreadable_and_is_named(tmp_path, k
     "config", [{}, {"trainer": 1}, {"trainer": {"epochs": "x"}}, {"trainer": {"epochs": 0}, "model": []}]
 )
 def test_watch_shows_runs_whose_config_says_nothing(tmp_path, config, capsys, monkeypatch):
-    written(tmp_path / "study" / "a", config=config)
-    assert watch.main([str(tmp_path / "study"), "--once"]) == 0
+    written(tmp_path / "s" / "a", config=config)
+    assert watch.main([str(tmp_path / "s"), "--once"]) == 0
     assert "1 running" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    "line", ["[1]", '{"epoch": "x"}', '{"epoch": 1.5}', '{"epoch": 1, "a": [1]}', '{"epoch": 1, "a": 1e999}']
+    "line", ["[1]", '{"step": "x"}', '{"step": true}', "{}", '{"step": 1, "a": [1]}', '{"step": 1, "a": 1e999}']
 )
 def test_a_line_of_metrics_is_figures_by_name(tmp_path, line):
     run = RunDir(tmp_path)
-    run.metrics.write_text(f'{line}\n{{"epoch": 2}}\n')
+    run.metrics.write_text(f'{line}\n{{"step": 2}}\n')
     with pytest.raises(RecordError, match=r"line 1 of .*metrics\.jsonl is damaged"):
         run.read_metrics()
 
 
 @pytest.mark.parametrize("value", ["[]", "{}", "null", "1", '"1"', "true", "NaN", "1" + "0" * 400])
-@pytest.mark.parametrize("key", ["cell", "run", "at", "metric", "value"])
-def test_a_bad_line_of_the_board_is_left_out(tmp_path, key, value):
-    sound = {"cell": '"c"', "run": '"r"', "at": "2", "metric": '"train_loss"', "value": "1"}
+@pytest.mark.parametrize("key", ["setting", "run", "step", "metric", "value"])
+def test_a_bad_line_of_the_report_log_is_left_out(tmp_path, key, value):
+    sound = {"setting": '"c"', "run": '"r"', "step": "2", "metric": '"train_loss"', "value": "1"}
     bad = ", ".join(f'"{name}": {text}' for name, text in (sound | {key: value}).items())
-    if (key, value) in {("at", "1"), ("value", "1")} or (key in ("cell", "run", "metric") and value == '"1"'):
+    if (key, value) in {("step", "1"), ("value", "1")} or (key in ("setting", "run", "metric") and value == '"1"'):
         return
-    (tmp_path / BOARD_NAME).write_text(f"{{{bad}}}\n")
-    Board(tmp_path).add(Report("a", "b", 1.0, "train_loss", 0.5))
-    assert Board(tmp_path).read("train_loss") == {"a": {"b": {1.0: 0.5}}}
+    (tmp_path / LOG_NAME).write_text(f"{{{bad}}}\n")
+    ReportLog(tmp_path).add(Report("a", "b", 1.0, "train_loss", 0.5))
+    assert ReportLog(tmp_path).read("train_loss") == {"a": {"b": {1.0: 0.5}}}
 
 
 @pytest.mark.parametrize("content", ['{"invocations": {}}', '{"invocations": null}', '{"invocations": "x"}', "[]", "1"])
@@ -179,10 +192,10 @@ def test_a_sweep_json_of_another_kind_counts_as_none(tmp_path, content):
     assert invocations_of(tmp_path) == []
 
 
-@pytest.mark.parametrize("cells", [1, [[]], None, "ab", [1]])
-def test_a_submission_of_another_kind_is_left_out(tmp_path, cells):
+@pytest.mark.parametrize("runs", [1, [[]], None, "ab", [1]])
+def test_a_submission_of_another_kind_is_left_out(tmp_path, runs):
     (tmp_path / ".slurm").mkdir()
-    (tmp_path / ".slurm" / "submission-1.json").write_text(json.dumps({"token": "1", "cells": cells, "job": "12"}))
+    (tmp_path / ".slurm" / "submission-1.json").write_text(json.dumps({"token": "1", "runs": runs, "job": "12"}))
     assert Ledger(tmp_path).jobs({}) == {}
 
 
@@ -192,12 +205,12 @@ def test_a_submission_of_another_kind_is_left_out(tmp_path, cells):
 def test_nothing_is_added_through_a_link(tmp_path, outside):
     sweep = tmp_path / "sweep"
     sweep.mkdir()
-    (sweep / BOARD_NAME).symlink_to(outside / "file")
+    (sweep / LOG_NAME).symlink_to(outside / "file")
     with pytest.raises(OSError, match="a link, which is not written through"):
-        Board(sweep).add(Report("a", "b", 1.0, "m", 0.5))
+        ReportLog(sweep).add(Report("a", "b", 1.0, "m", 0.5))
     (sweep / "metrics.jsonl").symlink_to(outside / "file")
     with pytest.raises(OSError, match="a link, which is not written through"):
-        RunDir(sweep).append_metrics({"epoch": 1})
+        RunDir(sweep).append_metrics({"step": 1})
     (sweep / "new").symlink_to(tmp_path / "not there")
     with pytest.raises(OSError, match="a link, which is not written through"):
         open_to_append(sweep / "new")
@@ -211,7 +224,7 @@ def test_nothing_is_added_through_a_link(tmp_path, outside):
 
 def test_a_journal_that_is_a_link_is_refused_with_a_sentence(tmp_path, outside):
     pytest.importorskip("optuna")
-    from sweeps.search.journal import mend
+    from sweeps.sweepers.search.journal import mend
 
     (tmp_path / "study.journal").symlink_to(outside / "file")
     with pytest.raises(ConfigError, match=r"study\.journal cannot be used .*a link.*move it away"):
@@ -227,10 +240,10 @@ def test_a_lock_that_is_a_link_is_taken_away_and_what_it_leads_to_is_not(tmp_pat
 
 
 @pytest.mark.parametrize("mismatch", ["rerun", "keep", "refuse"])
-def test_a_run_folder_that_is_a_link_is_refused_before_anything_is_deleted(tmp_path, outside, mismatch):
+def test_a_run_folder_that_is_a_link_is_refused_before_anything_is_deleted(tmp_path, outside, mismatch, run_into):
     (tmp_path / "run").symlink_to(outside)
     with pytest.raises(RecordError, match=r"run is a link, and a run writes into its own folder alone"):
-        previous_record(RunDir(tmp_path / "run"), {"on_mismatch": mismatch})
+        run_into(RunDir(tmp_path / "run"), f"sweep.on_mismatch={mismatch}")
 
 
 @pytest.mark.parametrize("name", ["tensorboard", ".hydra", "run.log", "metrics.jsonl"])
@@ -238,7 +251,7 @@ def test_a_run_does_not_go_on_in_a_folder_with_a_link(folder, do_run, outside, n
     folder.path.mkdir()
     (folder.path / name).symlink_to(outside if name != "run.log" else outside / "file")
     with pytest.raises(RecordError, match=rf"{name} is a link"):
-        do_run("tracker=tensorboard")
+        do_run("sweep/tracker=tensorboard")
     assert not folder.record.exists()
 
 
@@ -259,7 +272,7 @@ def test_no_escape_sequence_and_no_markup_reach_the_terminal(tmp_path, capsys):
             name=HOSTILE,
             overrides=[f"model={place}"],
             process={"host": HOSTILE, "pid": 7, "started": ""},
-            objective={"metric": HOSTILE, "direction": "max", "epoch": "last", "split": "test", "value": 0.5},
+            objective={"metric": HOSTILE, "direction": "max", "report": "last", "split": "test", "value": 0.5},
         )
     written(sweep / "c", status=HOSTILE)
     for show in (lambda: watch.main([str(sweep), "--once"]), lambda: summarize.main([str(sweep)])):

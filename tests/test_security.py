@@ -5,6 +5,7 @@ Every trick would make the file `marker`; a test passes where it is not there, a
 
 import contextlib
 import copy
+import importlib
 import json
 import pickle
 import subprocess
@@ -19,11 +20,13 @@ from hydra import initialize_config_dir
 from omegaconf.errors import OmegaConfBaseException
 
 import sweeps
-from sweeps.checks import check
-from sweeps.config import conf_dir, register_schema, resolve
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.records import RunDir
-from sweeps.targets import make
+from sweeps.pruners import judge_of
+from sweeps.record.records import RunDir
+from sweeps.targets import make, named
+from sweeps.trackers import make_trackers
+from sweeps.vision.checks import check_settings
+from sweeps.vision.config import conf_dir, plain, register_schema
 
 
 def tricks(marker: Path) -> dict[str, object]:
@@ -40,9 +43,9 @@ def tricks(marker: Path) -> dict[str, object]:
         "a partial node": {**touch, "_partial_": True},
         "a node in a list": [1, [touch]],
         "a node below a mapping": {"a": {"b": touch}},
-        "a node below a target": {"_target_": "sweeps.models.lenet_bn", "x": touch},
-        "a node in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": [touch]},
-        "a node that is left alone": {"_target_": "sweeps.models.lenet_bn", "_recursive_": False, "x": touch},
+        "a node below a target": {"_target_": "sweeps.vision.models.lenet_bn", "x": touch},
+        "a node in _args_": {"_target_": "sweeps.vision.models.lenet_bn", "_args_": [touch]},
+        "a node that is left alone": {"_target_": "sweeps.vision.models.lenet_bn", "_recursive_": False, "x": touch},
         "an interpolation": text,
         "an escaped interpolation": "\\" + text,
         "a twice escaped interpolation": "\\\\\\" + text,
@@ -50,12 +53,12 @@ def tricks(marker: Path) -> dict[str, object]:
         "escaped text around it": f"see \\{text}",
         "in a list": ["\\" + text],
         "below a mapping": {"a": [{"b": "\\" + text}]},
-        "below a target": {"_target_": "sweeps.models.lenet_bn", "x": "\\" + text},
-        "in _args_": {"_target_": "sweeps.models.lenet_bn", "_args_": ["\\" + text]},
+        "below a target": {"_target_": "sweeps.vision.models.lenet_bn", "x": "\\" + text},
+        "in _args_": {"_target_": "sweeps.vision.models.lenet_bn", "_args_": ["\\" + text]},
         "as the target": {"_target_": "\\" + text},
         "as a target in two parts": {"_target_": "pathlib.\\${oc.decode:Path.touch}", "_args_": [path]},
-        "as _partial_": {"_target_": "sweeps.models.lenet_bn", "_partial_": "\\" + text},
-        "as _convert_": {"_target_": "sweeps.models.lenet_bn", "_convert_": "\\" + text},
+        "as _partial_": {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": "\\" + text},
+        "as _convert_": {"_target_": "sweeps.vision.models.lenet_bn", "_convert_": "\\" + text},
     }
 
 
@@ -72,12 +75,25 @@ PLACES = [
     "dataset.source.remedies",
     "dataset.source.folders",
     "dataset.name",
-    "tracker",
-    "tracker.zzz",
+    "sweep.tracker",
+    "sweep.tracker.zzz",
+    "sweep.pruner",
+    "sweep.pruner.zzz",
+    "sweep.hooks.check",
+    "sweep.hooks.cost",
+    "sweep.hooks.panels",
     "augment.flip",
     "init",
 ]
-COMPOSED = ["model.zzz", "optim.zzz", "schedule.zzz", "tracker", "dataset.source.remedies"]
+COMPOSED = [
+    "model.zzz",
+    "optim.zzz",
+    "schedule.zzz",
+    "sweep.tracker",
+    "sweep.pruner",
+    "sweep.hooks.check",
+    "dataset.source.remedies",
+]
 
 
 def nested(place: str, value: object) -> dict[str, object]:
@@ -88,10 +104,19 @@ def nested(place: str, value: object) -> dict[str, object]:
 
 
 def do_as_a_plan_does(config):
-    """Everything that `plan=true` makes of a resolved config, and a run before its first batch."""
-    from sweeps.parts import check_parts, inspect
+    """Everything that `sweep.plan=true` makes of a resolved config, and a run before its first batch."""
+    from sweeps.vision.build import check_parts, inspect
 
-    check(config)
+    own = config["sweep"]
+    with contextlib.suppress(SweepsError):
+        make_trackers(own["tracker"])
+    with contextlib.suppress(SweepsError):
+        judge_of(own, sweep=Path(), setting_id="a", run_id="b", max_steps=3)
+    for hook in own["hooks"].values():
+        with contextlib.suppress(SweepsError, LookupError, TypeError):  # the answer of a function that is allowed
+            if hook:
+                named(hook, "sweep.hooks.check", "sweeps.vision.task")({})
+    check_settings(config)
     check_parts(config)
     inspect(config)
 
@@ -119,9 +144,9 @@ def test_a_config_folder_runs_nothing_through_a_node(tmp_path, marker, trick):
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 config = hydra.compose("config", overrides=overrides)
             composed.append(place)
-            do_as_a_plan_does(resolve(config))
+            do_as_a_plan_does(plain(config))
         assert not marker.exists(), place
-    assert set(COMPOSED) <= {*composed, "tracker"}
+    assert set(COMPOSED) <= {*composed, "sweep.hooks.check", "sweep.tracker", "sweep.pruner"}
 
 
 @pytest.mark.parametrize("trick", TRICKS)
@@ -184,12 +209,13 @@ def test_a_run_that_is_resumed_runs_nothing_of_its_record_and_checkpoint(run_int
     run_into(folder, "trainer.epochs=1")
     record = json.loads(folder.record.read_text())
     record["status"] = "interrupted"
-    record["config"] |= {key: tricks(marker)["in _args_"] for key in ("model", "optim", "schedule", "tracker")}
+    record["config"] |= {key: tricks(marker)["in _args_"] for key in ("model", "optim", "schedule")}
+    record["config"]["sweep"] |= {key: tricks(marker)["in _args_"] for key in ("tracker", "pruner", "hooks")}
     folder.record.write_text(json.dumps(record))
-    for payload in (pickle.dumps(Evil()), pickle.dumps({"run_id": record["run_id"], "epoch": Evil()})):
+    for payload in (pickle.dumps(Evil()), pickle.dumps({"run_id": record["run_id"], "step": Evil()})):
         folder.checkpoint.write_bytes(payload)
         assert run_into(folder, "trainer.epochs=1").status == "completed"
-    torch.save({"run_id": record["run_id"], "epoch": 1, "network": Evil(), "optimizer": Evil()}, folder.checkpoint)
+    torch.save({"run_id": record["run_id"], "step": 1, "states": {"network": Evil()}, "random": {}}, folder.checkpoint)
     marker.unlink(missing_ok=True)
     record["status"] = "interrupted"
     folder.record.write_text(json.dumps(record))
@@ -198,7 +224,7 @@ def test_a_run_that_is_resumed_runs_nothing_of_its_record_and_checkpoint(run_int
 
 COMMANDS = {
     "a run": ([], "schedule.zzz"),
-    "a plan": (["-m", "plan=true"], "schedule.zzz"),
+    "a plan": (["-m", "sweep.plan=true"], "schedule.zzz"),
     "a sweep": (["-m", "seed=0"], "dataset.source.remedies"),
 }
 
@@ -209,7 +235,7 @@ def test_a_command_line_runs_nothing_through_a_node(tmp_path, marker, options, p
     value = tricks(marker)["an escaped interpolation"]
     override = f'++{place}=["{value}"]'
     command = [sys.executable, "-m", "sweeps", *options, override, "dataset=fashion_mnist_mini", "device=cpu"]
-    small = ["dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "tracker=none", "sweep=x"]
+    small = ["dataset.limit=100", "dataset.test_limit=50", "trainer.epochs=1", "sweep/tracker=none", "sweep.name=x"]
     done = subprocess.run([*command, *small], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr
     assert (done.returncode != 0) == (place == "schedule.zzz"), done.stderr
@@ -221,7 +247,11 @@ def test_text_that_looks_like_an_interpolation_is_text():
 
 
 def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
-    node = {"_target_": "torch.optim.SGD", "_partial_": True, "_args_": [1, {"_target_": "sweeps.training.constant"}]}
+    node = {
+        "_target_": "torch.optim.SGD",
+        "_partial_": True,
+        "_args_": [1, {"_target_": "sweeps.vision.training.constant"}],
+    }
     partial = make(copy.deepcopy(node))
     assert partial.func is torch.optim.SGD
     assert partial.args[0] == 1
@@ -229,19 +259,22 @@ def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
 
 
 CANNOT_BE_MADE = {
-    "text": ("sweeps.models.lenet_bn", "needs a _target_"),
+    "text": ("sweeps.vision.models.lenet_bn", "needs a _target_"),
     "a list": ([1], "needs a _target_"),
     "null": (None, "needs a _target_"),
     "nothing": ({}, "needs a _target_"),
-    "unknown": ({"_target_": "sweeps.models.lenet9"}, "no attribute 'lenet9'"),
-    "a module": ({"_target_": "sweeps.models.blocks"}, "a module, no function or class"),
+    "unknown": ({"_target_": "sweeps.vision.models.lenet9"}, "no attribute 'lenet9'"),
+    "a module": ({"_target_": "sweeps.vision.models.blocks"}, "a module, no function or class"),
     "unknown in torchvision": ({"_target_": "torchvision.models.nothing"}, "no attribute 'nothing'"),
-    "an unknown argument": ({"_target_": "sweeps.models.lenet_bn", "x": 1}, "unexpected keyword argument"),
-    "an argument without a name": ({"_target_": "sweeps.models.lenet_bn", 1: 1}, "cannot be made"),
-    "not recursive": ({"_target_": "sweeps.models.lenet_bn", "_recursive_": False}, "leave _recursive_"),
-    "converted another way": ({"_target_": "sweeps.models.lenet_bn", "_convert_": "none"}, "_convert_ out"),
-    "partial by half": ({"_target_": "sweeps.models.lenet_bn", "_partial_": "yes"}, "_partial_ is true or false"),
-    "one positional argument": ({"_target_": "sweeps.models.lenet_bn", "_args_": 1}, "_args_ a list"),
+    "an unknown argument": ({"_target_": "sweeps.vision.models.lenet_bn", "x": 1}, "unexpected keyword argument"),
+    "an argument without a name": ({"_target_": "sweeps.vision.models.lenet_bn", 1: 1}, "cannot be made"),
+    "not recursive": ({"_target_": "sweeps.vision.models.lenet_bn", "_recursive_": False}, "leave _recursive_"),
+    "converted another way": ({"_target_": "sweeps.vision.models.lenet_bn", "_convert_": "none"}, "_convert_ out"),
+    "partial by half": (
+        {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": "yes"},
+        "_partial_ is true or false",
+    ),
+    "one positional argument": ({"_target_": "sweeps.vision.models.lenet_bn", "_args_": 1}, "_args_ a list"),
     "unknown weights": ({"_target_": "torchvision.models.resnet18", "weights": "NONE"}, "KeyError"),
 }
 
@@ -255,11 +288,11 @@ def test_what_cannot_be_made_is_answered_with_a_sentence(node, says):
 
 
 def test_a_node_that_is_nested_without_end_is_answered_with_a_sentence():
-    node = {"_target_": "sweeps.models.lenet_bn"}
+    node = {"_target_": "sweeps.vision.models.lenet_bn"}
     for _ in range(100_000):
         node = [node]
     with pytest.raises(ConfigError, match="nested too deep"):
-        make({"_target_": "sweeps.models.lenet_bn", "x": node})
+        make({"_target_": "sweeps.vision.models.lenet_bn", "x": node})
 
 
 @pytest.fixture
@@ -289,7 +322,7 @@ def test_a_package_that_is_allowed_gives_what_it_defines(mynets, marker, monkeyp
         {"_target_": "mynets.nets.tiny.__globals__.clear"},
         {"_target_": "mynets.nets.Linear", "_args_": [1, 1]},
     ):
-        with pytest.raises(ConfigError, match=r"is refused|cannot be made"):
+        with pytest.raises(ConfigError, match=r"is not allowed|cannot be made"):
             make(node)
     with pytest.raises(ConfigError, match="No module named 'what_is_not_installed'"):
         make({"_target_": "mynets.broken.tiny"})
@@ -312,17 +345,19 @@ ODD_RECORDS = {
     "labels as numbers": {"dataset": {"labels": [1, 2]}},
     "no data set": {"dataset": "x"},
     "model as text": {"model": "lenet"},
-    "model as a list": {"model": [{"_target_": "sweeps.models.lenet_bn"}]},
+    "model as a list": {"model": [{"_target_": "sweeps.vision.models.lenet_bn"}]},
     "no model": {"model": None},
     "an empty model": {"model": {}},
-    "an unknown network": {"model": {"_target_": "sweeps.models.lenet9"}},
-    "a module": {"model": {"_target_": "sweeps.models.inspect"}},
+    "an unknown network": {"model": {"_target_": "sweeps.vision.models.lenet9"}},
+    "a module": {"model": {"_target_": "sweeps.vision.models.inspect"}},
     "a list of networks": {"model": {"_target_": "torchvision.models.list_models"}},
-    "a partial": {"model": {"_target_": "sweeps.models.lenet_bn", "_partial_": True}},
-    "a bad interpolation": {"model": {"_target_": "sweeps.models.lenet_bn", "num_classes": "${"}},
+    "a partial": {"model": {"_target_": "sweeps.vision.models.lenet_bn", "_partial_": True}},
+    "a bad interpolation": {"model": {"_target_": "sweeps.vision.models.lenet_bn", "num_classes": "${"}},
     "an impossible size": {"model": {"_target_": "torchvision.models.resnet18", "num_classes": -5}},
     "a giant": {"model": {"_target_": "torchvision.models.vgg11", "num_classes": 10**12}},
-    "a nest": {"model": {"_target_": "sweeps.models.lenet_bn", "x": {"_target_": "torch.optim.SGD", "params": 1}}},
+    "a nest": {
+        "model": {"_target_": "sweeps.vision.models.lenet_bn", "x": {"_target_": "torch.optim.SGD", "params": 1}}
+    },
 }
 
 
@@ -340,3 +375,76 @@ def test_loading_a_run_downloads_nothing(colleague, monkeypatch, tmp_path):
     with pytest.raises(RecordError, match=r"loading a run downloads nothing; .*torch.hub.load_state_dict_from_url"):
         sweeps.load_model(colleague(model={"_target_": "torchvision.models.resnet18", "weights": "DEFAULT"}))
     assert torch.hub.download_url_to_file is before
+
+
+# hooks, which an application names in its config
+
+
+@pytest.fixture
+def application(tmp_path, monkeypatch):
+    """The package `myapp` of a stranger, with a training function in `myapp.train`."""
+    (tmp_path / "myapp").mkdir()
+    (tmp_path / "myapp" / "__init__.py").write_text("")
+    (tmp_path / "myapp" / "checks.py").write_text("import os\n\ndef check(cfg):\n    return {'a': 1}\n")
+    code = "import os\nfrom os import system\nfrom helpers import near\nfrom myapp.checks import check\n"
+    (tmp_path / "myapp" / "train.py").write_text(
+        f"{code}\ndef cost(cfg):\n    return {{}}\n\ndef train(cfg):\n    pass\n"
+    )
+    (tmp_path / "helpers.py").write_text("def near(cfg):\n    return {}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("myapp.train")
+    yield "myapp.train"
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("myapp", "helpers")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", ["check", "cost", "myapp.checks.check", "myapp.train.cost"])
+def test_a_hook_is_a_function_of_the_application(application, name):
+    assert isinstance(named(name, "sweep.hooks.check", application)({}), dict)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "system",
+        "os",
+        "near",
+        "print",
+        "nothing",
+        ".",
+        "myapp",
+        "__builtins__",
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "helpers.near",
+        "myapp.nothing",
+        "myapp.train.os.system",
+        "myapp.checks.os.system",
+        "myapp.checks.os",
+        "myapp.checks.check.__globals__",
+        "myapp.checks.check.__call__",
+        "myapp.train.__loader__",
+    ],
+)
+def test_a_hook_is_nothing_else(application, name):
+    with pytest.raises(ConfigError, match=r"sweep\.hooks\.check="):
+        named(name, "sweep.hooks.check", application)
+
+
+def test_a_hook_of_another_package_is_allowed_by_the_environment(application, monkeypatch):
+    monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "helpers")
+    assert named("helpers.near", "sweep.hooks.check", application)({}) == {}
+
+
+@pytest.mark.parametrize("name", ["os.system", "myapp.checks.check", "check", "sweeps.targets.make", "torch.load"])
+def test_the_panels_that_a_record_names_run_nothing(trained, colleague, application, marker, name, monkeypatch):
+    from sweeps.report.panels import panels_of
+
+    called = []
+    monkeypatch.setattr("os.system", called.append)
+    own = json.loads((trained / "run.json").read_text())["config"]["sweep"]
+    folder = colleague(sweep={**own, "hooks": {"check": None, "cost": None, "panels": name}})
+    panels = list(panels_of([(folder, RunDir(folder).read())]))
+    assert all(panel.title == "Panels left out" for panel in panels)
+    assert not called

@@ -9,16 +9,20 @@ from . import page, tally
 from .compare import compare
 from .drive import Driver
 from .kill import Outcome, torment, undisturbed
-from .modes import CELLS, EPOCHS, GRID, MODES, SWEEP, Mode
+from .modes import APPS, GRID, MODES, REGRESSION, RUNS, STEPS, SWEEP, VISION, App, Mode
 from .processes import Kin, session_members, survivors_of, wait_until, workers_of
 from .starts import ForkServer, start
 
 __all__ = [
-    "CELLS",
-    "EPOCHS",
+    "APPS",
     "GRID",
     "MODES",
+    "REGRESSION",
+    "RUNS",
+    "STEPS",
     "SWEEP",
+    "VISION",
+    "App",
     "Driver",
     "ForkServer",
     "Kin",
@@ -42,7 +46,7 @@ def lenet_with_dropout(**options: Any) -> Any:
     """LeNet with running statistics and, in front of its last layer, dropout: more has to come back than weights."""
     from torch import nn
 
-    from sweeps.models import lenet_bn
+    from sweeps.vision.models import lenet_bn
 
     network = lenet_bn(**options)
     assert isinstance(network, nn.Sequential)

@@ -11,7 +11,7 @@ from typing import Any
 from . import page, tally
 from .disk import HOW, Disk
 from .drive import Driver
-from .modes import MODES
+from .modes import APPS, MODES
 from .starts import ForkServer
 
 DESCRIPTION = """
@@ -48,13 +48,14 @@ def _drive(options: argparse.Namespace) -> list[str]:
     modes = [MODES[name] for name in options.mode or MODES]
     counted: dict[str, Any] = {}
     try:
-        with ForkServer() as starter:
-            driver = Driver(output, starter, options.seed, lambda text: print(text, flush=True), modes)
+        app = APPS[options.app]
+        with ForkServer(app.program) as starter:
+            driver = Driver(output, starter, options.seed, lambda text: print(text, flush=True), modes, app=app)
             for done in driver.until(options.kills):
                 counts = done.counts()
-                counted = tally.plus(counted, {done.mode.name: counts})
+                counted = tally.plus(counted, {done.name: counts})
                 if options.json is not None:
-                    tally.add(options.json, done.mode.name, counts)
+                    tally.add(options.json, done.name, counts)
                 print(f"{page.summary(counted)} (of {options.kills})", flush=True)
     except KeyboardInterrupt:
         print("stopped; the sweep under way is left out")
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "--kills", type=int, default=100, help="how often to kill; 0 only writes the page (default: 100)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the kinds and moments (default: %(default)s)")
+    parser.add_argument("--app", choices=APPS, default="vision", help="what is swept (default: %(default)s)")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this way to sweep; may be repeated")
     parser.add_argument("--output", type=Path, help="folder for the sweeps (default: a new one for temporary files)")
     parser.add_argument(

@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sweeps.records import RunDir, find_runs
+from sweeps.record.records import RunDir, find_runs
 
 # What two equal runs may differ in: the clock, the process, and how often they were begun.
-UNEQUAL = ("started", "ended", "seconds", "examples_per_second", "process", "attempts", "peak_memory", "environment")
+UNEQUAL = (
+    *("started", "ended", "seconds", "elapsed", "examples_per_second"),
+    *("process", "attempts", "peak_memory", "environment"),
+)
 LOG = "run.log"  # what was said on the way: a run that was interrupted has more to tell
 JOURNAL = "study.journal"
 
@@ -56,14 +59,14 @@ def inconsistencies(run: RunDir) -> list[str]:
     """What no finished run has."""
     found = []
     lines = run.metrics.read_text().splitlines() if run.metrics.exists() else []
-    epochs = [json.loads(line)["epoch"] for line in lines]
-    if epochs != list(range(1, len(epochs) + 1)):
-        found.append(f"metrics of the epochs {epochs}")
+    steps = [json.loads(line)["step"] for line in lines]
+    if steps != [steps[0] * number for number in range(1, len(steps) + 1)]:
+        found.append(f"metrics of the steps {steps}")
     record = run.read()
     if not record.status.is_finished:
         found.append(f"{record.status}: {record.error}")
-    if record.epochs != len(epochs):
-        found.append(f"{record.epochs} epochs in its record, {len(epochs)} in its metrics")
+    if record.steps != (steps[-1] if steps else None):
+        found.append(f"{record.steps} steps in its record, {steps[-1:]} in its metrics")
     if record.status.is_final and run.checkpoint.exists():
         found.append("its checkpoint is left over")
     return found
@@ -74,10 +77,10 @@ def _runs(run: RunDir, other: RunDir) -> list[str]:
     files, others = ({str(path.relative_to(each.path)) for path in each.path.rglob("*")} for each in (run, other))
     if (files ^ others) - {LOG}:
         found.append(f"files {sorted(files - others)} too many, {sorted(others - files)} too few")
-    for name in ("weights", "predictions", "confusion"):
-        one, two = getattr(run, name), getattr(other, name)
-        if one.exists() and two.exists() and one.read_bytes() != two.read_bytes():
-            found.append(f"other {name}")
+    for name in sorted(files & others):
+        one, two = run.path / name, other.path / name
+        if name.endswith((".safetensors", "confusion.json")) and one.read_bytes() != two.read_bytes():
+            found.append(f"other {name.partition('.')[0]}")
     if without_time(run.read_metrics()) != without_time(other.read_metrics()):
         found.append("other metrics")
     record, expected = (without_time(dataclasses.asdict(each.read())) for each in (run, other))

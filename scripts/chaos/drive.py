@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sweeps.records import find_runs
+from sweeps.record.records import find_runs
 
 from .compare import compare
 from .disk import Disk
 from .kill import Outcome, torment, undisturbed
-from .modes import MODES, Mode
+from .modes import MODES, VISION, App, Mode
 from .starts import Starter
 
 MOST_OF_ONE = 45  # kills of one sweep; fewer where all ways to sweep are to have theirs
@@ -25,12 +25,18 @@ WITH_A_DISK = 0.5  # so many of the sweeps lie on a disk of their own, which can
 class Done:
     """One sweep that was tormented, finished and compared."""
 
+    app: App
     mode: Mode
     workers: int
     outcome: Outcome
     attempts: list[int]  # how often each run was begun
     faults: list[str]
     seconds: float
+
+    @property
+    def name(self) -> str:
+        """Under which it is counted."""
+        return self.mode.name if self.app is VISION else f"{self.app.name}: {self.mode.name}"
 
     def counts(self) -> dict[str, Any]:
         """What is added to the tally of its mode."""
@@ -60,6 +66,7 @@ class Driver:
     say: Callable[[str], None]
     modes: Sequence[Mode] = tuple(MODES.values())
     with_a_disk: float = WITH_A_DISK
+    app: App = VISION
     done: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def until(self, kills: int) -> Iterator[Done]:
@@ -95,7 +102,7 @@ class Driver:
         try:
             outcome = torment(
                 folder,
-                mode.arguments(workers),
+                mode.arguments(workers, self.app),
                 kills=kills,
                 dice=dice,
                 starter=self.starter,
@@ -114,11 +121,11 @@ class Driver:
         self.done[mode.name, workers] += max(1, outcome.kills.total())
         for text in faults:
             self.say(f"  FAULT {text}")
-        return Done(mode, workers, outcome, attempts, faults, time.monotonic() - began)
+        return Done(self.app, mode, workers, outcome, attempts, faults, time.monotonic() - began)
 
     def _reference(self, mode: Mode) -> Path:
         """The sweep of a mode that nobody disturbed; in one process, also where it is compared with a pool's."""
         folder = self.output / f"undisturbed-{mode.name.replace(', ', '-').replace(' ', '-')}"
         if not folder.exists():
-            return undisturbed(folder, mode.arguments(min(mode.workers)), self.starter)
+            return undisturbed(folder, mode.arguments(min(mode.workers), self.app), self.starter)
         return folder / "multirun" / "chaos"

@@ -133,14 +133,14 @@ class _Torment:
             if goes_on is None:
                 break
             self.outcome.kills[kind, phase] += 1
-            self.say(f"{kind}, {phase}: {self.witness.look()} epochs done")
+            self.say(f"{kind}, {phase}: {self.witness.look()} reports done")
             if not goes_on:
                 break
 
     def _wait(self, process: Process) -> bool:
         """Wait for a moment; False if the process ended before. Most moments come after new work is on the disk."""
         aim = self.dice.random()
-        epochs, finished = self.witness.look(), self.witness.count()
+        reports, finished = self.witness.look(), self.witness.count()
         if aim < 0.12:  # while it starts, composes, checks
             pause = self.dice.uniform(0, 3)
         elif aim < 0.24:  # when a run has just ended
@@ -149,7 +149,7 @@ class _Torment:
                 return False
         else:
             pause = self.dice.uniform(0, 0.4)
-            goal = epochs + self.dice.randint(1, 3)
+            goal = reports + self.dice.randint(1, 3)
             if not _reach(process, lambda: self.witness.look() >= goal):
                 return False
         moment = time.monotonic() + pause

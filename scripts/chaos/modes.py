@@ -1,32 +1,72 @@
-"""What is tormented: small sweeps of every way to sweep, with several runs and many epochs."""
+"""What is tormented: small sweeps of every way to sweep, with several runs and many reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-EPOCHS = 4
-CELLS = 6
+STEPS = 4
+RUNS = 6
 SWEEP = "chaos"
-FIXED = (
-    "model._target_=chaos.lenet_with_dropout",
-    "optim.momentum=0.9",
-    "augment=flip_crop",
-    "dataset=fashion_mnist_mini",
-    "dataset.test_limit=100",
-    "trainer.batch_size=10",
-    "trainer.threads=1",
-    "tracker=none",
-    "device=cpu",
-)
-AXES = ("optim.lr=0.02,0.2", "seed=0,1,2")
+REGRESSION_SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "regression" / "train.py"
+EVERY = 200  # steps of the regression between two reports: as much work as an epoch of the other
 
-# Two at a time, with as much work between two epochs as a test needs to step in.
+
+@dataclass(frozen=True)
+class App:
+    """An application that is swept.
+
+    `program` is what follows `python`, `size` the words for so many reports and so many examples.
+    """
+
+    name: str
+    program: Sequence[str]
+    fixed: Sequence[str]
+    grid: Sequence[str]
+    search: Sequence[str]
+    size: Sequence[str]
+    report: int = 1  # steps between two reports
+
+    def words(self, *, reports: int, limit: int) -> tuple[str, ...]:
+        """What gives a run its size."""
+        return tuple(word.format(steps=reports * self.report, limit=limit) for word in self.size)
+
+
+VISION = App(
+    "vision",
+    ("-m", "sweeps"),
+    fixed=(
+        "model._target_=chaos.lenet_with_dropout",
+        "optim.momentum=0.9",
+        "augment=flip_crop",
+        "dataset=fashion_mnist_mini",
+        "dataset.test_limit=100",
+        "trainer.batch_size=10",
+        "trainer.threads=1",
+        "sweep/tracker=none",
+        "device=cpu",
+    ),
+    grid=("optim.lr=0.02,0.2", "seed=0,1,2"),
+    search=("optim.lr=tag(log, interval(1e-3, 0.5))",),
+    size=("dataset.limit={limit}", "trainer.epochs={steps}"),
+)
+REGRESSION = App(
+    "regression",
+    (str(REGRESSION_SCRIPT),),
+    fixed=("width=64", "batch_size=512", f"report_every={EVERY}", "sweep/tracker=none"),
+    grid=("lr=0.003,0.03", "seed=0,1,2"),
+    search=("lr=tag(log, interval(1e-3, 0.1))",),
+    size=("steps={steps}",),
+    report=EVERY,
+)
+APPS = {app.name: app for app in (VISION, REGRESSION)}
+
+# Two at a time, with as much work between two reports as a test needs to step in.
 GRID = (
     "-m",
-    f"sweep={SWEEP}",
-    *AXES,
-    *FIXED,
-    "dataset.limit=1000",
-    f"trainer.epochs={EPOCHS}",
+    f"sweep.name={SWEEP}",
+    *VISION.grid,
+    *VISION.fixed,
+    *VISION.words(reports=STEPS, limit=1000),
     "hydra.launcher.workers=2",
 )
 
@@ -36,7 +76,8 @@ class Mode:
     """One way to sweep.
 
     `bits` says whether two undisturbed sweeps are equal to the last bit, `in_order` that a run which fails changes
-    what the others come to: a search leaves it for the next command, and goes on with trials that see less.
+    what the others come to: a search leaves it for the next command, and goes on with trials that see less. `reports`
+    and `limit` are the size of a run.
     """
 
     name: str
@@ -44,30 +85,43 @@ class Mode:
     share: int  # of a hundred kills, under each number of workers
     workers: Sequence[int] = (0, 2)
     share_of_pool: int = 4
+    searches: bool = False
+    pruner: str = ""
     bits: bool = True
     in_order: bool = False
-    epochs: int = 16
+    reports: int = 16
     limit: int = 200
 
-    def arguments(self, workers: int) -> tuple[str, ...]:
+    def arguments(self, workers: int, app: App = VISION) -> tuple[str, ...]:
         """The command line without the program's name."""
-        size = (f"dataset.limit={self.limit}", f"trainer.epochs={self.epochs}", f"hydra.launcher.workers={workers}")
-        return ("-m", f"sweep={SWEEP}", *FIXED, *self.options, *size)
+        axes = app.search if self.searches else app.grid
+        pruner = (f"sweep/pruner={self.pruner}", f"sweep.pruner.min_resource={app.report}") if self.pruner else ()
+        size = (*app.words(reports=self.reports, limit=self.limit), f"hydra.launcher.workers={workers}")
+        return ("-m", f"sweep.name={SWEEP}", *app.fixed, *axes, *self.options, *pruner, *size)
 
     def share_with(self, workers: int) -> int:
         """Of a hundred kills, how many are for this mode and this number of workers."""
         return self.share_of_pool if workers else self.share
 
 
-SEARCH = ("hydra/sweeper=search", "optim.lr=tag(log, interval(1e-3, 0.5))", "hydra.sweeper.n_trials=6")
+SEARCH = ("hydra/sweeper=search", f"hydra.sweeper.n_trials={RUNS}")
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("grid", AXES, 20, share_of_pool=8),
-        Mode("halving", (*AXES, "pruner=halving"), 18),
-        Mode("search", (*SEARCH, "pruner=asha"), 18, workers=(0, 1), in_order=True),
-        Mode("search, 2 at a time", (*SEARCH, "pruner=asha"), 0, workers=(2,), share_of_pool=8, bits=False),
-        Mode("subdir", (*AXES, "hydra.sweep.subdir=${hydra.job.num}"), 8),
-        Mode("chdir", (*AXES, "hydra.job.chdir=true"), 8),
+        Mode("grid", (), 20, share_of_pool=8),
+        Mode("halving", (), 18, pruner="halving"),
+        Mode("search", SEARCH, 18, workers=(0, 1), searches=True, pruner="asha", in_order=True),
+        Mode(
+            "search, 2 at a time",
+            SEARCH,
+            0,
+            workers=(2,),
+            share_of_pool=8,
+            searches=True,
+            pruner="asha",
+            bits=False,
+        ),
+        Mode("subdir", ("hydra.sweep.subdir=${hydra.job.num}",), 8),
+        Mode("chdir", ("hydra.job.chdir=true",), 8),
     )
 }

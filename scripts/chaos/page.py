@@ -5,32 +5,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweeps.files import atomic_write
+from sweeps.record.files import atomic_write
 
 from . import tally
 from .witness import PHASES
 
 PROMISED = """
-* Whatever ends a process, at whatever moment: the same command, typed until it exits with 0, ends as if nothing had
-  happened. On the CPU that holds to the last bit of weights, predictions, metrics and records.
-* What was finished is not done again, and its record is not written again. No run is lost, and none is done twice. An
-  interrupted run goes on from its last checkpoint: at most the epoch under way is lost.
-* A file is the old one or the new one, never a part. No temporary file stays, no lock, and no process.
-* A full disk fails the run that was writing. With room again, the same command goes on.
-* A search ends with as many trials as it was to have. One at a time, and while none fails,
-  it chooses the same ones.
+* However and whenever a process ends: repeating the command until it exits with 0 gives the same result as if nothing
+  had happened. On the CPU that holds to the last bit of weights, predictions, metrics and records.
+* Completed runs are not repeated, and their records are not written again. No run is lost, and none runs twice. An
+  interrupted run resumes from its last checkpoint: at most the work since the last report is lost.
+* A file holds its old content or its new one, never a part. No temporary file, lock or process is left behind.
+* A full disk fails the run that was writing. Once there is space, the same command resumes it.
+* A search ends with the number of trials that was asked for. With one worker, and while no run fails, it chooses the
+  same trials.
 """
 COMPARED = """
-A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops) and disturbs each a few dozen times: most
-often just after new work is on the disk, now and then while the command starts or when a run has just ended. Then it
-types the command until it is done and compares with a sweep that nobody disturbed: exit code 0, weights, predictions,
-confusions, `metrics.jsonl` and `run.json` (without times, processes and the number of attempts), the list of files, the
-trials of a search. It looks for leftover files and processes, and for finished records that were written again.
+A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops; with `--app regression`, of the script in
+`examples/regression`) and disturbs each a few dozen times: most often just after something was written, sometimes while
+the command starts or when a run has just ended. It then repeats the command until it exits with 0, and compares the
+sweep with an undisturbed one: weights, predictions, confusion matrices, `metrics.jsonl` and `run.json` (without times,
+processes and the number of attempts), the list of files, the trials of a search. It looks for leftover files and
+processes, and for completed records that were written again.
 """
 NOT_PROMISED = """
-* Equal bits on a GPU, with another number of threads, or on another machine: there a resumed run is as good, not equal.
+* Equal bits on a GPU, with another number of threads, or on another machine.
 * Equal trials where a search runs several at a time: which one ends first is chance. There the trials are counted.
-* Work that lies on a disk which lies: `fsync` is believed. A power cut was not tried, only ends of processes.
+* Protection from disks that report `fsync` as done when it is not. Power cuts were not tried, only ends of processes.
 * Anything about a sweep's folder that another program changes while the sweep runs.
 """
 
@@ -45,12 +46,12 @@ def write(json: Path) -> Path:
 def page(killed: Mapping[str, Any], fuzzed: Mapping[str, Any]) -> str:
     """The page; what was not measured says how to."""
     parts = [
-        "# Reliability, tried",
+        "# Reliability",
         "Made by `scripts/chaos.py --kills 0 --json docs/reliability.json` from the counts in that file and in "
         "docs/fuzz.json; do not edit.",
         "## What is promised",
         PROMISED.strip(),
-        "## How it is tried",
+        "## How it was tested",
         "### Kills",
         COMPARED.strip(),
         *_kills(killed),
@@ -73,7 +74,7 @@ def _kills(found: Mapping[str, Any]) -> Iterator[str]:
     yield tables(found["modes"])
     faults = [text for one in found["modes"].values() for text in one["faults"]]
     if faults:
-        yield "What was found:"
+        yield "Findings:"
         yield "\n".join(f"* {text}" for text in faults)
     if note := found.get("note"):  # by hand: what has become of it
         yield str(note)
@@ -88,7 +89,7 @@ def summary(modes: Mapping[str, Any]) -> str:
     faults = sum(len(one["faults"]) for one in modes.values())
     return (
         f"{kills:,} kills in {starts:,} starts of {sweeps:,} sweeps, whose {runs:,} runs were started {attempts:,} "
-        f"times; {faults or 'none'} of what was compared differed"
+        f"times; {faults or 'no'} difference{'s' * (faults != 1)}"
     )
 
 
@@ -105,7 +106,7 @@ def tables(modes: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             _table(["kills", *modes, "all"], rows),
-            "By the moment, as judged from what was on the disk: "
+            "By moment, judged from what was on the disk: "
             + ", ".join(f"{phases[phase]} {phase}" for phase in PHASES)
             + ". Runs in worker processes: "
             + f"{placed['in workers']} kills; in the process of the command (`hydra.launcher.workers=0`): "
@@ -144,7 +145,7 @@ def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
     rows = [[name, f"{one['inputs']:,}", round(one["seconds"])] for name, one in sorted(targets.items())]
     yield _table(["target", "inputs", "seconds"], rows)
     if findings:
-        yield "\n".join(["What was found:", "", *(f"* {one['signature']}" for one in findings)])
+        yield "\n".join(["Findings:", "", *(f"* {one['signature']}" for one in findings)])
 
 
 def _versions(found: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The process that forks commands: `python -m chaos.server`. See `ForkServer`."""
+"""The process that forks commands: `python -m chaos.server -m sweeps`, or a script. See `ForkServer`."""
 
 import contextlib
 import importlib
@@ -8,6 +8,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 # What a command imports on its way; nothing of it starts a thread.
 PRELOADED = (
@@ -15,19 +16,20 @@ PRELOADED = (
     "torch._dynamo",
     "scipy.stats",
     "optuna",
-    "sweeps.app",
-    "sweeps.run",
-    "sweeps.search",
-    "sweeps.search.searching",
-    "sweeps.launching.inspection",
-    "sweeps.launching.local",
+    "sweeps.vision.app",
+    "sweeps.vision.task",
+    "sweeps.sweepers.search",
+    "sweeps.sweepers.search.sweep",
+    "sweeps.launchers.inspection",
+    "sweeps.launchers.local.launch",
 )
 
 
 def main() -> int:
-    """The server: reads folders and arguments, one line each, and tells the process and then its exit code."""
+    """The server: reads folders and arguments, one line each, and writes the process and then its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.path[0] = ""  # as `python -m sweeps` has it
+    program = sys.argv[1:]
+    sys.path[0] = "" if program[0] == "-m" else str(Path(program[0]).parent)  # as Python itself has it
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -38,15 +40,18 @@ def main() -> int:
         pid = os.fork()
         if pid == 0:
             os.close(answers)
-            _become(folder, arguments)
-            runpy.run_module("sweeps", run_name="__main__", alter_sys=True)
+            _become(folder, [program[-1], *arguments])
+            if program[0] == "-m":
+                runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(program[0], run_name="__main__")
             return 0
         os.write(answers, b"%d\n" % pid)
         os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     return 0
 
 
-def _become(folder: str, arguments: Sequence[str]) -> None:
+def _become(folder: str, argv: Sequence[str]) -> None:
     """Be a process that a shell has just started."""
     os.setsid()
     os.chdir(folder)
@@ -56,7 +61,7 @@ def _become(folder: str, arguments: Sequence[str]) -> None:
         os.dup2(source, stream)
     os.close(nothing)
     os.close(output)
-    sys.argv = ["sweeps", *arguments]
+    sys.argv = list(argv)
 
 
 if __name__ == "__main__":

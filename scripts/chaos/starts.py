@@ -1,4 +1,4 @@
-"""Starting `python -m sweeps`: as a process of its own, or forked from one that has imported torch already.
+"""Starting a sweep: as a process of its own, or forked from one that has imported torch already.
 
 A fork costs a hundredth of what a start costs; what follows, from the composition to the exit, is the same program.
 """
@@ -41,7 +41,8 @@ class Starter(Protocol):
 def environment() -> dict[str, str]:
     """In which a command finds the network of this package."""
     path = os.pathsep.join(filter(None, (str(SCRIPTS), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "SWEEPS_ALLOW_TARGETS": "chaos"}
+    # Another number of threads would change the last bits: here as many as in a worker.
+    return {**os.environ, "PYTHONPATH": path, "SWEEPS_ALLOW_TARGETS": "chaos", "OMP_NUM_THREADS": "1"}
 
 
 def start(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -87,9 +88,9 @@ class Forked:
 class ForkServer:
     """A process with torch in it that forks commands, one at a time. A context manager, and a `Starter`."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Sequence[str] = ("-m", "sweeps")) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "chaos.server"],
+            [sys.executable, "-m", "chaos.server", *program],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweeps.files import atomic_write, to_json
+from sweeps.record.files import atomic_write, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("src", "conf")

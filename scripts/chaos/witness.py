@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweeps.records import RunDir, RunRecord, Status, find_runs
+from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 
-from .modes import CELLS
+from .modes import RUNS
 from .processes import session_members
 
 START_UP, BETWEEN, TRAINING, END = "start-up", "between runs", "in training", "at the end"
@@ -35,15 +35,15 @@ class Witness:
         self._at_start = {state for state, _ in self._seen.values()}
 
     def look(self) -> int:
-        """How many epochs are on the disk; a torn record ends the test here."""
-        epochs = 0
+        """How many reports are on the disk; a torn record ends the test here."""
+        reports = 0
         if not self.folder.is_dir():
             return 0
         for run in find_runs(self.folder):
             try:
-                epochs += run.metrics.read_bytes().count(b"\n")
+                reports += run.metrics.read_bytes().count(b"\n")
             except FileNotFoundError:
-                epochs += 0
+                reports += 0
             state, content = self._trace(run)
             if run.path in self._seen and self._seen[run.path][0] == state:
                 continue
@@ -51,7 +51,7 @@ class Witness:
             self._seen[run.path] = state, record
             if record.status.is_final and run.path not in self.finished:
                 self.finished[run.path] = (*state, content)
-        return epochs
+        return reports
 
     def count(self) -> int:
         """How many runs had ended in the last look."""
@@ -72,7 +72,7 @@ class Witness:
         if not new:
             return START_UP
         ended = [record.status.is_finished and not is_paused(record) for _, record in self._seen.values()]
-        return END if all(ended) and len(ended) >= CELLS else BETWEEN
+        return END if all(ended) and len(ended) >= RUNS else BETWEEN
 
     def meddled(self) -> list[str]:
         """The finished runs whose record was written again."""

@@ -5,6 +5,7 @@ SweepsError               everything that is the user's to mend; anything else t
 ├── DataError             a data set is missing, damaged or not what it claims to be
 ├── RecordError           a run directory cannot be read or written
 │   └── NewerRecordError  ... because a newer release wrote it; it is left as it is
+├── ReportError           a training function has used its run in a way that cannot work
 └── RunFailed             a run ended with the status `failed`; its record tells why
 
 Every message names the value, the rule that it breaks and the way out.
@@ -37,6 +38,12 @@ class RecordError(SweepsError):
 
 class NewerRecordError(RecordError):
     """A record that a newer release wrote, which this one must neither read nor overwrite."""
+
+
+class ReportError(SweepsError):
+    """A training function that has used its run in a way that cannot work."""
+
+    kind = "report"
 
 
 class RunFailed(SweepsError):

@@ -1,30 +1,26 @@
-"""What a run tells whoever watches it. The base class is the silent one. This module never imports torch."""
+"""What a run says to a display. The base class is the silent one. This module never imports torch."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.records import RunRecord
+from sweeps.record.records import RunRecord
 
 
 class Progress:
-    """Hears of a run and shows nothing; displays override what they need."""
+    """Receives the events of a run and shows nothing; displays override what they need."""
 
-    def begin(self, record: RunRecord, *, epochs: int, batches: int) -> None:
-        """A run starts, or goes on after `record.epochs` epochs; an epoch has `batches` training batches."""
+    def begin(self, record: RunRecord) -> None:
+        """A run starts, or resumes after `record.steps` steps of `record.max_steps`, which may be None."""
 
-    def batch(self, phase: str, epoch: int, done: int, total: int, loss: float, acc: float, rate: float) -> None:
-        """At most once a second: where the pass `phase` of `epoch` stands; `rate` is in examples per second."""
+    def update(self, step: float, text: str) -> None:
+        """At most once a second: the run is at `step`, which may lie between two reports; `text` says more."""
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch is over; `row` is its line of metrics.jsonl."""
+    def report(self, row: Mapping[str, Any]) -> None:
+        """A report was written; `row` is its line of metrics.jsonl."""
 
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
-        """The run is over, or was `skipped` because it had finished before."""
+        """The run is over, or was `skipped` because it was already complete."""
 
     def stop_requested(self) -> bool:
-        """Whether the run should end after this epoch, with a checkpoint to go on from."""
+        """Whether the run should stop after its next report, with a checkpoint to resume from."""
         return False
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run that stopped where it was asked to, with its checkpoint written."""

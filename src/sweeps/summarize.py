@@ -10,17 +10,16 @@ from typing import NoReturn, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.analysis import export, tables
-from sweeps.analysis.columns import Column, columns_of, find_column, sort_rows
-from sweeps.analysis.compare import compare
-from sweeps.analysis.curves import curve_column
-from sweeps.analysis.groups import Group, group_by
-from sweeps.analysis.ranking import rank, sentences
-from sweeps.analysis.rows import RunRow, load
-from sweeps.analysis.sheet import Sheet
-from sweeps.analysis.text import clean
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import atomic_write
+from sweeps.record.files import atomic_write
+from sweeps.results import export, tables
+from sweeps.results.columns import columns_of, curve_column, find_column, sort_rows
+from sweeps.results.compare import compare
+from sweeps.results.format import clean
+from sweeps.results.ranking import rank, sentences
+from sweeps.results.runs import RunRow, load
+from sweeps.results.settings import Setting, group_by
+from sweeps.results.table import Table
 
 FORMATS = ("table", "csv", "json", "md", "latex")
 _ALIASES = {"markdown": "md", "tex": "latex"}
@@ -48,9 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def compare_main(argv: Sequence[str] | None = None) -> int:
+    """`python -m sweeps compare DIR A B`, which is `summarize DIR --compare A B`."""
+    parser = _Parser(prog="python -m sweeps compare", description="Is one setting of a sweep better than another?")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    parser.add_argument("first", metavar="A", help="a setting: nin, or model=nin,optim.lr=0.1")
+    parser.add_argument("second", metavar="B", help="another one")
+    parser.add_argument("--format", choices=("table", "json", "md"), default="table", help="json has all digits")
+    args = parser.parse_args(argv)
+    return main([*args.folders, "--compare", args.first, args.second, "--format", args.format])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"summarize: {message} (--help tells more)\n")
+        self.exit(2, f"summarize: {message} (see --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,17 +76,17 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         metavar=("A", "B"),
         nargs=2,
-        help="is A better than B? Each names a cell: nin, or model=nin,optim.lr=0.1",
+        help="is A better than B? Each names a setting: nin, or model=nin,optim.lr=0.1",
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
         type=lambda name: _ALIASES.get(name, name),
-        help="csv and json hold figures in full; without it --output decides by its suffix, else it is table",
+        help="csv and json have all digits; without it --output decides by its suffix, else it is table",
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
-    parser.add_argument("--curves", action="store_true", help="a column with the objective's curve, epoch by epoch")
-    parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last epoch")
+    parser.add_argument("--curves", action="store_true", help="a column with the objective's curve, report by report")
+    parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last report")
     return parser
 
 
@@ -107,7 +117,7 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
     columns = columns_of(rows, args.all_metrics)
     if args.curves:
-        columns.insert(-1, curve_column(rows))
+        columns.insert([column.key for column in columns].index("status"), curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":
@@ -124,24 +134,24 @@ def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
     keys = [find_column(key, "--group-by", rows, columns) for key in dict.fromkeys(wanted)]
     groups = group_by(rows, keys)
     if args.sort:
-        groups = _sorted_groups(groups, keys, args.sort)
+        groups = _sorted_groups(groups, args.sort)
     if args.format == "json":
         return export.groups_to_json(rows, groups, keys)
     if args.format == "csv":
         _warn(rows)
-        return export.to_csv([export.group_fields(group, keys) for group in groups])
+        return export.to_csv([export.setting_fields(group) for group in groups])
     failures = tables.failures_table(rows)
-    return _as_text([tables.group_table(rows, keys, groups), *([failures] if failures else [])], args)
+    return _as_text([table for table in (tables.settings_table(rows, groups, keys), failures) if table], args)
 
 
-def _sorted_groups(groups: list[Group], keys: list[Column], wanted: str) -> list[Group]:
+def _sorted_groups(groups: list[Setting], wanted: str) -> list[Setting]:
     """Groups by one of their own columns, ascending, blanks last."""
-    fields = {id(group): export.group_fields(group, keys) for group in groups}
+    fields = {id(group): export.setting_fields(group) for group in groups}
     known = list(fields[id(groups[0])])
     if wanted not in known:
         raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")
 
-    def key(group: Group) -> tuple[bool, bool, float, str]:
+    def key(group: Setting) -> tuple[bool, bool, float, str]:
         value = fields[id(group)][wanted]
         is_number = isinstance(value, (int, float))
         return value is None, not is_number, value if is_number else 0.0, clean(value)
@@ -149,14 +159,14 @@ def _sorted_groups(groups: list[Group], keys: list[Column], wanted: str) -> list
     return sorted(groups, key=key)
 
 
-def _as_text(sheets: list[Sheet], args: argparse.Namespace) -> str:
+def _as_text(found: list[Table], args: argparse.Namespace) -> str:
     if args.format == "md":
-        return export.to_markdown(sheets)
+        return export.to_markdown(found)
     if args.format == "latex":
-        return export.to_latex(sheets)
+        return export.to_latex(found)
     console = _console(args)
     with console.capture() as capture:
-        tables.print_sheets(console, sheets)
+        tables.print_tables(console, found)
     return capture.get()
 
 

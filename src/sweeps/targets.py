@@ -8,7 +8,9 @@ import functools
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from reprlib import repr as short
 from types import ModuleType
 from typing import Any, cast
@@ -16,13 +18,16 @@ from typing import Any, cast
 from sweeps.errors import ConfigError
 
 # A list of what is allowed: a list of what is not would never be whole.
-# A network of the package is `sweeps.models.NAME`, or `sweeps.models.NAME.NAME` where it is not exported.
+# A network of the package is `sweeps.vision.models.NAME`, or `sweeps.vision.models.NAME.NAME` where it is not exported.
 _ALLOWED = re.compile(
-    r"""sweeps\.models\.([a-z][a-z0-9_]*)(\.\1)?
-      | sweeps\.data\.(IdxFiles|TorchvisionSet)
-      | sweeps\.training\.(constant|cosine|step|one_cycle)
-      | sweeps\.tracking\.(NullTracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
-      | sweeps\.tracking\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+    r"""sweeps\.vision\.models\.([a-z][a-z0-9_]*)(\.\1)?
+      | sweeps\.vision\.data\.(IdxFiles|TorchvisionSet)
+      | sweeps\.vision\.training\.(constant|cosine|step|one_cycle)
+      | sweeps\.vision\.(checks\.check|cost\.cost|panels\.panels)
+      | sweeps\.vision\.trackers\.(TensorBoardTracker|MlflowTracker|WandbTracker)
+      | sweeps\.trackers\.(Tracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
+      | sweeps\.trackers\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
+      | sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner
       | torchvision\.models\.[a-z][a-z0-9_]*
       | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
     """,
@@ -69,6 +74,48 @@ def target_of(node: Any) -> str:
     return _check(node["_target_"])
 
 
+def named(name: str, key: str, home: str = "") -> Callable[..., Any]:
+    """The function that the setting `key` names.
+
+    One without dots is beside the training function, in the module `home`; others are of the package of `home`, or on
+    the allow-list.
+
+    Raises:
+        ConfigError: there is none, or it is somebody else's.
+    """
+    module = sys.modules.get(home)
+    spec = getattr(module, "__spec__", None)
+    package = (spec.name if spec is not None else home).partition(".")[0]
+    is_near = "." not in name
+    if is_near and not hasattr(module, name):
+        raise ConfigError(f"{key}={name} is invalid: {home or 'the application'} has no function of that name")
+    try:
+        if not is_near and (package in ("", "__main__") or not _is_within(name, package)):
+            return _find(_check(name))
+        found = getattr(module, name) if is_near else _import(name)
+    except ConfigError as error:
+        raise ConfigError(f"{key}={name}: {str(error).removeprefix(f'_target_={name} ')}") from error
+    # A module has names of others, too: `train.os.system`, or a `system` that it has imported.
+    if not callable(found) or not _is_of(found, module, package):
+        raise ConfigError(
+            f"{key}={name} is invalid: a hook is a function that is defined in the module of the training function, "
+            f"beside it, or in its package; wrap it in one of your own, or allow it in the environment by its full "
+            f"name: {_EXTRA}"
+        )
+    return cast(Callable[..., Any], found)
+
+
+def _is_of(found: Any, module: ModuleType | None, package: str) -> bool:
+    """Whether `found` is defined in `module`, in a module of the same folder, or in `package`."""
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or module is None:
+        return False
+    if home == module.__name__ or (package not in ("", "__main__") and _is_within(home, package)):
+        return True
+    mine, its = (getattr(one, "__file__", None) for one in (module, sys.modules.get(home)))
+    return bool(mine and its and Path(mine).resolve().parent == Path(its).resolve().parent)
+
+
 def _made(node: Any) -> Any:
     if isinstance(node, (list, tuple)):
         return [_made(item) for item in node]
@@ -96,10 +143,10 @@ def _made(node: Any) -> Any:
 
 def _check(target: Any) -> str:
     if not isinstance(target, str):
-        raise ConfigError(f"_target_={short(target)} is refused: it must be the dotted name of a function or class")
+        raise ConfigError(f"_target_={short(target)} is invalid: it must be the dotted name of a function or class")
     if _ALLOWED.fullmatch(target) is None and not any(_is_within(target, prefix) for prefix in _extra()):
         raise ConfigError(
-            f"_target_={target} is refused: a config may build sweeps.models.*, torchvision.models.*, the "
+            f"_target_={target} is not allowed: a config may build sweeps.vision.models.*, torchvision.models.*, the "
             "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
             f"For your own code name its package in the environment: {_EXTRA}={target.partition('.')[0]}"
         )
@@ -116,8 +163,8 @@ def _find(target: str) -> Callable[..., Any]:
         home = str(getattr(found, "__module__", None))
         if not any(_is_within(home, prefix.partition(".")[0]) for prefix in _extra()):
             raise ConfigError(
-                f"_target_={target} is refused: it is defined in {home}, which {_EXTRA} does not name; add the whole "
-                f"name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
+                f"_target_={target} is not allowed: it is defined in {home}, which {_EXTRA} does not name; add the "
+                f"whole name to it where you want this: {_EXTRA}={','.join((*_extra(), target))}"
             )
     return cast(Callable[..., Any], found)
 

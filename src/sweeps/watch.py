@@ -7,7 +7,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -15,16 +15,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sweeps.analysis.rows import UNREADABLE
-from sweeps.analysis.text import number, whole
-from sweeps.config import lookup
-from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.identity import labels
-from sweeps.launching.lock import owner_of
-from sweeps.launching.slurm.ledger import Ledger, is_live
-from sweeps.launching.slurm.queue import Queue
-from sweeps.launching.view import Activity, Overview
-from sweeps.records import RunRecord, Status, find_runs
+from sweeps.errors import ConfigError, SweepsError
+from sweeps.launchers.console import metrics_of
+from sweeps.launchers.slurm.ledger import Ledger, is_live
+from sweeps.launchers.slurm.queue import Queue
+from sweeps.launchers.view import Activity, Overview
+from sweeps.record.identity import labels
+from sweeps.record.lock import owner_of
+from sweeps.record.records import Status
+from sweeps.results.format import metric
+from sweeps.results.ranking import rank
+from sweeps.results.runs import UNREADABLE, RunRow, load
 from sweeps.terminal import clean
 
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sweeps.watch", description="Show how a sweep stands.")
     parser.add_argument("folder", type=Path, help="a sweep's folder, such as multirun/lr_study")
     parser.add_argument(
-        "--once", action="store_true", help="print it once; so it is where standard output is no terminal"
+        "--once", action="store_true", help="print it once, which is the default where standard output is no terminal"
     )
     parser.add_argument(
         "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
@@ -69,35 +70,30 @@ def _seconds(text: str) -> float:
 
 
 def look(folder: Path) -> tuple[Group, bool]:
-    """The sweep now, and whether somebody is at work on it.
+    """The sweep now, and whether anything is running or waits in a queue.
 
     Raises:
         RecordError: there is no such folder, or no run in it.
     """
-    records: list[RunRecord] = []
-    unreadable: list[str] = []
-    for run in find_runs(folder):
-        try:
-            records.append(run.read())
-        except RecordError as error:
-            unreadable.append(str(error))
-    if not records and not unreadable:
-        raise RecordError(f"{folder} holds no runs; name a sweep's folder, such as multirun/lr_study")
-    names = dict(zip((r.name for r in records), labels([r.overrides for r in records]), strict=True)) if records else {}
+    rows = rank(load([folder]))
+    names = dict(zip((row.path for row in rows), labels([row.name.split(",") for row in rows]), strict=True))
     owner, jobs = owner_of(folder), _jobs_of(folder)
-    counts = Counter(str(record.status) for record in records)
-    if unreadable:
-        counts[UNREADABLE] = len(unreadable)
-    running = [_activity(record, names[record.name]) for record in records if record.status is Status.RUNNING]
-    overview = Overview(folder.name, counts, running, _best(records, names), _seconds_left(records, len(running)))
-    busy = owner is not None or bool(running) or bool(jobs)
-    lines = [Text(clean(f"at work: {owner}"))] if owner else []
+    running = [
+        Activity(row.process, names[row.path], row.steps, row.max_steps, metrics_of(row.last, row.metric))
+        for row in rows
+        if row.status == Status.RUNNING
+    ]
+    best = next((row for row in rows if row.objective and row.objective.is_ranked and row.value is not None), None)
+    shown = f"{names[best.path]}: {best.metric} {metric(best.value)}" if best and best.value is not None else ""
+    counts = Counter(row.status for row in rows)
+    overview = Overview(folder.name, counts, running, shown, _seconds_left(rows, len(running)))
+    lines = [Text(clean(f"launched by {owner}"))] if owner else []
     if jobs:
         lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))
-    if not busy or not lines:
-        lines = [Text("somebody runs single cells" if running else "nobody is at work")]
-    lines += [Text(f"unreadable: {clean(reason)}", style="bold red") for reason in unreadable]
-    return Group(overview, *lines), busy
+    if not lines:
+        lines = [Text("single runs" if running else "idle")]
+    lines += [Text(f"unreadable: {row.problem}", style="bold red") for row in rows if row.status == UNREADABLE]
+    return Group(overview, *lines), owner is not None or bool(running) or bool(jobs)
 
 
 def _jobs_of(folder: Path) -> Counter[str]:
@@ -113,51 +109,18 @@ def _jobs_of(folder: Path) -> Counter[str]:
     return Counter(job.state for job in jobs)
 
 
-def _activity(record: RunRecord, label: str) -> Activity:
-    epochs = _epochs_of(record)
-    place = f"pid {record.process.pid}" if record.process is not None else ""
-    last = record.metrics.get("last", {})
-    known = [(key, number(last.get(key))) for key in ("train_loss", record.objective.metric)]
-    figures = "  ".join(f"{key} {figure:.4f}" for key, figure in known if figure)
-    return Activity(place, label, min(record.epochs + 1, epochs), epochs, record.epochs / max(epochs, 1), figures)
-
-
-def _epochs_of(record: RunRecord) -> int:
-    """How many epochs the run is to have; 0 where its record does not say."""
-    return whole(lookup(record.config, "trainer.epochs")) or 0
-
-
-def _best(records: Sequence[RunRecord], names: Mapping[str, str]) -> str:
-    ranked = [record for record in records if number(record.objective.value) is not None]
-    if not ranked:
-        return ""
-    sign = 1 if ranked[0].objective.direction == "max" else -1
-    # Of equals the first one that ended, as the sweep itself shows it.
-    best = max(
-        sorted(ranked, key=lambda record: record.ended), key=lambda record: sign * (record.objective.value or 0.0)
-    )
-    return f"{names[best.name]}: {best.objective.value:.4f}"
-
-
-def _seconds_left(records: Sequence[RunRecord], running: int) -> float | None:
-    """What is left, at the pace of what is done; None while nothing is, or where nobody is at work."""
+def _seconds_left(rows: Sequence[RunRow], running: int) -> float | None:
+    """What is left, at the pace of each setting's other seeds, else of all runs; None where that is unknown."""
     paces: dict[str, list[float]] = {}
-    for record in records:
-        if record.epochs > 0:
-            paces.setdefault(_network(record), []).append((number(record.seconds) or 0.0) / record.epochs)
-    if not paces or not running:
+    for row in rows:
+        if row.steps and row.seconds:
+            paces.setdefault(row.setting_id, []).append(row.seconds / row.steps)
+    waiting = [row for row in rows if row.is_unfinished]
+    if not paces or not running or any(row.max_steps is None for row in waiting):
         return None
     overall = mean(pace for group in paces.values() for pace in group)
-    seconds = 0.0
-    for record in records:
-        if not record.status.is_finished and record.status is not Status.FAILED:
-            left = max(_epochs_of(record) - record.epochs, 0)
-            seconds += left * mean(paces.get(_network(record), [overall]))
-    return seconds / running
-
-
-def _network(record: RunRecord) -> str:
-    return str(lookup(record.config, "model._target_"))
+    left = [(row, max((row.max_steps or 0.0) - (row.steps or 0.0), 0.0)) for row in waiting]
+    return sum(steps * mean(paces.get(row.setting_id, [overall])) for row, steps in left) / running
 
 
 if __name__ == "__main__":

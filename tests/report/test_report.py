@@ -12,17 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.confusion import PNG, Confusion, Pair, write
-from sweeps.identity import run_id
-from sweeps.launching.lock import owned
-from sweeps.records import Failure, RunDir, Status
+from sweeps.record.lock import owned
+from sweeps.record.records import Failure, RunDir, Status
 
-from .conftest import FULL_NAME
+from .conftest import FULL_NAME, write_run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "report.py"
+PNG = b"\x89PNG\r\n\x1a\n"
+MAX = ("score", "max", "last", "val")
+UNRANKED = ("score", "", "last", "")
+RETURNED = ("", "min", "last", "")
 CHARTS = {
-    "curves_test_acc", "curves_train_loss", "curves_by_rate", "learning_rate", "heat_map", "pareto_parameters",
-    "pareto_seconds", "time",
+    "curves_test_acc", "curves_train_loss", "curves_by_optim_lr", "by_model", "by_optim_lr", "heat_map",
+    "cost_parameters", "time",
 }  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def test_every_run_has_a_line_failures_included(report, sweep):
 
 def test_what_was_chosen_on_the_test_set_is_said(report, sweep, run_in, study):
     assert "Chosen on the test set." in report(sweep).page
-    run_in(objective=("val_acc", "max", "last", "val"))
+    run_in(lr=0.1)
     page = report(study).page
     assert "Chosen on the test set." not in page
     assert "chosen on the validation split, not on the test set" in page
@@ -60,7 +62,7 @@ def test_what_was_chosen_on_the_test_set_is_said(report, sweep, run_in, study):
 
 def test_curves_in_the_page_are_those_of_the_records(report, sweep):
     data = report(sweep).data
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     for run in data["runs"]:
         rows = RunDir(run["path"]).read_metrics() if run["status"] != "unreadable" else []
         assert run["metrics"] == {key: [row[key] for row in rows] for key in (rows[0] if rows else {})}
@@ -69,42 +71,98 @@ def test_curves_in_the_page_are_those_of_the_records(report, sweep):
 def test_chart_data_are_the_means_of_the_records(report, sweep):
     data = report(sweep).data
     seeds = [
-        RunDir(run["path"]).read_metrics() for run in data["runs"] if (run["model"], run["lr"]) == ("alexnet", 0.01)
+        RunDir(run["path"]).read_metrics()
+        for run in data["runs"]
+        if run["status"] == "completed" and "model=alexnet,optim.lr=0.01" in run["name"]
     ]
     assert len(seeds) == 3
-    best = [row for row in data["charts"]["curves_test_acc"] if row["model"] == "alexnet"]
+    best = [row for row in data["charts"]["curves_test_acc"] if row["category"] == "alexnet"]
     for row in best:
-        values = [rows[row["epoch"] - 1]["test_acc"] for rows in seeds]
+        values = [rows[int(row["step"]) - 1]["test_acc"] for rows in seeds]
         assert (row["n"], row["low"], row["high"]) == (3, min(values), max(values))
         assert row["mean"] == pytest.approx(statistics.fmean(values))
-    points = {row["run"]: row["value"] for row in data["charts"]["learning_rate"]}
     finished = {run["name"]: run["value"] for run in data["runs"] if run["status"] in ("completed", "diverged")}
-    assert points == finished
-    cells = {(row["model"], row["rate"]): row for row in data["charts"]["heat_map"]}
-    assert cells["alexnet", 0.01]["mean"] == pytest.approx(0.92)
-    assert cells["alexnet", 0.01]["is_best"]
-    assert (cells["vgg11", 0.1]["mean"], cells["vgg11", 0.1]["shown"]) == (None, "diverged")
+    for chart in ("by_optim_lr", "by_model"):
+        assert {row["run"]: row["value"] for row in data["charts"][chart]} == finished
+    places = {(row["down"], row["across"]): row for row in data["charts"]["heat_map"]}
+    assert places["alexnet", "0.01"]["mean"] == pytest.approx(0.92)
+    assert places["alexnet", "0.01"]["is_best"]
+    assert (places["vgg11", "0.1"]["mean"], places["vgg11", "0.1"]["shown"]) == (None, "diverged")
     times = {row["run"]: row["seconds"] for row in data["charts"]["time"]}
     assert times == {run["name"]: run["seconds"] for run in data["runs"] if run["seconds"]}
 
 
-def test_the_pareto_front_holds_what_nothing_beats(report, run_in, study):
-    for model, parameters, accuracy in (("a", 10, 0.5), ("b", 20, 0.8), ("c", 30, 0.7), ("d", 40, 0.9)):
-        run_in(model=model, parameters=parameters, accuracies=(accuracy,))
-    rows = report(study).data["charts"]["pareto_parameters"]
-    assert {row["model"] for row in rows if row["front"]} == {"a", "b", "d"}
+def test_the_front_holds_what_no_other_setting_beats(report, run_in, study):
+    for model, parameters, score in (("a", 10, 0.5), ("b", 20, 0.8), ("c", 30, 0.7), ("d", 40, 0.9)):
+        run_in(model=model, facts={"parameters": parameters}, values=(score,), objective=MAX)
+    rows = report(study).data["charts"]["cost_parameters"]
+    assert {row["category"] for row in rows if row["front"]} == {"a", "b", "d"}
 
 
 def test_a_loss_is_better_when_it_is_less(report, run_in, study):
-    objective = ("test_loss", "min", "last", "test")
-    for model, parameters, accuracy in (("a", 10, 0.5), ("b", 20, 0.8), ("c", 30, 0.7)):
-        run_in(model=model, parameters=parameters, accuracies=(accuracy,), objective=objective)
-    rows = report(study).data["charts"]["pareto_parameters"]
-    assert {row["model"] for row in rows if row["front"]} == {"a", "b"}
+    for model, parameters, loss in (("a", 10, 0.9), ("b", 20, 0.4), ("c", 30, 0.6)):
+        run_in(model=model, facts={"parameters": parameters}, values=(loss,))
+    rows = report(study).data["charts"]["cost_parameters"]
+    assert {row["category"] for row in rows if row["front"]} == {"a", "b"}
+
+
+def test_a_plain_regression_has_every_chart(report, regression):
+    done = report(regression)
+    assert set(done.data["charts"]) == {
+        "curves_val_loss", "curves_lr", "curves_by_net_width", "by_kernel", "by_net_width", "by_l2", "heat_map",
+        "cost_seconds", "cost_weights", "time",
+    }  # fmt: skip
+    assert done.data["axes"] == ["kernel", "net.width", "l2"]
+    curve = [row for row in done.data["charts"]["curves_val_loss"] if row["category"] == "rbf"]
+    assert [row["step"] for row in curve] == [0.25, 0.5, 0.75, 1.0]
+    assert curve[-1]["mean"] == pytest.approx(1 / 64 + 0.005 + 0.25)
+    assert "val_loss against width" in done.page
+    for word in ("accuracy", "epoch", "image", "class ", "network", "cell"):
+        assert word not in re.sub(r"<(style|script|svg)\b.*?</\1>", "", done.page, flags=re.DOTALL).lower()
+
+
+def test_without_a_direction_nothing_is_ranked_and_the_page_says_so(report, run_in, study):
+    for model, lr in (("a", 0.1), ("a", 0.2), ("b", 0.1)):
+        run_in(model=model, lr=lr, values=(0.5, lr), objective=UNRANKED)
+    done = report(study)
+    assert "no ranking: sweep.objective.direction is not set" in done.page
+    assert "★" not in done.page
+    assert 'class="best"' not in done.page
+    assert [run["name"] for run in done.data["runs"]] == ["model=a,lr=0.1", "model=a,lr=0.2", "model=b,lr=0.1"]
+    assert {run["rank"] for run in done.data["runs"]} == {None}
+    assert "heat_map" not in done.data["charts"]
+    assert len({row["label"] for row in done.data["charts"]["curves_score"]}) == 3
+    assert "cost_seconds" not in done.data["charts"]  # all took as long
+    assert len(done.data["charts"]["by_lr"]) == 3
+
+
+def test_a_returned_value_alone_has_no_curves_and_everything_else(report, run_in, study):
+    for kernel, width in (("rbf", 8), ("rbf", 16), ("linear", 8), ("linear", 16)):
+        run_in(kernel=kernel, width=width, rows=[], value=1 / width, objective=RETURNED, seconds=float(width))
+    done = report(study)
+    assert set(done.data["charts"]) == {"by_kernel", "by_width", "heat_map", "cost_seconds", "time"}
+    assert "Ranked by the returned value" in done.page
+    assert "objective against width" in done.page
+
+
+def test_one_report_for_each_run_has_no_curves(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run_in(lr=lr, values=(lr,))
+    assert set(report(study).data["charts"]) == {"by_lr", "time"}
+
+
+def test_values_that_are_no_numbers_are_categories(report, run_in, study):
+    for place, clip in enumerate((None, 1.0, "norm")):
+        run_in(clip=clip, overrides=[f"clip={'null' if clip is None else clip}"], values=(0.5 + place / 10,))
+    rows = report(study).data["charts"]["by_clip"]
+    assert sorted(row["at_text"] for row in rows) == ["1", "norm", "null"]
+    assert len({row["category"] for row in rows}) == 3
 
 
 def caption(page, figure):
-    return html.unescape(re.search(rf'<figure id="{figure}".*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)[1])
+    return html.unescape(
+        re.search(rf'<figure id="chart-{figure}".*?<figcaption>(.*?)</figcaption>', page, re.DOTALL)[1]
+    )
 
 
 def layers_of(figure):
@@ -113,127 +171,114 @@ def layers_of(figure):
     return [{**layer, "rows": drawn["datasets"][layer["data"]["name"]]} for layer in drawn["layer"]]
 
 
-def test_pruned_runs_are_told_apart_and_left_out_of_lines_and_fronts(report, run_in, study):
-    for lr, parameters, accuracy in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
-        run_in(lr=lr, parameters=parameters, accuracies=(0.3, 0.4, 0.5, accuracy))
-    run_in(lr=0.03, parameters=5, accuracies=(0.35,), status=Status.PRUNED)
-    run_in(lr=0.1, seed=1, parameters=20, accuracies=(0.2,), status=Status.PRUNED)
+def test_pruned_runs_are_distinguished_and_left_out_of_lines_and_fronts(report, run_in, study):
+    for lr, parameters, score in ((0.01, 10, 0.7), (0.1, 20, 0.8)):
+        run_in(lr=lr, facts={"parameters": parameters}, values=(0.3, 0.4, 0.5, score), objective=MAX)
+    stopped = {"status": Status.PRUNED, "objective": MAX}
+    run_in(lr=0.03, facts={"parameters": 5}, values=(0.35,), **stopped)
+    run_in(lr=0.1, seed=1, facts={"parameters": 20}, values=(0.2,), **stopped)
     done = report(study)
     charts = done.data["charts"]
-    points = {(row["lr"], row["seed"]): row["pruned"] for row in charts["learning_rate"]}
-    assert points == {(0.01, 0): False, (0.1, 0): False, (0.03, 0): True, (0.1, 1): True}
-    assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "learning_rate")
-    assert [row["value"] for row in charts["pareto_parameters"]] == [0.8, 0.7]
-    assert "Left out: 2 runs that were stopped early." in caption(done.page, "pareto_parameters")
-    whole = [row for row in charts["curves_by_rate"] if row["rate"] == 0.1]
-    assert [row["mean"] for row in whole] == [0.3, 0.4, 0.5, 0.8]  # no step where the pruned seed ends
+    points = {(row["at"], row["seed"]): row["pruned"] for row in charts["by_lr"]}
+    assert points == {(0.01, "0"): False, (0.1, "0"): False, (0.03, "0"): True, (0.1, "1"): True}
+    assert "2 runs that were stopped early; the lines leave them out" in caption(done.page, "by_lr")
+    assert sorted(row["value"] for row in charts["cost_parameters"]) == [0.7, 0.8]
+    assert "Left out: 2 runs that were stopped early." in caption(done.page, "cost_parameters")
+    whole = [row for row in charts["curves_by_lr"] if row["at"] == 0.1]
+    assert [row["mean"] for row in whole] == [0.3, 0.4, 0.5, 0.8]  # no drop where the pruned seed ends
 
 
-def test_the_lines_of_the_sensitivity_pass_through_whole_runs_alone(run_in, study):
+def test_lines_pass_through_completed_runs_alone(run_in, study):
     from sweeps.report.content import read
     from sweeps.report.figures import figures_of
 
-    for lr, accuracy in ((0.01, 0.7), (0.1, 0.8), (0.3, 0.75)):
-        run_in(lr=lr, accuracies=(0.5, accuracy))
-    run_in(lr=0.03, accuracies=(0.35,), status=Status.PRUNED)
-    (figure,) = [figure for figure in figures_of(read([study])) if figure.name == "learning_rate"]
+    for lr, loss in ((0.01, 0.7), (0.1, 0.8), (0.3, 0.75)):
+        run_in(lr=lr, values=(0.9, loss))
+    run_in(lr=0.03, values=(0.35,), status=Status.PRUNED)
+    (figure,) = [figure for figure in figures_of(read([study])) if figure.name == "by_lr"]
     line, whole, pruned, _ = layers_of(figure)
-    assert {row["lr"] for row in line["rows"]} == {0.01, 0.1, 0.3}
+    assert {row["at"] for row in line["rows"]} == {0.01, 0.1, 0.3}
     assert [len(layer["rows"]) for layer in (whole, pruned)] == [3, 1]
     assert (whole["mark"]["filled"], pruned["mark"]["filled"]) == (True, False)
 
 
-def test_no_rate_is_lost(report, run_in, study):
+def test_no_value_is_lost(run_in, study):
     from sweeps.report.content import read
     from sweeps.report.figures import figures_of
 
     rates = [0.001 * 2**step for step in range(10)]
     for lr in rates:
-        run_in(lr=lr, accuracies=(0.5, 0.5 + lr / 10))
+        run_in(lr=lr, values=(0.5, 0.5 + lr / 10))
     figures = {figure.name: figure for figure in figures_of(read([study]))}
-    assert {row["rate"] for row in figures["curves_by_rate"].rows} == set(rates)
-    line, *_ = layers_of(figures["learning_rate"])
-    assert {row["lr"] for row in line["rows"]} == set(rates)
+    assert {row["at"] for row in figures["curves_by_lr"].rows} == set(rates)
+    line, *_ = layers_of(figures["by_lr"])
+    assert {row["at"] for row in line["rows"]} == set(rates)
 
 
-def test_rates_that_are_not_drawn_are_counted(report, run_in, study, monkeypatch):
-    from sweeps.report import data
+def test_curves_that_are_not_drawn_are_counted(report, run_in, study, monkeypatch):
+    from sweeps.report import figures
 
-    monkeypatch.setattr(data, "MOST_RATES", 2)
+    monkeypatch.setattr(figures, "MOST_LINES", 2)
     for lr in (0.01, 0.1, 1.0):
         run_in(lr=lr)
     page = report(study).page
-    assert re.search("the 2 best rates are drawn; left out, .*: 1 curve of 3.", caption(page, "curves_by_rate"))
+    assert re.search("The first 2 are drawn; left out here, .*: 1 curve of 3.", caption(page, "curves_by_lr"))
 
 
-def test_words_and_captions_have_the_labels_of_the_table(report, run_in, study):
-    for lr in (0.1, 0.2):
-        run = run_in(lr=lr, overrides=["dataset=fashion_mnist", "trainer.bn_reestimate=50", f"optim.lr={lr}"])
-        write(run, Confusion("test", 2, ["cat", "dog"], [[5, 1], [3, 7]], [Pair(1, 0, 3, [PNG])]))
-    done = report(study)
-    assert [row["says"] for row in done.data["charts"]["learning_rate"]] == [
-        "optim.lr=0.1: 0.6000",
-        "optim.lr=0.2: 0.6000",
-    ]
-    assert caption(done.page, "confusion_1_alexnet").startswith("What optim.lr=0.1 takes")
-    for words in re.findall(r"<(?:figure|h4).*?</(?:figure|h4)>", done.page, re.DOTALL):
-        assert "bn_reestimate" not in words
-
-
-def test_repeats_are_told_as_cells_before_the_runs(report, run_in, study):
-    for lr, figures in ((0.01, (0.70, 0.72, 0.71)), (0.1, (0.80, 0.81, 0.83))):
-        for seed, accuracy in enumerate(figures):
-            run_in(lr=lr, seed=seed, accuracies=(0.5, accuracy))
+def test_repeats_are_compared_as_settings_before_the_runs(report, run_in, study):
+    for lr, scores in ((0.01, (0.70, 0.72, 0.71)), (0.1, (0.80, 0.81, 0.83))):
+        for seed, score in enumerate(scores):
+            run_in(lr=lr, seed=seed, values=(0.5, score), objective=MAX)
     page = report(study).page
-    cells, _, runs = page.partition('<section id="table">')
-    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', cells)
+    settings, _, runs = page.partition('<section id="table">')
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', settings)
     assert heads[:5] == ["lr", "n", "mean", "std", "95 % interval"]
-    best, other = re.findall(r"<tr[^>]*>\s*((?:<td[^>]*>[^<]*</td>\s*)+)</tr>", cells)
+    best, other = re.findall(r"<tr[^>]*>\s*((?:<td[^>]*>[^<]*</td>\s*)+)</tr>", settings)
     assert re.findall(r">([^<\n]+)<", best)[:4] == ["0.1", "3", "*0.8133", "0.0153"]
     assert re.findall(r">([^<\n]+)<", other)[:4] == ["0.01", "3", "0.7100", "0.0100"]
     assert ", p = " in other
-    assert "the best cell was chosen on the test set. It is marked *" in cells
+    assert "the best setting was chosen on the validation split" in settings
     assert "★" not in runs  # of single runs none is the best
 
 
 def test_advice_is_given_with_repeats_and_without(report, run_in, study):
     for lr in (0.01, 0.1):
-        run_in(lr=lr, accuracies=(lr,))
+        run_in(lr=lr, values=(lr,), objective=MAX)
     page = report(study).page
     assert "which is not evidence" in page.partition('<section id="table">')[0]
-    assert 'id="cells"' not in page
+    assert 'id="settings"' not in page
     assert "★" in page
     for lr in (0.01, 0.1):
-        run_in(lr=lr, seed=1, accuracies=(lr + 0.3,))
+        run_in(lr=lr, seed=1, values=(lr + 0.3,), objective=MAX)
     assert "its seeds disagree" in report(study).page
 
 
 def test_what_a_pruner_saved_is_said(report, run_in, study):
-    settings = {"trainer": {"epochs": 4, "batch_size": 128}}
-    run_in(lr=0.1, accuracies=(0.5, 0.6, 0.7, 0.8), **settings)
-    assert "stopped early" not in report(study).page
-    for lr, accuracies in ((0.2, (0.4,)), (0.3, (0.4, 0.5))):
-        run_in(lr=lr, accuracies=accuracies, status=Status.PRUNED, **settings)
-    run_in(lr=0.9, accuracies=(None,), status=Status.DIVERGED, **settings)
-    assert "Pruning: 7 of 12 epochs trained." in report(study).page
+    run_in(lr=0.1, values=(0.5, 0.6, 0.7, 0.8), max_steps=4)
+    assert "Pruning:" not in report(study).page
+    for lr, values in ((0.2, (0.4,)), (0.3, (0.4, 0.5))):
+        run_in(lr=lr, values=values, status=Status.PRUNED, max_steps=4)
+    run_in(lr=0.9, values=(None,), status=Status.DIVERGED, max_steps=4)
+    assert "Pruning: 7 of 12 steps" in report(study).page
 
 
-def test_the_mean_of_equal_figures_is_that_figure(report, run_in, study):
+def test_the_mean_of_equal_values_is_that_value(report, run_in, study):
     for seed in range(3):
-        run_in(seed=seed, accuracies=(0.1, 0.1))
-    rows = report(study).data["charts"]["curves_test_acc"]
+        run_in(seed=seed, values=(0.1, 0.1))
+    rows = report(study).data["charts"]["curves_val_loss"]
     assert [(row["low"], row["mean"], row["high"]) for row in rows] == [(0.1, 0.1, 0.1)] * 2
 
 
 def test_costs_that_are_all_the_same_are_not_drawn(report, run_in, study):
-    for lr, epochs in ((0.1, 2), (0.2, 3)):
-        run_in(lr=lr, accuracies=(0.5,) * epochs)
+    for lr, steps in ((0.1, 2), (0.2, 3)):
+        run_in(lr=lr, values=(0.5,) * steps, facts={"parameters": 7, "solver": "sgd"})
     charts = report(study).data["charts"]
-    assert "pareto_parameters" not in charts
-    assert "pareto_seconds" in charts
+    assert "cost_parameters" not in charts
+    assert "cost_solver" not in charts
+    assert "cost_seconds" in charts
 
 
-def test_many_rates_have_a_heat_map_of_the_whole_width(run_in, study):
+def test_many_values_have_a_heat_map_of_the_whole_width(run_in, study):
     from sweeps.report.content import read
     from sweeps.report.figures import figures_of
 
@@ -241,17 +286,16 @@ def test_many_rates_have_a_heat_map_of_the_whole_width(run_in, study):
         return next(figure.wide for figure in figures_of(read([study])) if figure.name == "heat_map")
 
     for at in range(5):
-        run_in(lr=0.01 * 2**at)
+        run_in(lr=0.01 * 2**at, model="ab"[at % 2])
     assert not is_wide()
-    run_in(lr=1.0)
+    run_in(lr=1.0, model="a")
     assert is_wide()
 
 
-def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep, made_up):
-    made_up.write_run(sweep, model="lenet_bn", lr=0.01, parameters=61_706, accuracies=(0.5, 0.6, 0.7))
+def test_every_chart_is_in_the_page_and_beside_it_as_svg_pdf_and_png(report, sweep):
     done = report(sweep, figures=True)
     figures = {attributes["id"] for tag, attributes in Tags(done.page).found if tag == "figure"}
-    assert figures == CHARTS
+    assert figures == {f"chart-{name}" for name in CHARTS}
     files = {path.name for path in (sweep / "report").iterdir()}
     assert files == {f"{name}.{kind}" for name in CHARTS for kind in ("svg", "pdf", "png")}
     svg = (sweep / "report" / "heat_map.svg").read_text(encoding="utf-8")
@@ -286,9 +330,9 @@ def test_nothing_is_fetched_and_no_script_but_the_pages_own_may_run(report, swee
 
 
 def test_names_and_values_are_text(report, run_in, study):
-    run_in(name="evil", target=f"mylab.{FULL_NAME}", overrides=[f"model={FULL_NAME}"], status=Status.FAILED,
-           accuracies=(), error=Failure("error", FULL_NAME, FULL_NAME))  # fmt: skip
-    run_in(name="also", target=f"mylab.{FULL_NAME}", overrides=["+a=" + FULL_NAME])
+    run_in(name="evil", model=FULL_NAME, status=Status.FAILED, values=(), error=Failure("error", FULL_NAME, FULL_NAME),
+           facts={FULL_NAME: FULL_NAME})  # fmt: skip
+    run_in(name="also", model="a", overrides=["+a=" + FULL_NAME])
     record = RunDir(study / "also")
     content = record.read()
     content.name = FULL_NAME
@@ -299,9 +343,23 @@ def test_names_and_values_are_text(report, run_in, study):
     assert {run["name"] for run in done.data["runs"]} == {"evil", FULL_NAME}
 
 
+def test_nothing_of_a_record_is_a_template(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run_in(lr=lr, model="{{ 7 * 7 }}", values=(lr,), name=f"{{% raw %}} {lr}")
+    assert "{{ 7 * 7 }}" in report(study).page
+
+
+def test_what_cannot_be_printed_is_left_out(report, run_in, study):
+    run_in(lr=0.1, error=Failure("error", "red\x1b[31m \u202egnp"), status=Status.FAILED, values=())
+    page = report(study).page.partition('<script type="application/json"')[0]
+    assert "red[31m gnp" in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+
+
 def test_names_from_records_become_neither_markup_nor_files_that_cannot_be(report, run_in, study):
     metric = f'a/"><b id=inj>{"x" * 300}_acc'
-    rows = [{"epoch": 1, "train_loss": 1.0, metric: 0.5}]
+    rows = [{"step": step, "train_loss": 1.0, metric: step / 2} for step in (1, 2)]
     run_in(name="run", model="y" * 300, rows=rows, objective=(metric, "max", "last", "test"))
     done = report(study, figures=True)
     assert done.code == 0, done.err
@@ -309,74 +367,75 @@ def test_names_from_records_become_neither_markup_nor_files_that_cannot_be(repor
     assert len(list((study / "report").glob("curves_a____*.svg"))) == 1
 
 
-def test_counts_of_a_cell_without_a_figure_are_whole(report, run_in, study):
-    run_in(lr=0.1, accuracies=(0.5,))
+def test_charts_whose_names_become_the_same_are_two(report, run_in, study):
+    rows = [{"step": step, "val_loss": 1.0, "a.b": step, "a/b": -step} for step in (1, 2)]
+    run_in(lr=0.1, rows=rows)
+    assert {"curves_a_b", "curves_a_b_2"} <= set(report(study).data["charts"])
+
+
+def test_counts_of_a_place_without_a_value_are_whole(report, run_in, study):
+    run_in(model="a", lr=0.1, values=(0.5,))
     for seed in range(11):
-        run_in(lr=1.0, seed=seed, accuracies=(), status=Status.DIVERGED)
-    run_in(lr=1.0, seed=11, accuracies=(), status=Status.FAILED)
-    shown = [row["shown"] for row in report(study).data["charts"]["heat_map"]]
-    assert shown == ["0.5000", "11 diverged\nfailed"]
+        run_in(model="a", lr=1.0, seed=seed, values=(), status=Status.DIVERGED)
+    run_in(model="a", lr=1.0, seed=11, values=(), status=Status.FAILED)
+    run_in(model="b", lr=0.1, values=(0.6,))
+    places = {(row["down"], row["across"]): row["shown"] for row in report(study).data["charts"]["heat_map"]}
+    assert places["a", "1"] == "11 diverged\nfailed"
+    assert places["a", "0.1"] == "0.5000"
 
 
-@pytest.mark.parametrize(("last", "ticks"), [(1, [1]), (3, [1, 2, 3]), (25, [3, 6, 9, 12, 15, 18, 21, 24])])
-def test_ticks_of_epochs_are_whole(last, ticks):
-    from sweeps.report.charts import _epochs
+@pytest.mark.parametrize(
+    ("first", "last", "found"),
+    [
+        (1, 1, [1]),
+        (1, 3, [1, 2, 3]),
+        (1, 25, [5, 10, 15, 20, 25]),
+        (100, 7777, [1000, 2000, 3000, 4000, 5000, 6000, 7000]),
+    ],
+)
+def test_ticks_of_steps_are_whole(first, last, found):
+    from sweeps.report.charts import ticks
 
-    assert _epochs([{"epoch": epoch + 1} for epoch in range(last)]).to_dict()["axis"]["values"] == ticks
+    assert ticks(first, last) == found
 
 
-def test_a_repeat_line_keeps_where_the_configs_lie(report, run_in, study):
-    run = run_in(overrides=["optim=mine"])
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (["sweeps", "--config-dir", "my conf", "-m", "optim=mine,sgd", "--config-name=own"],
+         "python -m sweeps -m --config-dir 'my conf' --config-name=own optim=mine"),
+        (["python", "-m", "sweeps", "-m", "optim=mine,sgd"], "python -m sweeps -m optim=mine"),
+        (["python", "-m", "sweeps", "optim=mine"], "python -m sweeps optim=mine"),
+        (["train.py", "-m", "optim=mine,sgd", "sweep.name=study"], "python train.py -m optim=mine"),
+    ],
+)  # fmt: skip
+def test_a_repeat_line_keeps_the_program_and_where_its_configs_are(report, run_in, study, command, line):
+    run = run_in(overrides=["optim=mine", "sweep.name=study", "sweep.on_mismatch=rerun"], name="run")
     record = run.read()
-    record.environment = {"command": ["sweeps", "--config-dir", "my conf", "-m", "optim=mine,sgd", "--config-name=own"]}
+    record.environment = {"command": command}
     run.write(record)
     (shown,) = report(study).data["runs"]
-    assert shown["repeat"] == "python -m sweeps --config-dir 'my conf' --config-name=own optim=mine sweep=repeat"
+    assert shown["repeat"] == f"{line} sweep.name=repeat"
 
 
-def test_a_repeat_line_composes_the_same_run(report, made_up, compose, tmp_path):
-    overrides = ["model=nin", "optim.lr=0.05", "seed=3", "sweep=study", "model.blocks=[[8,11,4,0],[8,3,1,1]]"]
-    config = compose(*overrides)
-    made_up.write_run(tmp_path / "study", config=config, overrides=overrides, name="cell")
-    (run,) = report(tmp_path / "study").data["runs"]
-    words = shlex.split(run["repeat"])
-    assert words[:3] == ["python", "-m", "sweeps"]
-    assert words[-1] == "sweep=repeat"
-    again = compose(*words[3:])
-    assert run_id(again) == run_id(config)
-    assert again["sweep"] == "repeat"
+def test_the_engine_may_be_mounted_elsewhere(report, run_in, study):
+    run = run_in(lr=0.1, name="run")
+    record = run.read()
+    record.ignore = ["engine", "device"]
+    run.write(record)
+    (shown,) = report(study).data["runs"]
+    assert shlex.split(shown["repeat"])[-2:] == ["lr=0.1", "engine.name=repeat"]
 
 
 def test_settings_of_two_runs_differ_where_they_differ(report, run_in, study):
     run_in(model="alexnet", lr=0.1)
     run_in(model="nin", lr=0.1)
     data = report(study).data
-    assert data["common"]["optim.lr"] == 0.1
-    assert {key for run in data["runs"] for key in run["settings"]} == {"model", "model._target_"}
+    assert data["common"]["lr"] == 0.1
+    assert {key for run in data["runs"] for key in run["settings"]} == {"model"}
 
 
-def test_the_confusion_of_each_networks_best_run_is_shown_with_images(report, run_in, study):
-    confusion = Confusion("test", 2, ["cat", "<dog>"], [[5, 1], [3, 7]], [Pair(1, 0, 3, [PNG + b"1"])])
-    for accuracy, lr in ((0.5, 0.1), (0.6, 0.2)):
-        run = run_in(lr=lr, accuracies=(accuracy,))
-        write(run, confusion)
-    done = report(study)
-    rows = done.data["charts"]["confusion_1_alexnet"]
-    assert [row["count"] for row in rows] == [5, 1, 3, 7]
-    assert "&lt;dog&gt; taken for cat: 3" in done.page
-    assert done.page.count("data:image/png;base64,") == 1
-    assert "optim.lr=0.2" in done.page.partition('id="confusion"')[2].partition("</section>")[0]
-
-
-@pytest.mark.parametrize(
-    "content", ["{", '{"labels": ["a"]}', '{"labels":["a"],"counts":[[1,2]],"pairs":[],"epoch":1}']
-)
-def test_a_damaged_confusion_is_left_out(report, run_in, study, content):
-    run_in().confusion.write_text(content, encoding="utf-8")
-    assert "No finished run has left a confusion.json." in report(study).page
-
-
-def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
+def test_provenance_has_commands_commit_and_changes(report, run_in, study):
     run_in()
     start = {"began": "2026-01-01", "command": ["python", "-m", "sweeps", "-m", "model=nin"],
              "packages": {"torch": "9.9"}, "git": {"commit": "abcdef", "dirty": True}, "diff": "+ a <b>"}  # fmt: skip
@@ -387,7 +446,7 @@ def test_provenance_tells_commands_commit_and_changes(report, run_in, study):
     assert "The same changes as above." in page
 
 
-def test_an_empty_folder_is_refused_with_the_layout(report, tmp_path):
+def test_an_empty_folder_is_an_error_with_the_layout(report, tmp_path):
     done = report(tmp_path)
     assert done.code == 2
     assert re.fullmatch(r"report: .* holds no runs; .*run\.json\n", done.err)
@@ -395,40 +454,40 @@ def test_an_empty_folder_is_refused_with_the_layout(report, tmp_path):
 
 
 def test_a_sweep_in_progress_has_a_page_of_what_there_is(report, run_in, study):
-    run_in(model="nin", status=Status.RUNNING, accuracies=(0.3, 0.4))
-    run_in(model="alexnet", status=Status.PENDING, accuracies=())
+    run_in(model="nin", status=Status.RUNNING, values=(0.3, 0.4))
+    run_in(model="alexnet", status=Status.PENDING, values=())
     done = report(study)
     assert "2 runs: 1 pending, 1 running" in done.page
-    assert [row["mean"] for row in done.data["charts"]["curves_test_acc"]] == [0.3, 0.4]
+    assert [row["mean"] for row in done.data["charts"]["curves_val_loss"]] == [0.3, 0.4]
 
 
 def test_a_sweep_of_failures_alone_has_a_page_without_charts(report, run_in, study):
     for lr in (0.1, 0.2):
-        run_in(lr=lr, status=Status.FAILED, accuracies=(), error=Failure("data", "no images"))
+        run_in(lr=lr, status=Status.FAILED, values=(), error=Failure("data", "no data"))
     done = report(study)
     assert done.code == 0
-    assert "There is nothing to draw yet: no run has a figure." in done.page
-    assert done.page.count("data: no images") >= 2
+    assert "There is nothing to draw yet: no run has a value." in done.page
+    assert done.page.count("data: no data") >= 2
 
 
-def test_damaged_files_are_told_and_cost_no_other_run(report, run_in, study):
+def test_damaged_files_are_listed_and_cost_no_other_run(report, run_in, study):
     torn = run_in(lr=0.1)
     torn.metrics.write_text("what\n" + torn.metrics.read_text(encoding="utf-8"), encoding="utf-8")
     run_in(lr=0.2).record.write_text("{ half", encoding="utf-8")
     run_in(lr=0.3)
-    with (study / "optim.lr=0.3" / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"epoch": 3, "te')
+    with (study / "lr=0.3" / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 3, "te')
     done = report(study)
     assert len(done.data["runs"]) == 3
     assert "line 1 of" in done.page
     assert "is not a run record" in done.page
-    (whole,) = [run for run in done.data["runs"] if run["lr"] == 0.3]
-    assert whole["metrics"]["epoch"] == [1, 2]
+    (whole,) = [run for run in done.data["runs"] if run["name"] == "lr=0.3"]
+    assert whole["metrics"]["step"] == [1, 2]
 
 
-def test_several_folders_make_one_page_where_it_is_asked_for(report, made_up, tmp_path):
+def test_several_folders_make_one_page_where_it_is_asked_for(report, tmp_path):
     for name in ("one", "two"):
-        made_up.write_run(tmp_path / name, model="nin")
+        write_run(tmp_path / name, model="nin")
     done = report(tmp_path / "one", tmp_path / "two", "--output", tmp_path / "all.html")
     assert done.path == tmp_path / "all.html"
     assert [run["link"] for run in done.data["runs"]] == ["one/model%3Dnin/", "two/model%3Dnin/"]
@@ -463,7 +522,7 @@ def test_watch_ends_when_nobody_is_at_work(report, sweep, run_in, study, monkeyp
     assert '"refresh": 7.0' in page
 
 
-def test_without_the_extra_the_way_to_it_is_told(report, sweep, monkeypatch):
+def test_without_the_extra_the_error_says_how_to_get_it(report, sweep, monkeypatch):
     from sweeps.report import cli
 
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
@@ -497,8 +556,9 @@ def test_the_commands_work_from_any_folder_without_torch(sweep, tmp_path, comman
 
 def test_no_character_of_a_label_ends_the_process_that_draws(run_in, study):
     """In a process of its own: what draws would not raise, it would abort."""
-    for lr in (0.1, 0.2):
-        write(run_in(lr=lr), Confusion("test", 2, ["cat\x1b]0;x\x07\x1b[31m", "\x00\ufffe"], [[5, 1], [3, 7]], []))
+    for place, kernel in enumerate(("cat\x1b]0;x\x07\x1b[31m", "\x00\ufffe", "b")):
+        rows = [{"step": step, "val_loss": 1.0, "a\x1b\ufffe": step} for step in (1, 2)]
+        run_in(name=str(place), kernel=kernel, lr=place, rows=rows)
     done = subprocess.run([sys.executable, SCRIPT, study], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "cat]0;x[31m" in (study / "report.html").read_text()
@@ -510,11 +570,11 @@ def test_a_chart_that_cannot_be_drawn_is_left_out(report, run_in, study, monkeyp
     draw = render.vl_convert.vegalite_to_svg
     failed = []
 
-    def fail_once(spec):
+    def fail_once(spec, **options):
         if not failed:
             failed.append(spec)
             raise ValueError("no axis has room for it")
-        return draw(spec)
+        return draw(spec, **options)
 
     monkeypatch.setattr(render.vl_convert, "vegalite_to_svg", fail_once)
     for lr in (0.1, 0.2):
@@ -522,4 +582,22 @@ def test_a_chart_that_cannot_be_drawn_is_left_out(report, run_in, study, monkeyp
     done = report(study)
     assert done.code == 0
     assert "cannot be drawn and is left out" in done.err
-    assert "curves_train_loss" in done.data["charts"]  # the next one is drawn
+    assert "by_lr" in done.data["charts"]  # the next one is drawn
+
+
+def test_what_is_the_same_in_all_runs_is_a_sentence_and_no_column(report, run_in, study):
+    for lr in (0.1, 0.2):
+        run_in(lr=lr, width=8, facts={"solver": "<sgd>", "parameters": int(lr * 100)})
+    page = report(study).page
+    assert "<p>In all runs: width=8, solver=&lt;sgd&gt;, steps=2.</p>" in page
+    heads = re.findall(r'<button type="button">([^<]*)</button></th>', page)
+    assert heads == ["#", "run", "lr", "val_loss", "parameters", "status", "seconds"]
+
+
+def test_numbers_of_any_size_cost_no_chart(report, run_in, study):
+    for lr in (0.1, 2**62):
+        rows = [{"step": step, "val_loss": lr / step} for step in (1e90, 2e90)]
+        run_in(lr=lr, rows=rows, seed=10**99, name=str(lr))
+    done = report(study)
+    assert done.err == ""
+    assert {"curves_val_loss", "curves_by_lr", "by_lr", "time"} <= set(done.data["charts"])

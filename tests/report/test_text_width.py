@@ -12,7 +12,7 @@ LABELS = ["0.0123456789", "googlenet", "resnet18, optim=SGD", "<b> & [x]", "1e\N
 
 
 def room(label, weight):
-    """How far the title of an axis stands from it, which the width of its label decides."""
+    """How far the title of an axis is from it, which the width of its label decides."""
     axis = {"title": "t", "labelLimit": 0, "labelFontWeight": weight}
     y = {"field": "label", "type": "nominal", "axis": axis}
     spec = {"data": {"values": [{"label": label}]}, "mark": "point", "encoding": {"y": y}, "config": _CONFIG}

@@ -1,10 +1,14 @@
-"""What Hydra needs to see of the launchers and the sweepers; the work is in `sweeps.launching` and `sweeps.search`.
+"""What Hydra needs to see of the launchers and the sweepers; `sweeps.launchers` and `sweeps.sweepers` do the work.
 
 Hydra executes this module on every start, so nothing heavy is imported here.
 """
 
+import multiprocessing
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -15,9 +19,29 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from sweeps.config import register
+
+
+def _refuse_import_by_a_worker() -> None:
+    """End a worker that imports a script which has no `__main__` guard, and so starts the sweep once more."""
+    process = multiprocessing.current_process()
+    if not (process.name.startswith("sweeps ") and getattr(process, "_inheriting", False)):
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "_run_hydra":
+            from sweeps.launchers.job import UNGUARDED
+
+            os._exit(UNGUARDED)
+        frame = frame.f_back
+
+
+_refuse_import_by_a_worker()
+register()
+
 
 class _SweepLauncher(Launcher):
-    """Keeps what Hydra tells until there are jobs."""
+    """Keeps what Hydra gives until there are jobs."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -25,7 +49,9 @@ class _SweepLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what `launch` needs."""
-        self.told = (hydra_context, task_function, config)
+        from sweeps.task import wrapped
+
+        self.given = (hydra_context, wrapped(task_function, config.hydra.output_subdir), config)
 
 
 @dataclass
@@ -36,7 +62,7 @@ class LocalLauncherConfig:
     """
 
     _target_: str = "hydra_plugins.sweeps.plugins.LocalLauncher"
-    # Processes at a time; null: one per slot of a GPU, else as many as there are CPU cores (or cells). 0 does the runs
+    # Processes at a time; null: one per slot of a GPU, else as many as there are CPU cores (or runs). 0 does the runs
     # in this process, one after another: for debugging; no timeout, no isolation.
     workers: int | None = None
     gpus: int | None = None  # how many of the visible GPUs to use; null: all of them; 0: none, the CPU
@@ -54,15 +80,15 @@ class LocalLauncher(_SweepLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
-        from sweeps.launching.local import launch
+        from sweeps.launchers.local.launch import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
+        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
-        """Do the cells that `feed` makes as workers become free; `samples` of them are checked first."""
-        from sweeps.launching.local import launch_feed
+        """Do the runs that `feed` makes as workers become free; `samples` of them are checked first."""
+        from sweeps.launchers.local.launch import launch_feed
 
-        launch_feed(*self.told, feed, samples, self.options)
+        launch_feed(*self.given, feed, samples, self.options)
 
 
 @dataclass
@@ -76,8 +102,8 @@ class SlurmLauncherConfig:
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
     array_parallelism: int = 256  # runs of one array at a time, at most; a sweep above a cluster's limits has several
     partition: str | None = None  # the queue: sinfo names them
-    time: int = 60  # minutes that one start of a job may take; a run that is not done then goes on in its next start
-    cpus: int | None = None  # CPU cores of a run, and threads unless trainer.threads says otherwise
+    time: int = 60  # minutes that one start of a job may take; a run that is not done by then resumes in its next start
+    cpus: int | None = None  # CPU cores of a run, and its threads (OMP_NUM_THREADS)
     gpus_per_node: int | None = None  # GPUs of a run: 1, or null for the CPU; a run uses one
     memory: str | None = None  # main memory of a run, as Slurm writes it: 8G, 512M
     qos: str | None = None  # quality of service: priority and limits, where the cluster has several
@@ -87,10 +113,11 @@ class SlurmLauncherConfig:
     setup: list[str] = field(default_factory=list)
     # Further options of sbatch by their long names, without the dashes: {nodelist: node7, mail-type: FAIL}.
     extra: dict[str, Any] = field(default_factory=dict)
-    # Seconds before the time limit in which a run ends its epoch, writes its checkpoint and asks to be requeued:
-    # longer than the longest epoch, or that epoch is done twice. Slurm may send the notice up to a minute early.
+    # Seconds before the time limit in which a run stops after its next report, with a checkpoint, and asks to be
+    # requeued: longer than the time between two reports, or that work is repeated. Slurm may send the notice up to a
+    # minute early.
     notice: int = 120
-    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave them to Slurm, or cancel them after their epochs
+    on_interrupt: str = "leave"  # what Ctrl-C does to the jobs: leave, or cancel after their next report
     poll: float = 5.0  # seconds between two looks at the queue; each is one squeue, whatever the number of jobs
 
 
@@ -102,15 +129,15 @@ class SlurmLauncher(_SweepLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
-        from sweeps.launching.slurm.launch import launch
+        from sweeps.launchers.slurm.launch import launch
 
-        return launch(*self.told, job_overrides, initial_job_idx, self.options, self.policy)
+        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def check(self, samples: Sequence[Sequence[str]]) -> None:
         """Refuse a search in which one of `samples` cannot work."""
-        from sweeps.launching.slurm.launch import check
+        from sweeps.launchers.slurm.launch import check
 
-        check(*self.told, samples)
+        check(*self.given, samples)
 
 
 @dataclass
@@ -131,11 +158,20 @@ ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweepe
 class GridSweeper(BasicSweeper):
     """Every combination of the swept values (`hydra/sweeper=grid`)."""
 
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Make the launcher, which may be any, with a task that keeps a record."""
+        from sweeps.task import wrapped
+
+        task = wrapped(task_function, config.hydra.output_subdir)
+        super().setup(hydra_context=hydra_context, task_function=task, config=config)
+
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
-        from sweeps.launching.grid import sweep
+        from sweeps.sweepers.grid import sweep
+        from sweeps.task import without_traceback
 
-        return sweep(self, arguments)
+        with without_traceback():
+            return sweep(self, arguments)
 
 
 @dataclass
@@ -147,9 +183,9 @@ class SearchSweeperConfig:
 
     _target_: str = "hydra_plugins.sweeps.plugins.SearchSweeper"
     sampler: str = "tpe"  # tpe, gp (needs scipy), cmaes (pip install cmaes), qmc, random, grid
-    n_trials: int = 20  # in all: repeating the command goes on until there are so many
+    n_trials: int = 20  # in total: repeating the command adds trials until there are so many
     seed: int = 0  # of the sampler; with one worker the same seed chooses the same trials
-    # What is optimised: objective (see objective.metric) and, less being better, seconds, parameters, peak_memory.
+    # What is optimised: objective (see sweep.objective) and, less being better, seconds, peak_memory or any fact.
     objectives: list[str] = field(default_factory=lambda: ["objective"])
     batch_size: int = 8  # trials at a time under launchers that are not local; those are asked for one by one
     # Swept keys that an experiment sets; the command line wins.
@@ -172,14 +208,20 @@ class SearchSweeper(Sweeper):
         """Make the launcher, and remember what `sweep` needs."""
         from hydra.core.plugins import Plugins
 
+        from sweeps.task import wrapped
+
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=hydra_context,
+            task_function=wrapped(task_function, config.hydra.output_subdir),
+            config=config,
         )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Do the trials that are left."""
-        from sweeps.search import sweep
+        from sweeps.sweepers.search import sweep
+        from sweeps.task import without_traceback
 
-        return sweep(self, arguments)
+        with without_traceback():
+            return sweep(self, arguments)

@@ -9,15 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from sweeps.analysis.text import clean
 from sweeps.errors import ConfigError, RecordError, SweepsError
-from sweeps.files import atomic_write
-from sweeps.launching.lock import owner_of
-from sweeps.records import Status
+from sweeps.record.files import atomic_write
+from sweeps.record.lock import owner_of
+from sweeps.record.records import Status
 from sweeps.report.content import Content, read
+from sweeps.results.format import clean
 
 NAME = "report.html"
-NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python"}
+NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,18 +51,20 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
     from sweeps.report.charts import unchecked
     from sweeps.report.figures import figures_of
     from sweeps.report.page import page
+    from sweeps.report.panels import figures_in, panels_of
 
     with unchecked():
-        wanted = list(figures_of(content))
+        panels = list(panels_of([(entry.row.path, entry.record) for entry in content.entries if entry.record]))
+        wanted = [*figures_of(content), *figures_in(panels)]
         pictures = render.draw(wanted)
-    drawn = {picture.figure.name for picture in pictures}
-    for left_out in (figure.name for figure in wanted if figure.name not in drawn):
-        print(f"report: the chart {left_out} cannot be drawn and is left out", file=sys.stderr)
+    drawn = {id(picture.figure) for picture in pictures}
+    for left_out in (figure for figure in wanted if id(figure) not in drawn):
+        print(f"report: the chart {left_out.name} cannot be drawn and is left out", file=sys.stderr)
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     try:
         if figures:
             render.save(pictures, target.with_suffix(""), f"../{target.name}")
-        text = page(content, pictures, base=target.parent, made=made, refresh=refresh)
+        text = page(content, pictures, panels, base=target.parent, made=made, refresh=refresh)
         atomic_write(target, text.encode("utf-8", errors="replace"), durable=False)
     except OSError as error:
         raise RecordError(
@@ -71,14 +73,14 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
 
 
 def is_busy(content: Content) -> bool:
-    """Whether somebody is at work on any of these runs or their sweeps."""
+    """Whether any of these runs, or a command that owns their sweeps, is still running."""
     folders = {entry.row.path.parent for entry in content.entries} | set(content.folders)
     running = any(entry.row.status == Status.RUNNING for entry in content.entries)
     return running or any(owner_of(folder) is not None for folder in folders)
 
 
 def check_extra() -> None:
-    """Refuse to begin without what draws the charts.
+    """Check that the packages are installed that draw the charts and the page.
 
     Raises:
         ConfigError: names what is missing and how to get it.
@@ -90,7 +92,7 @@ def check_extra() -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"report: {message} (--help tells more)\n")
+        self.exit(2, f"report: {message} (see --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         type=_seconds,
         const=30.0,
-        help="write it again every so many seconds (default: 30) until nobody is at work on the sweep",
+        help="write it again every so many seconds (default: 30) until the sweep is over",
     )
     return parser
 
@@ -115,7 +117,7 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds; DIR --watch, or --watch=30 DIR") from None
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; DIR --watch, or --watch=30 DIR") from None
     if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"--watch={text} is refused: from 1 second to a day (86400)")
+        raise argparse.ArgumentTypeError(f"--watch={text} is invalid: 1 to 86400 seconds")
     return seconds

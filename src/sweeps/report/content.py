@@ -1,29 +1,29 @@
-"""What a report is made from: ranked rows with their records, curves and confusions. Never imports torch."""
+"""What a report is made from: ranked rows with their records and reports, in settings. Never imports torch."""
 
 import os
 import shlex
-import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sweeps import confusion
-from sweeps.analysis import RunRow, load, rank
-from sweeps.analysis.cells import Cell, cell_columns, cells_of, has_repeats, judged, setting_keys
-from sweeps.analysis.columns import Column, columns_of
-from sweeps.analysis.ranking import criteria
-from sweeps.analysis.rows import Criterion
-from sweeps.analysis.text import number
-from sweeps.confusion import Confusion
+from sweeps.config import MOUNT
 from sweeps.errors import RecordError
-from sweeps.identity import labels
-from sweeps.provenance import invocations_of
-from sweeps.records import RunDir, RunRecord, Status
+from sweeps.record.identity import labels
+from sweeps.record.provenance import invocations_of
+from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.report.palette import LOOKS, Look, looks_of
+from sweeps.results import format as text
+from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
+from sweeps.results.ranking import objectives, rank
+from sweeps.results.runs import Objective, RunRow, load
+from sweeps.results.settings import Setting, has_repeats, judged, settings_of
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-MOST_CLASSES = 100  # of a confusion that is drawn: it has a square for each pair of them
-REPEATED = "repeat"  # the sweep that a repeat line names: the old one would be found finished, and skipped
+_OWN = ("step", "elapsed")  # what the engine adds to a row of metrics
+REPEATED = "repeat"  # the sweep that a repeat line names: in the old one the run would be skipped
 
 
 @dataclass(frozen=True)
@@ -31,59 +31,38 @@ class Entry:
     """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
 
     key: str  # of its place in the page
-    label: str  # what of its overrides tells it from the other runs
+    label: str  # its overrides, without those that all runs share
     row: RunRow
     record: RunRecord | None
-    epochs: list[dict[str, Any]]
+    reports: list[dict[str, Any]]
     trouble: str = ""
 
     @property
     def is_pruned(self) -> bool:
-        """Whether it was stopped early: its figures are those of a shorter training, and beside whole ones mislead."""
+        """Whether it was stopped early: its values are those of a shorter training, and beside whole ones mislead."""
         return self.row.status == Status.PRUNED
 
-    def curve(self, metric: str) -> dict[int, float]:
-        """The figure by epoch, where there is one."""
-        points = ((number(row.get("epoch")), number(row.get(metric))) for row in self.epochs)
-        return {int(epoch): value for epoch, value in points if epoch is not None and value is not None}
+    def curve(self, metric: str) -> dict[float, float]:
+        """The metric by step, where there is one."""
+        points = ((text.number(row.get("step")), text.number(row.get(metric))) for row in self.reports)
+        return {step: value for step, value in points if step is not None and value is not None}
 
-
-@dataclass(frozen=True)
-class Configuration:
-    """The runs that differ in nothing but their seed.
-
-    `mean`, `low`, `high` are over the `n` that have a result and were not stopped early.
-    """
-
-    model: str
-    label: str
-    entries: tuple[Entry, ...]
-    n: int
-    mean: float | None
-    low: float | None
-    high: float | None
-
-    @property
-    def best(self) -> Entry:
-        """Its best ranked run."""
-        return self.entries[0]
-
-    @property
-    def drawn(self) -> tuple[Entry, ...]:
-        """The runs whose curves make its own: pruned ones only where there are no others."""
-        return tuple(entry for entry in self.entries if not entry.is_pruned) or self.entries
+    def cost(self, name: str) -> float | None:
+        """`seconds`, or a fact that is a number; None where the run has no result."""
+        value = self.row.seconds if name == "seconds" else self.row.facts.get(name)
+        return text.number(value) if self.row.has_result else None
 
 
 @dataclass(frozen=True)
 class Content:
-    """A report's content; `entries` are ranked, and `criterion` is the objective that most of them have."""
+    """A report's content; `entries` are ranked, `objective` is that of most runs, and `judged` are all settings."""
 
     folders: tuple[Path, ...]
     entries: list[Entry]
-    columns: list[Column]
-    criterion: Criterion | None
-    configurations: list[Configuration]
-    cells: list[Cell]
+    columns: list[Column]  # of the table: those in which runs differ
+    in_all_runs: list[str]  # what others would hold: `px=28`
+    objective: Objective | None
+    judged: list[Setting]
     invocations: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -92,27 +71,80 @@ class Content:
         return [entry.row for entry in self.entries]
 
     @property
-    def models(self) -> list[str]:
-        """The networks, that of the best run first."""
-        return list(dict.fromkeys(one.model for one in self.configurations))
+    def has_repeats(self) -> bool:
+        """Whether settings compare over their seeds; then no single run is called the best."""
+        return has_repeats(self.judged)
 
     @property
-    def has_repeats(self) -> bool:
-        """Whether cells compare over their seeds; then no single run is called the best."""
-        return has_repeats(self.cells)
+    def metric(self) -> str:
+        """What to call the objective."""
+        return self.objective.name if self.objective else ""
 
-    def confusions(self) -> Iterator[tuple[Entry, Confusion]]:
-        """The confusion of each network's best run that has left one.
+    @property
+    def gain(self) -> Callable[[float], float] | None:
+        """Turns a value so that more is better; None where no direction is set."""
+        return self.objective.gain if self.objective and self.objective.is_ranked else None
 
-        A damaged file counts as none, as does one of more classes than a chart can show.
-        """
-        seen: set[str] = set()
-        for entry in self.entries:
-            if entry.row.has_full_figure and entry.row.model not in seen:
-                found = _confusion(entry)
-                if found is not None and len(found.labels) <= MOST_CLASSES:
-                    seen.add(entry.row.model)
-                    yield entry, found
+    @cached_property
+    def compared(self) -> list[Entry]:
+        """The runs of the objective that most runs have."""
+        return [entry for entry in self.entries if entry.row.objective and entry.row.objective == self.objective]
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings of the compared runs, the best first."""
+        return [setting for setting in self.judged if setting.objective == self.objective]
+
+    @cached_property
+    def axes(self) -> list[Column]:
+        """The swept keys in the order of the table's columns."""
+        rows = [entry.row for entry in self.compared]
+        swept = [column for column in swept_columns(rows) if column.key != "setting_id"]
+        return [column for column in swept if len({column.show(row) for row in rows}) > 1]
+
+    @cached_property
+    def colour(self) -> Column | None:
+        """The first swept key that is no number, and has no more values than there are colours."""
+        names = (axis for axis in self.axes if not axis.right)
+        return next((axis for axis in names if len({axis.show(row) for row in self.rows}) <= len(LOOKS)), None)
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """The look of each category."""
+        return looks_of(self.category(setting.runs[0]) for setting in self.settings)
+
+    def category(self, row: RunRow) -> str:
+        """What a run is coloured by; the same for all where no key does it."""
+        return self.colour.show(row) if self.colour else ""
+
+    def drawn(self, setting: Setting) -> list[Entry]:
+        """The runs whose curves make that of a setting, the best first: pruned ones only where there are no others."""
+        entries = [self._by_path[row.path] for row in setting.runs]
+        return [entry for entry in entries if not entry.is_pruned] or entries
+
+    @cached_property
+    def _by_path(self) -> dict[Path, Entry]:
+        return {entry.row.path: entry for entry in self.entries}
+
+    def entry_of(self, run: Path | None) -> Entry | None:
+        """The entry of the run in this folder."""
+        return self._by_path.get(run) if run else None
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Metrics with a curve, the objective first: those that change within a run, as they were reported."""
+        found = dict.fromkeys([self.objective.metric] if self.objective and self.objective.metric else [])
+        for entry in self.compared:
+            for key in dict.fromkeys(key for row in entry.reports for key in row if key not in _OWN):
+                if key not in found and len(set(entry.curve(key).values())) > 1:
+                    found[key] = None
+        return list(found)
+
+    @cached_property
+    def costs(self) -> list[str]:
+        """What objectives are weighed against: the time, and every fact that is a number."""
+        facts = dict.fromkeys(key for entry in self.compared for key in entry.row.facts)
+        return ["seconds", *(key for key in facts if any(entry.cost(key) is not None for entry in self.compared))]
 
 
 def read(folders: Sequence[Path]) -> Content:
@@ -122,36 +154,54 @@ def read(folders: Sequence[Path]) -> Content:
         RecordError: a folder does not exist, or holds no runs.
     """
     rows = rank(load(folders))
-    entries = _entries(rows)
-    found = criteria(rows)
-    columns = columns_of(rows)
-    criterion = found[0] if found else None
-    return Content(
-        folders=tuple(folders),
-        entries=entries,
-        columns=columns,
-        criterion=criterion,
-        configurations=_configurations(entries, criterion),
-        cells=judged(cells_of(rows)),
-        invocations=list(_invocations(rows)),
-    )
+    found = objectives(rows)
+    starts = [
+        start
+        for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows)  # noqa: PTH100 - see `load`
+        for start in invocations_of(folder)
+    ]
+    names = labels([row.name.split(",") for row in rows])
+    entries = [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(names, rows, strict=True), start=1)]
+    objective = found[0] if found else None
+    columns, same = [], in_all_runs(rows)
+    for column in columns_of(rows):
+        shown = {column.show(row) for row in rows} - {text.BLANK}
+        if column.is_stated and len(rows) > 1 and len(shown) == 1:
+            same.append(f"{column.header}={shown.pop()}")
+        else:
+            columns.append(column)
+    return Content(tuple(folders), entries, columns, same, objective, judged(settings_of(rows)), starts)
 
 
-def mean_of(values: Sequence[float]) -> float:
-    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal figures."""
-    return min(max(statistics.fmean(values), min(values)), max(values))
+def link(path: Path, base: Path) -> str:
+    """The run's folder as a link from a page in `base`."""
+    return quote(Path(os.path.relpath(path, base)).as_posix()) + "/"
 
 
 def repeat_line(record: RunRecord) -> str:
     """The command that does this run again, in a sweep of its own, as one types it in a shell."""
-    kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in ("sweep", "on_mismatch")]
-    where = _where(record.environment.get("command") if isinstance(record.environment, dict) else None)
-    return shlex.join(["python", "-m", "sweeps", *where, *kept, f"sweep={REPEATED}"])
+    mount = record.ignore[0] if record.ignore else MOUNT
+    dropped = {f"{mount}.{key}" for key in ("name", "on_mismatch", "repeats", "zip", "exclude", "plan")}
+    kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in dropped]
+    words = record.environment.get("command")
+    program, options = _program([str(word) for word in words] if isinstance(words, list) else [])
+    multirun = [word for word in options if word in ("-m", "--multirun")][-1:]  # without it nothing may be recorded
+    return shlex.join([*program, *multirun, *_where(options), *kept, f"{mount}.name={REPEATED}"])
 
 
-def _where(command: object) -> Iterator[str]:
-    """The options of a recorded command that say where its configs lie."""
-    words = iter([str(word) for word in command] if isinstance(command, list) else [])
+def _program(command: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """The first words of a recorded command, `python train.py` or `python -m sweeps`, and the others."""
+    if command[:1] == ["python"]:
+        length = 3 if command[1:2] == ["-m"] else 2
+        return list(command[:length]), command[length:]
+    if not command or command[0] == "sweeps":
+        return ["python", "-m", "sweeps"], command[1:]
+    return ["python"] * command[0].endswith(".py") + [command[0]], command[1:]
+
+
+def _where(command: Sequence[str]) -> Iterator[str]:
+    """The options of a recorded command that say where its configs are."""
+    words = iter(command)
     for word in words:
         if word.partition("=")[0] in _CONFIG_OPTIONS:
             yield from (word,) if "=" in word else (word, next(words, ""))
@@ -159,65 +209,17 @@ def _where(command: object) -> Iterator[str]:
 
 def command_line(command: object) -> str:
     """A recorded command as one types it."""
-    words = [str(word) for word in command] if isinstance(command, list) else []
-    return shlex.join(words)
-
-
-def _entries(rows: Sequence[RunRow]) -> list[Entry]:
-    shown = labels([row.name.split(",") for row in rows]) if rows else []
-    return [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(shown, rows, strict=True), start=1)]
+    return shlex.join(str(word) for word in command) if isinstance(command, list) else ""
 
 
 def _entry(key: str, label: str, row: RunRow) -> Entry:
     run = RunDir(row.path)
     record: RunRecord | None = None
-    epochs: list[dict[str, Any]] = []
+    reports: list[dict[str, Any]] = []
     trouble = ""
     try:
         record = run.read()
-        epochs = run.read_metrics()
+        reports = run.read_metrics()
     except RecordError as error:
         trouble = "" if row.problem else str(error)
-    return Entry(key, label or row.name, row, record, epochs, trouble)
-
-
-def _configurations(entries: Sequence[Entry], criterion: Criterion | None) -> list[Configuration]:
-    """In the order of their best runs."""
-    if criterion is None:
-        return []
-    members = [entry for entry in entries if entry.row.criterion == criterion]
-    rows = [entry.row for entry in members]
-    seedless = [column for column in cell_columns(rows) if column.key != "model"]
-    differing = [column for column in seedless if len({column.show(entry.row) for entry in members}) > 1]
-    grouped: dict[tuple[object, ...], list[Entry]] = {}
-    for key, entry in zip(setting_keys(rows), members, strict=True):
-        grouped.setdefault(key, []).append(entry)
-    return [_configuration(group, differing) for group in grouped.values()]
-
-
-def _configuration(group: Sequence[Entry], differing: Sequence[Column]) -> Configuration:
-    row = group[0].row
-    label = ", ".join(f"{_short(column.header)}={column.show(row)}" for column in differing)
-    whole = [entry.row for entry in group if entry.row.has_full_figure]
-    values = [row.value for row in whole if row.value is not None]
-    mean = mean_of(values) if values else None
-    return Configuration(
-        row.model, label, tuple(group), len(values), mean, min(values, default=None), max(values, default=None)
-    )
-
-
-def _short(header: str) -> str:
-    return header.replace("\n", " ")
-
-
-def _confusion(entry: Entry) -> Confusion | None:
-    try:
-        return confusion.read(RunDir(entry.row.path))
-    except RecordError:
-        return None
-
-
-def _invocations(rows: Iterable[RunRow]) -> Iterator[dict[str, Any]]:
-    """Every start of every sweep that the runs belong to, as its `sweep.json` tells."""
-    for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows):  # noqa: PTH100 - see `load`
-        yield from invocations_of(folder)
+    return Entry(key, label or row.name, row, record, reports, trouble)

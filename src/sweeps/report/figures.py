@@ -1,134 +1,237 @@
-"""Which charts a report holds, and the captions: what each shows, and what it leaves out. Never imports torch."""
+"""Which charts a report holds: their rows, and captions that say what each shows and leaves out. Never imports torch.
 
-import re
+Every row has `says`, what a pointer or a screen reader gets, and `link`, the place of its run in the page.
+"""
+
+import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Any
 
-from sweeps.analysis import text
-from sweeps.analysis.ranking import images
-from sweeps.report import charts, data
-from sweeps.report.content import Configuration, Content
-from sweeps.report.data import Row
+from sweeps.report import charts
+from sweeps.report.content import Content, Entry
+from sweeps.report.panels import Figure
+from sweeps.results import format as text
+from sweeps.results.columns import Column
+from sweeps.results.matrix import matrix_of
+from sweeps.results.ranking import split_name
+from sweeps.results.settings import Setting
 
-FEW_RATES = 5  # as many cells of a heat map stand beside another chart
+MOST_LINES = 40  # in one panel
+MOST_UNRANKED = 8  # curves where nothing says which settings are the best
+MOST_AXES = 6  # swept keys with a chart of their own
+MOST_METRICS = 3  # with curves: the objective, and others in the order in which they are reported
+MOST_COSTS = 5
+FEW_VALUES = 5  # as many columns of a heat map fit beside another chart
 
-COSTS = {
-    "parameters": "parameters",
-    "forward_macs": "multiply-accumulate operations for one image",
-    "seconds": "seconds of training and evaluation",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart: its file name, heading, a sentence that says what it shows, its rows, and the chart itself."""
-
-    name: str
-    title: str
-    says: str
-    rows: list[Row]
-    chart: charts.Chart
-    wide: bool = False
-
-    def __post_init__(self) -> None:
-        """Names of metrics and networks come from records: of them only what a file may be called is kept."""
-        object.__setattr__(self, "name", re.sub(r"[^A-Za-z0-9_]", "_", self.name)[:80])
+Row = dict[str, Any]
 
 
 def figures_of(content: Content) -> Iterator[Figure]:
-    """Every chart that these runs have figures for."""
-    if content.criterion is None:
+    """Every chart that these runs have values for."""
+    if content.objective is not None:
+        yield from _curves(content)
+        yield from _curves_by_value(content)
+        for axis in content.axes[:MOST_AXES]:
+            yield from _against(content, axis)
+        yield from _heat(content)
+        yield from islice(_costs(content), MOST_COSTS)
+        yield from _times(content)
+
+
+def _curves(content: Content) -> Iterator[Figure]:
+    first: dict[str, Setting] = {}
+    for one in content.settings:  # the best first
+        first.setdefault(content.category(one.runs[0]), one)
+    best = content.settings[:MOST_UNRANKED] if content.gain is None else list(first.values())
+    which = _which(content) if content.gain else f"The first {text.plural(len(best), 'setting')}"
+    says = f"{which}: the mean over the seeds, and a band from the least to the largest.{_of_pruned(content, best)}"
+    for key in content.metrics[:MOST_METRICS]:
+        rows = _curve_rows(content, best, key)
+        if _distinct(rows, "step") > 1:
+            yield Figure(f"curves_{key}", f"{key} by step", says, rows, charts.curves(rows, key, content.looks))
+
+
+def _curves_by_value(content: Content) -> Iterator[Figure]:
+    axis = next((one for one in content.axes if one is not content.colour), None)
+    if axis is None or content.objective is None:
         return
-    best = data.best_by_model(content)
-    metric = content.criterion.metric
-    for key in dict.fromkeys((metric, "train_loss")):
-        rows = data.curves(best, key)
-        if rows:
-            says = (
-                "Each network's best configuration: the mean over its seeds, and a band from the least to the largest."
-                f"{_of_pruned(best)}"
-            )
-            yield Figure(f"curves_{key}", f"{key} by epoch", says, rows, charts.curves(rows, key, content.models))
-    yield from _by_rate(content, metric)
-    for cost, title in COSTS.items():
-        rows = data.costs(content, cost)
-        if len({row["cost"] for row in rows}) > 1:  # at one and the same cost there is nothing to weigh
-            says = (
-                f"Mean {metric} of every configuration against {title}; a line joins those that nothing beats in both."
-                f"{_left_out(data.stopped_early(content))}"
-            )
-            name, heading = f"pareto_{cost}", f"{metric} and {title.partition(' of ')[0]}"
-            yield Figure(name, heading, says, rows, charts.pareto(rows, metric, title, content.models))
-    rows = data.times(content)
-    if rows:
-        says = "Seconds of training and evaluation; every tick is a run. Several runs may have shared the machine."
-        pruned = data.stopped_early(content)
-        says += f" Among them: {_stopped(pruned)}." if pruned else ""
-        yield Figure("time", "Time per run", says, rows, charts.times(rows, content.models))
-    yield from _confusions(content)
-
-
-def _by_rate(content: Content, metric: str) -> Iterator[Figure]:
-    rates = data.by_rate(content)
-    drawn = data.best_rates(rates)
-    rows = data.curves(drawn, metric)
-    if len({row["lr"] for row in rows}) > 1:
-        says = f"The best configuration of each network at each learning rate; bands as above.{_of_pruned(drawn)}"
-        if len(drawn) < len(rates):
+    metric = content.objective.metric
+    settings = _best_by_value(content, axis)
+    groups = groupby(settings, key=lambda one: content.category(one.runs[0]))
+    drawn = [one for _, of in groups for one in islice(of, MOST_LINES)]
+    rows = _curve_rows(content, drawn, metric, axis)
+    if _distinct(rows, "step") > 1 and _distinct(rows, "at_text") > 1:
+        says = f"{_which(content)} at each {axis.header}; bands as above.{_of_pruned(content, drawn)}"
+        if len(drawn) < len(settings):
             says += (
-                f" Of each network the {data.MOST_RATES} best rates are drawn; left out, but in the sensitivity to the "
-                f"learning rate: {text.plural(len(rates) - len(drawn), 'curve')} of {len(rates)}."
+                f" The first {MOST_LINES} are drawn; left out here, but not in the chart of {axis.header}: "
+                f"{text.plural(len(settings) - len(drawn), 'curve')} of {len(settings)}."
             )
-        yield Figure(
-            "curves_by_rate",
-            f"{metric} by learning rate",
-            says,
-            rows,
-            charts.panels(rows, metric, content),
-            wide=len({row["model"] for row in rows}) > 1,
-        )
-    rows = data.sensitivity(content)
-    if len({row["lr"] for row in rows}) > 1:
-        means = [
-            {"model": one.model, "lr": one.best.row.lr, "mean": one.mean}
-            for one in rates
-            if one.mean is not None and one.best.row.lr and one.best.row.lr > 0
-        ]
-        says = (
-            "Every point is a run, lines join the means of each rate's best configuration; a cross at the bottom is a "
-            "run that diverged."
-        )
-        pruned = sum(row["pruned"] for row in rows)
-        if pruned:
-            says += f" Hollow points: {_stopped(pruned)}; the lines leave them out."
-        chart = charts.sensitivity(rows, means, metric, content.models)
-        yield Figure("learning_rate", "Sensitivity to the learning rate", says, rows, chart)
-    rows = data.heat(content)
-    if len(rows) > 1:
-        says = f"Mean {metric} of each cell's best configuration, measured on {images(content.criterion.split)}" if (
-            content.criterion
-        ) else ""  # fmt: skip
-        is_wide = len({row["lr"] for row in rows}) > FEW_RATES
-        yield Figure("heat_map", "Network by learning rate", f"{says}.", rows, charts.heat(rows, metric), wide=is_wide)
+        chart, is_wide = charts.facets(rows, metric, axis), _distinct(rows, "category") > 1
+        yield Figure(f"curves_by_{axis.key}", f"{metric} by {axis.header}", says, rows, chart, is_wide)
 
 
-def _confusions(content: Content) -> Iterator[Figure]:
-    for place, (entry, confusion) in enumerate(content.confusions()):
-        rows = data.confused(confusion)
-        name = f"confusion_{place + 1}_{entry.row.model}"
-        says = f"What {entry.label} takes for what on the {confusion.split} images: counts, shaded by their share."
-        yield Figure(name, f"Confusion: {entry.row.model}", says, rows, charts.confused(rows, confusion.labels))
+def _curve_rows(content: Content, settings: Sequence[Setting], metric: str, axis: Column | None = None) -> list[Row]:
+    """Mean, least and largest value over the seeds at each step, with the number of seeds that have one."""
+    rows: list[Row] = []
+    for one in settings:
+        entries = content.drawn(one)
+        points: dict[float, list[float]] = {}
+        for entry in entries:
+            for step, value in entry.curve(metric).items():
+                points.setdefault(step, []).append(value)
+        shared = {**_place(entries[0], content, axis), "label": one.label}
+        for step, values in sorted(points.items()):
+            mean, count = _mean(values), text.plural(len(values), "run")
+            says = f"{one.label}: {metric} {text.figure(mean)} at step {text.steps(step)}, {count}"
+            spread = {"mean": mean, "low": min(values), "high": max(values), "n": len(values)}
+            rows.append({**shared, "step": step, **spread, "says": says})
+    return rows
+
+
+def _best_by_value(content: Content, axis: Column) -> list[Setting]:
+    """Each category's best setting at each of its values of `axis`, the best first."""
+    found: dict[tuple[str, str], Setting] = {}
+    for one in content.settings:
+        found.setdefault((content.category(one.runs[0]), axis.show(one.runs[0])), one)
+    order = list(dict.fromkeys(category for category, _ in found))
+    return [found[place] for place in sorted(found, key=lambda place: order.index(place[0]))]
+
+
+def _against(content: Content, axis: Column) -> Iterator[Figure]:
+    """Every finished run: its objective, or a cross where it diverged."""
+    rows = []
+    for entry in content.compared:
+        row, place = entry.row, _place(entry, content, axis)
+        if row.is_finished and (place["at"] is not None or not axis.right):
+            shown = text.figure(row.value) if row.value is not None else row.status
+            if entry.is_pruned and row.value is not None and row.steps is not None:
+                shown += f", pruned at step {text.steps(row.steps)}"
+            says = f"{entry.label}: {shown}"
+            rows.append({**_run(entry, content), **place, "value": row.value, "pruned": entry.is_pruned, "says": says})
+    if _distinct(rows, "at_text") < 2:
+        return
+    of = _best_by_value(content, axis) if axis.right and content.gain else []
+    if len(of) == len(content.settings) and len(content.axes) > 1:  # drawn by a search: all else differs as well
+        of = []
+    means = [{**_place(content.drawn(one)[0], content, axis), "mean": one.mean} for one in of if one.mean is not None]
+    says = "Every point is a run"
+    says += ", lines join the means of the best setting at each value" if means else ""
+    says += "; a cross at the bottom is a run that diverged." if any(row["value"] is None for row in rows) else "."
+    if pruned := sum(row["pruned"] for row in rows):
+        says += f" Hollow points: {_stopped(pruned)}; the lines leave them out."
+    chart = charts.against(rows, [row for row in means if row["at"] is not None], axis, content.metric, content.looks)
+    yield Figure(f"by_{axis.key}", f"{content.metric} against {axis.header}", says, rows, chart)
+
+
+def _heat(content: Content) -> Iterator[Figure]:
+    """Two swept keys: in each place the mean of its best setting, and how the runs without a value ended."""
+    matrix = matrix_of(content.rows)
+    if matrix is None:
+        return
+    rows = []
+    for (down, across), apart in matrix.others.items():
+        best = matrix.places.get((down, across))
+        ends = [f"{count} {status}" for status, count in apart.items()]
+        value = [f"{text.figure(best.mean)}, {text.plural(best.n, 'run')}"] if best else []
+        if best or ends:
+            rows.append(
+                {
+                    "across": across,
+                    "down": down,
+                    "mean": best.mean if best else None,
+                    "n": best.n if best else 0,
+                    "shown": text.figure(best.mean) if best else "\n".join(one.removeprefix("1 ") for one in ends),
+                    "is_best": (down, across) in matrix.best,
+                    "says": f"{matrix.down.header}={down}, {matrix.across.header}={across}: {'; '.join(value + ends)}",
+                    "link": f"#{content.drawn(best)[0].key}" if best else "#table",
+                }
+            )
+    size = _distinct(rows, "across") * _distinct(rows, "down")
+    if 1 < size <= 2 * len(rows):  # values that a search has drawn are no grid
+        where = f", measured on {split_name(matrix.objective.split)}" if matrix.objective.split else ""
+        says = f"Mean {content.metric} of the best setting in each place{where}."
+        chart, is_wide = charts.heat(rows, content.metric, matrix), _distinct(rows, "across") > FEW_VALUES
+        yield Figure("heat_map", f"{matrix.down.header} by {matrix.across.header}", says, rows, chart, is_wide)
+
+
+def _costs(content: Content) -> Iterator[Figure]:
+    """Each setting's mean objective against `seconds` or a fact; `front` marks those that no other beats in both."""
+    gain, pruned = content.gain, sum(entry.is_pruned for entry in content.compared)
+    for cost in content.costs:
+        rows: list[Row] = []
+        for one in content.settings:
+            entries = content.drawn(one)
+            values = [value for entry in entries if (value := entry.cost(cost)) is not None]
+            if one.mean is not None and values:
+                says = f"{one.label}: {text.figure(one.mean)}, {cost} {text.fact(_mean(values))}"
+                says += f", {text.plural(one.n, 'run')}"
+                shared = {**_run(entries[0], content), "label": one.label}
+                rows.append({**shared, "cost": _mean(values), "value": one.mean, "front": False, "says": says})
+        best = -float("inf")
+        for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]))) if gain else ():
+            row["front"] = gain is not None and gain(row["value"]) > best
+            best = gain(row["value"]) if gain and row["front"] else best
+        if _distinct(rows, "cost") > 1:  # at one and the same cost there is nothing to weigh
+            line = "; a line joins those that no other beats in both" if gain else ""
+            says = f"Mean {content.metric} of every setting against {cost}{line}.{_left_out(pruned)}"
+            chart = charts.cost(rows, content.metric, cost, content.looks)
+            yield Figure(f"cost_{cost}", f"{content.metric} and {cost}", says, rows, chart)
+
+
+def _times(content: Content) -> Iterator[Figure]:
+    rows = []
+    for entry in content.compared:
+        if entry.row.seconds:
+            says = f"{entry.label}: {text.duration(entry.row.seconds)} s, {entry.row.status}"
+            rows.append(
+                {**_run(entry, content), "seconds": entry.row.seconds, "status": entry.row.status, "says": says}
+            )
+    if rows:
+        says = "Seconds in the training function; every tick is a run. Several runs may have shared the machine."
+        pruned = sum(entry.is_pruned for entry in content.compared)
+        says += f" Among them: {_stopped(pruned)}." if pruned else ""
+        yield Figure("time", "Time per run", says, rows, charts.times(rows, content.looks))
+
+
+def _run(entry: Entry, content: Content) -> Row:
+    seed = text.setting(entry.row.seed)  # of any size, which the numbers of a chart are not
+    return {"run": entry.row.name, "seed": seed, **_place(entry, content)}
+
+
+def _place(entry: Entry, content: Content, axis: Column | None = None) -> Row:
+    """The category of a run, its place in the page, and its place on an axis: as a number, and as a text."""
+    found = {"category": content.category(entry.row), "link": f"#{entry.key}"}
+    if axis is None:
+        return found
+    return {**found, "at": text.number(axis.get(entry.row)), "at_text": axis.show(entry.row)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal values."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
+
+
+def _distinct(rows: Sequence[Row], key: str) -> int:
+    return len({row[key] for row in rows})
+
+
+def _which(content: Content) -> str:
+    best = "best" if content.gain else "first"
+    return f"The {best} setting{f' of each {content.colour.header}' if content.colour else ''}"
 
 
 def _stopped(count: int) -> str:
     return f"{text.plural(count, 'run')} that {'was' if count == 1 else 'were'} stopped early"
 
 
-def _of_pruned(drawn: Sequence[Configuration]) -> str:
+def _of_pruned(content: Content, settings: Sequence[Setting]) -> str:
     """What a caption of curves says of pruned runs."""
+    drawn = [content.drawn(one) for one in settings]
     ends = " Curves that end early, or are a single point, are of runs that a pruner stopped."
-    left_out = _left_out(sum(len(one.entries) - len(one.drawn) for one in drawn))
-    return f"{ends if any(one.best.is_pruned for one in drawn) else ''}{left_out}"
+    left_out = sum(len(one.runs) for one in settings) - sum(map(len, drawn))
+    return f"{ends if any(entries[0].is_pruned for entries in drawn) else ''}{_left_out(left_out)}"
 
 
 def _left_out(count: int) -> str:

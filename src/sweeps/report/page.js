@@ -1,6 +1,6 @@
 "use strict";
 // The page works without this script; with it the table sorts and filters, and every run shows its details.
-// Whatever comes from the data is set as text, never as markup.
+// All that the data hold is set as text, never as markup.
 (() => {
   document.documentElement.classList.add("scripted");
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -15,7 +15,7 @@
     return node;
   }
 
-  // What somebody chose outlives a page that is read anew; where the browser keeps nothing for files, it does not.
+  // What the reader chose survives a reload, where the browser has storage for files.
   function keep(name, value) {
     try { sessionStorage.setItem(`${location.pathname} ${name}`, value); } catch { /* no storage here */ }
   }
@@ -24,7 +24,7 @@
   }
   if (kept("theme")) document.documentElement.dataset.theme = kept("theme");
 
-  // Light or dark: the system's choice until somebody chooses.
+  // Light or dark: the system's choice until the reader chooses.
   get("theme").addEventListener("click", () => {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -61,12 +61,12 @@
   const [sorted, direction] = (kept("sort") || "").split(" ");
   if (direction && heads[sorted]) sortBy(Number(sorted), direction);
 
+  const selects = [...document.querySelectorAll("select[data-filter]")];
   function filter() {
     const wanted = get("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const model = get("only-model").value, status = get("only-status").value;
     let shown = 0;
     for (const row of rows) {
-      const fits = (!model || row.dataset.model === model) && (!status || row.dataset.status === status)
+      const fits = selects.every((select) => !select.value || row.dataset[select.dataset.filter] === select.value)
         && wanted.every((word) => words.get(row).includes(word));
       row.hidden = !fits;
       shown += fits;
@@ -74,8 +74,7 @@
     get("shown").textContent = `${shown} of ${rows.length} runs`;
   }
   get("filter").addEventListener("input", filter);
-  get("only-model").addEventListener("change", filter);
-  get("only-status").addEventListener("change", filter);
+  for (const select of selects) select.addEventListener("change", filter);
 
   // The details of a run.
   const dialog = get("details");
@@ -101,20 +100,27 @@
     return make("p", [code, " ", button]);
   }
 
-  function curves(run, ending) {
-    const keys = Object.keys(run.metrics).filter((key) => key.endsWith(ending));
-    const epochs = run.metrics.epoch || [], width = 420, height = 190, left = 52, top = 12;
-    const points = keys.map((key) => run.metrics[key].map((y, at) => [epochs[at], y])
+  // Metrics that differ in their split alone share a chart: train_loss and val_loss, train/f1 and test/f1.
+  const kind = (key) => key.replace(/^(train|val|valid|validation|dev|eval|test)[_/.-]/, "") || key;
+  function allCurves(run) {
+    const keys = Object.keys(run.metrics).filter((key) => key !== "step" && key !== "elapsed");
+    return [...new Set(keys.map(kind))].map((one) => curves(run, one, keys.filter((key) => kind(key) === one)))
+      .filter(Boolean).slice(0, 8);
+  }
+
+  function curves(run, title, keys) {
+    const steps = run.metrics.step || [], width = 420, height = 190, left = 52, top = 12;
+    const points = keys.map((key) => run.metrics[key].map((y, at) => [steps[at], y])
       .filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)));
     const all = points.flat();
-    if (!all.length) return null;
+    if (!points.some((line) => line.length > 1)) return null;
     const [x0, x1] = range(all.map(([x]) => x)), [y0, y1] = range(all.map(([, y]) => y));
     const x = (value) => left + (value - x0) / (x1 - x0 || 1) * (width - left - 10);
     const y = (value) => top + (y1 - value) / (y1 - y0 || 1) * (height - top - 30);
     const ink = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
     const parts = [y0, y1].map((value) => make("text", value.toPrecision(4),
       { x: left - 6, y: y(value) + 4, "text-anchor": "end", "font-size": 11, fill: "currentColor" }));
-    parts.push(make("text", `epochs ${x0} to ${x1}`,
+    parts.push(make("text", `steps ${x0} to ${x1}`,
       { x: width - 10, y: height - 16, "text-anchor": "end", "font-size": 11, fill: "currentColor" }));
     points.forEach((line, at) => {
       const path = line.map(([a, b], place) => `${place ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("");
@@ -122,9 +128,9 @@
       parts.push(make("path", null, { d: path, fill: "none", stroke: colour, "stroke-width": 2,
         "stroke-dasharray": keys[at].startsWith("train") ? "5 3" : "none" }));
       parts.push(make("text", keys[at],
-        { x: left + at * 92, y: height - 3, "font-size": 11, fill: colour, "font-weight": 600 }));
+        { x: left + at * (width - left) / keys.length, y: height - 3, "font-size": 11, fill: colour, "font-weight": 600 }));
     });
-    return make("svg", parts, { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${ending.slice(1)} by epoch` });
+    return make("svg", parts, { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title} by step` });
   }
   const range = (values) => values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
 
@@ -136,24 +142,24 @@
     close.addEventListener("click", () => dialog.close());
     const environment = data.environments[run.environment] || {};
     const git = environment.git || null;
-    const objective = run.objective ? `${run.objective.metric} (${run.objective.epoch} epoch)` : "objective";
+    const objective = run.objective ? run.objective.name : "objective";
+    const which = run.objective && run.objective.metric ? ` (${run.objective.report} report)` : "";
     const parts = [close, make("h2", run.name, { id: "details-title" }),
       make("p", make("a", run.path, { href: run.link }))];
-    if (run.repeat) parts.push(make("h3", "Do it again"), copyable(run.repeat));
+    if (run.repeat) parts.push(make("h3", "Run it again"), copyable(run.repeat));
     if (run.objective && run.objective.split === "test")
-      parts.push(make("p", "Its objective was measured on the test set, and runs are chosen by it.", { class: "warning" }));
-    parts.push(make("h3", "Figures"), facts([["status", run.status], ["problem", run.problem], ["rank", run.rank],
-      [objective, run.value], ["parameters", run.parameters], ["operations (multiply-accumulate)", run.forward_macs],
-      ["seconds", run.seconds], ["examples/s", run.examples_per_second], ["peak memory, bytes", run.peak_memory]]));
-    parts.push(make("div", [curves(run, "_acc"), curves(run, "_loss")], { class: "curves" }));
-    parts.push(make("h3", "Provenance"), facts([["command", run.command], ["run id", run.run_id],
-      ["commit", git ? `${git.commit}${git.dirty ? " with changes (the diff stands in sweep.json)" : ""}` : null],
+      parts.push(make("p", "Its objective was measured on the test set.", { class: "warning" }));
+    parts.push(make("h3", "Values"), facts([["status", run.status], ["problem", run.problem], ["rank", run.rank],
+      [objective + which, run.value], ["steps", run.max_steps ? `${run.steps ?? 0} of ${run.max_steps}` : run.steps],
+      ["seconds", run.seconds], ["peak memory, bytes", run.peak_memory], ...Object.entries(run.facts || {})]));
+    parts.push(make("div", allCurves(run), { class: "curves" }));
+    parts.push(make("h3", "Provenance"), facts([["command", run.command], ["run id", run.run_id], ["setting id", run.setting_id],
+      ["commit", git ? `${git.commit}${git.dirty ? " with changes (the diff is in sweep.json)" : ""}` : null],
       ["device", environment.device], ["host", environment.host], ["platform", environment.platform],
-      ["Python", environment.python], ["packages", environment.packages], ["precision", environment.precision],
-      ["memory format", environment.memory_format], ["data order", run.data_order], ["started", run.started],
+      ["Python", environment.python], ["packages", environment.packages], ["started", run.started],
       ["ended", run.ended], ["attempts", run.attempts]]));
     if (run.traceback) parts.push(make("h3", "Traceback"), make("pre", run.traceback));
-    const settings = { ...data.common, ...run.settings };
+    const settings = { ...data.common, ...run.settings, seed: run.seed };
     parts.push(make("details", [make("summary", "All settings"), facts(Object.entries(settings)
       .map(([name, value]) => [name, value === null ? "null" : value]))]));
     get("details-body").replaceChildren(...parts);
@@ -175,7 +181,7 @@
   addEventListener("hashchange", follow);
   follow();
 
-  // What a point of a chart stands for.
+  // The run behind a point of a chart.
   const tip = make("div", null, { class: "tip", role: "tooltip" });
   tip.hidden = true;
   document.body.append(tip);
@@ -196,10 +202,11 @@
   function compare() {
     const one = runs.get(left.value), two = runs.get(right.value);
     if (!one || !two) return;
-    const keys = [...new Set([...Object.keys(one.settings), ...Object.keys(two.settings)])].sort();
-    const shown = (run, key) => (key in run.settings ? JSON.stringify(run.settings[key]) : "absent");
-    const lines = keys.filter((key) => shown(one, key) !== shown(two, key)).map((key) => make("tr",
-      [make("th", key, { scope: "row" }), make("td", shown(one, key)), make("td", shown(two, key))]));
+    const [mine, yours] = [one, two].map((run) => ({ ...run.settings, seed: run.seed }));
+    const keys = [...new Set([...Object.keys(mine), ...Object.keys(yours)])].sort();
+    const shown = (settings, key) => (key in settings ? JSON.stringify(settings[key]) : "absent");
+    const lines = keys.filter((key) => shown(mine, key) !== shown(yours, key)).map((key) => make("tr",
+      [make("th", key, { scope: "row" }), make("td", shown(mine, key)), make("td", shown(yours, key))]));
     const head = make("thead", make("tr", ["setting", one.name, two.name].map((name) => make("th", name, { scope: "col" }))));
     get("difference").replaceChildren(lines.length ? make("table", [head, make("tbody", lines)], { class: "facts" })
       : make("p", "Their settings are the same."));
@@ -208,8 +215,8 @@
   right.addEventListener("change", compare);
   compare();
 
-  // While the sweep runs the page is written anew; it is read anew when nobody is in the middle of something.
+  // While the sweep runs the page is rewritten; it is reloaded unless the reader is filtering or looking at a run.
   if (data.refresh) setInterval(() => {
-    if (!dialog.open && !get("filter").value && !get("only-model").value && !get("only-status").value) location.reload();
+    if (!dialog.open && !get("filter").value && selects.every((select) => !select.value)) location.reload();
   }, data.refresh * 1000);
 })();

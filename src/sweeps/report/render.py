@@ -8,8 +8,8 @@ from typing import Any
 
 import vl_convert
 
-from sweeps.files import atomic_write, make_folder
-from sweeps.report.figures import Figure
+from sweeps.record.files import atomic_write, make_folder
+from sweeps.report.panels import Figure
 from sweeps.report.text_width import with_fixed_widths
 from sweeps.terminal import printable
 
@@ -35,27 +35,32 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure; `svg` stands on no background of its own."""
+    """A drawn figure; its `name` is used once, and `svg` has no background of its own."""
 
     figure: Figure
+    name: str
     svg: str
 
 
 def draw(figures: Sequence[Figure]) -> list[Picture]:
-    """Every figure as SVG, its ids its own so that all of them can stand in one page.
+    """Every figure as SVG, with ids of its own so that all of them fit into one page.
 
     One that cannot be drawn, of numbers that no axis has room for, is left out.
     """
-    pictures = []
+    pictures: list[Picture] = []
     for figure in figures:
-        spec = _printable({**figure.chart.to_dict(), "config": _CONFIG})
+        taken = {picture.name for picture in pictures}
+        names = (figure.name, *(f"{figure.name}_{place}" for place in range(2, len(figures) + 2)))
+        name = next(name for name in names if name not in taken)
+        spec = _printable({**figure.spec(), "config": _CONFIG})
         try:
-            drawn = vl_convert.vegalite_to_svg(spec)
+            drawn = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
         except ValueError:
             continue
-        svg = _own_ids(with_fixed_widths(drawn), figure.name)
-        # vl-convert takes a link within the page for one to the site of Vega's examples.
-        pictures.append(Picture(figure, re.sub(r'href="[^"#]*#', 'href="#', svg)))
+        svg = _own_ids(with_fixed_widths(drawn), name)
+        # vl-convert takes a link within the page for one to the site of Vega's examples; any other link goes nowhere.
+        svg = re.sub(r'href="[^"#]*(#[^"]*)?"', lambda found: f'href="{found[1] or "#"}"', svg)
+        pictures.append(Picture(figure, name, svg))
     return pictures
 
 
@@ -63,7 +68,7 @@ def save(pictures: Sequence[Picture], folder: Path, page: str) -> None:
     """Write each picture as SVG and PDF of a column's width and as PNG; links in the SVG lead to `page`."""
     make_folder(folder)
     for picture in pictures:
-        name, width = picture.figure.name, BOTH if picture.figure.wide else COLUMN
+        name, width = picture.name, BOTH if picture.figure.wide else COLUMN
         svg = picture.svg.replace('href="#run-', f'href="{page}#run-')
         white = re.sub(r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', svg, count=1)
         contents = {

@@ -1,0 +1,58 @@
+"""`scripts/search_study.py`: measure a part, or all of it, and write docs/search.md. Every part can be repeated."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import ROOT, Parser, count, write
+from benchmarks.search_study import runs
+from benchmarks.search_study.page import page
+from sweeps.record.files import to_json
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what is asked for; returns the exit code."""
+    args = _parser().parse_args(argv)
+    output, docs = args.output, args.docs
+
+    def statistics() -> dict[str, Any]:
+        from benchmarks.search_study.statistics import measure  # with scipy
+
+        return measure(args.tables)
+
+    parts: dict[str, Callable[[], Any]] = {
+        "statistics": statistics,
+        "kills": lambda: runs.kills(output, args.kills, args.trials),
+        "busy": lambda: runs.busy(output),
+        "grid": lambda: runs.grid(output, args.seeds),
+        "samplers": lambda: runs.samplers(output, args.seeds, args.trials),
+    }
+    docs.mkdir(parents=True, exist_ok=True)
+    figures = docs / "search.json"
+    found = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    for name, measure in parts.items():
+        if args.part in (name, "all"):
+            found[name] = measure()
+            write(figures, to_json(found, indent=1) + "\n")
+    write(docs / "search.md", page(found))
+    print(docs / "search.md")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="search_study",
+        description="Measure pruning, search and statistics. On two cores: statistics minutes, kills and busy a "
+        "quarter of an hour each, grid and samplers hours; what was interrupted is resumed when it is repeated.",
+    )
+    known = ("statistics", "kills", "busy", "grid", "samplers", "all", "page")
+    add = parser.add_argument
+    add("part", choices=known, help="what to measure; page only writes docs/search.md again")
+    add("--output", type=Path, default=ROOT / "multirun" / "search_study", help="where the sweeps are")
+    add("--docs", type=Path, default=ROOT / "docs", help="for search.json and search.md")
+    add("--seeds", type=count, default=10, help="of the grid and of the samplers (default: 10)")
+    add("--trials", type=count, default=20, help="of each search (default: 20)")
+    add("--kills", type=count, default=10, help="how often the search is killed (default: 10)")
+    add("--tables", type=count, default=2000, help="simulated for each statistic (default: 2,000)")
+    return parser

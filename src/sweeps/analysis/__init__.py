@@ -1,7 +1,0 @@
-"""From run directories to tables. Reads records only: never imports torch."""
-
-from sweeps.analysis.ranking import rank
-from sweeps.analysis.rows import RunRow, load
-from sweeps.analysis.tables import failures_table, matrix_table, print_summary, ranking_table
-
-__all__ = ["RunRow", "failures_table", "load", "matrix_table", "print_summary", "rank", "ranking_table"]

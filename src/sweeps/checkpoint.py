@@ -1,0 +1,155 @@
+"""The checkpoint of a run: what `restore` was given, and the random states. Nothing is ever unpickled.
+
+Imports torch only when a checkpoint is written or read.
+"""
+
+import importlib
+import io
+import logging
+import random
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import ReportError
+from sweeps.record.files import atomic_write
+
+log = logging.getLogger(__name__)
+
+_ARRAY = "__ndarray__"
+
+
+def save(path: Path, run_id: str, step: float, stateful: Mapping[str, Any], *, verify: bool) -> None:
+    """Replace the checkpoint by the states of `stateful` after `step`.
+
+    Args:
+        verify: read it back, to see that it holds nothing that must be unpickled.
+
+    Raises:
+        ReportError: some state holds such a thing; names it.
+    """
+    import torch
+
+    states = {name: _portable(one.state_dict()) for name, one in stateful.items()}
+    if verify:
+        for name, state in states.items():
+            _verify(torch, name, state)
+    buffer = io.BytesIO()
+    torch.save({"run_id": run_id, "step": step, "states": states, "random": _random_states()}, buffer)
+    atomic_write(path, buffer.getbuffer())
+
+
+def _verify(torch: Any, name: str, state: Any) -> None:
+    buffer = io.BytesIO()
+    try:
+        torch.save(state, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception as error:  # torch reports it with whatever its reader stumbles over
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise ReportError(
+            f"restore({name}=...) cannot be saved: its state_dict() has to consist of tensors, arrays, numbers, texts, "
+            f"lists and dicts ({reason})"
+        ) from error
+
+
+def load(path: Path, run_id: str) -> dict[str, Any] | None:
+    """The content of the checkpoint; None where there is none that can be trusted, damaged or of another run."""
+    if not path.is_file():
+        return None
+    import torch
+
+    try:
+        if zipfile.is_zipfile(path):  # ours are not compressed, so that they take no more memory than they are long
+            with zipfile.ZipFile(path) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("its content is compressed")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        step, states = found["step"], found["states"]
+        if found["run_id"] != run_id:
+            return None
+        if isinstance(step, bool) or not isinstance(step, (int, float)) or not isinstance(states, dict):
+            raise ValueError("it holds something else")
+        return {"step": step, "states": _original(states), "random": found["random"]}
+    except Exception as error:  # torch reports damage with whatever its reader stumbles over
+        log.warning("%s cannot be used and is ignored: %s", path, error)
+        return None
+
+
+def put_back(states: Mapping[str, Any], stateful: Mapping[str, Any]) -> str:
+    """Load saved states into objects; returns why they do not fit, empty where they do."""
+    if states.keys() != stateful.keys():
+        return f"it holds {', '.join(states)}, and restore() was given {', '.join(stateful)}"
+    for name, one in stateful.items():
+        if problem := _misfit(states[name], one.state_dict(), name):
+            return problem
+    for name, one in stateful.items():
+        try:
+            one.load_state_dict(states[name])
+        except Exception as error:  # whatever an object has to say against it
+            return f"{name}: {error}"
+    return ""
+
+
+def _misfit(saved: Any, own: Any, name: str) -> str:
+    """Which tensor of a saved state has another shape than that of the object now; empty where all fit."""
+    if isinstance(saved, Mapping) and isinstance(own, Mapping):
+        for key in saved:
+            if key in own and (found := _misfit(saved[key], own[key], f"{name}.{key}")):
+                return found
+    elif hasattr(saved, "shape") and hasattr(own, "shape") and tuple(saved.shape) != tuple(own.shape):
+        return f"{name} has the shape {list(saved.shape)} in the checkpoint and {list(own.shape)} now"
+    return ""
+
+
+def _random_states() -> dict[str, Any]:
+    version, internal, gauss = random.getstate()
+    states: dict[str, Any] = {"python": [version, list(internal), gauss]}
+    if "numpy" in sys.modules:
+        numpy = importlib.import_module("numpy")
+        kind, keys, position, has_gauss, cached = numpy.random.get_state()
+        states["numpy"] = [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)]
+    torch = importlib.import_module("torch")
+    states["torch"] = torch.get_rng_state()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Put the random states of a checkpoint in place; what cannot be taken over is left as it is."""
+    try:
+        version, internal, gauss = states["python"]
+        random.setstate((version, tuple(internal), gauss))
+        if "numpy" in states:
+            numpy = importlib.import_module("numpy")
+            kind, keys, *rest = states["numpy"]
+            numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
+        torch = importlib.import_module("torch")
+        torch.set_rng_state(states["torch"])
+        if "cuda" in states and len(states["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(states["cuda"])
+    except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+        log.warning("the random states of the checkpoint cannot be used: %s", error)
+
+
+def _portable(value: Any) -> Any:
+    """`value` with arrays of numpy as tensors, which can be read without unpickling."""
+    if isinstance(value, Mapping):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(_portable(item) for item in value) if type(value) in (list, tuple) else value
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return {_ARRAY: importlib.import_module("torch").from_numpy(value.copy())}
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+
+
+def _original(value: Any) -> Any:
+    if isinstance(value, dict):
+        return (
+            value[_ARRAY].numpy() if value.keys() == {_ARRAY} else {key: _original(one) for key, one in value.items()}
+        )
+    return type(value)(_original(item) for item in value) if type(value) in (list, tuple) else value

@@ -1,0 +1,148 @@
+"""Skip, resume or start: the one place that decides what is left of a run. Never imports torch."""
+
+import logging
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sweeps.errors import ConfigError, NewerRecordError, RecordError
+from sweeps.pruners import Judge, judge_of
+from sweeps.record.identity import differences, settings_of
+from sweeps.record.masking import shown
+from sweeps.record.processes import this_process
+from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.record.resolved import Resolved
+from sweeps.targets import named
+
+log = logging.getLogger(__name__)
+
+_ONE_OF = {
+    "objective.direction": (None, "min", "max"),
+    "objective.split": (None, "train", "val", "test"),
+    "objective.report": ("last", "best"),
+    "pruner.direction": (None, "min", "max"),
+    "on_failure": ("continue", "stop"),
+    "on_mismatch": ("refuse", "rerun", "keep"),
+}
+_AT_LEAST = {"repeats": 1, "stop_after": 1, "retries": 0, "checkpoint_every": 0}
+_ABOVE_ZERO = ("max_steps", "pause_at", "timeout")
+
+
+class Action(StrEnum):
+    """What to do with a run."""
+
+    SKIP = "skip"
+    RESUME = "resume"
+    START = "start"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with a run, and what its folder holds: `previous` is None where the run starts from nothing.
+
+    `replaces` says that the folder holds a run with other settings, to be deleted first.
+    """
+
+    action: Action
+    previous: RunRecord | None = None
+    replaces: bool = False
+
+
+def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
+    """What is left of a run whose sweep lives in the folder `sweep`.
+
+    A complete run is skipped; one that was stopped early is resumed if its settings now say so; a damaged record counts
+    as none: the run is done again, from its checkpoint where that is sound.
+
+    Raises:
+        ConfigError: the folder holds the work of a run with other settings, or another process is working there.
+        NewerRecordError: a newer release wrote it.
+        RecordError: something in it is a link.
+    """
+    previous = _previous(folder)
+    if previous is None:
+        return Decision(Action.START)
+    if previous.status is Status.RUNNING and previous.process != this_process():
+        raise ConfigError(
+            f"{folder.path} is being run by {previous.process}; wait for it, or choose another "
+            f"{resolved.mount}.name=NAME"
+        )
+    if previous.run_id == resolved.run_id:
+        if not previous.status.is_finished:
+            return Decision(Action.RESUME, previous)
+        if previous.status is not Status.PRUNED:
+            return Decision(Action.SKIP, previous)
+        judge = judge_for(resolved, sweep)
+        resumes = judge.resumes(previous) if judge is not None else True
+        return Decision(Action.RESUME if resumes else Action.SKIP, previous)
+    if not previous.status.is_finished and not previous.steps:
+        return Decision(Action.START)  # nothing would be lost
+    match resolved.settings["on_mismatch"]:
+        case "keep":
+            return Decision(Action.SKIP, previous)
+        case "rerun":
+            return Decision(Action.START, replaces=True)
+    new = settings_of(shown(resolved.config), resolved.ignore)
+    raise ConfigError(
+        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
+        "is. "
+        f"Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
+        f"{resolved.mount}.on_mismatch=keep"
+    )
+
+
+def judge_for(resolved: Resolved, sweep: Path) -> Judge | None:
+    """What decides whether the run is stopped early; None where nothing does."""
+    return judge_of(
+        resolved.settings,
+        sweep=sweep,
+        setting_id=resolved.setting_id,
+        run_id=resolved.run_id,
+        max_steps=resolved.max_steps,
+    )
+
+
+def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[str, Any]:
+    """See that the settings can work, by our rules and the application's; returns the facts that it knows beforehand.
+
+    `home` is the module of its training function.
+
+    Raises:
+        ConfigError: they cannot; says which and why.
+    """
+    settings, mount = resolved.settings, resolved.mount
+    hook = settings["hooks"]["check"]
+    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
+    for key, known in _ONE_OF.items():
+        node: Any = settings
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        if node not in known:
+            options = ", ".join("null" if one is None else str(one) for one in known)
+            raise ConfigError(f"{mount}.{key}={node} is invalid: it is one of {options}")
+    for key, least in _AT_LEAST.items():
+        if settings[key] is not None and settings[key] < least:
+            raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: at least {least}")
+    for key in _ABOVE_ZERO:
+        if settings[key] is not None and not 0 < settings[key] < float("inf"):
+            raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
+    judge_for(resolved, sweep)
+    if facts is not None and not isinstance(facts, dict):
+        raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
+    return dict(facts or {})
+
+
+def _previous(folder: RunDir) -> RunRecord | None:
+    folder.refuse_links()
+    if not folder.record.exists():
+        return None
+    try:
+        return folder.read()
+    except NewerRecordError:
+        raise
+    except RecordError as error:
+        log.warning("%s; the run is done again", error)
+        return None

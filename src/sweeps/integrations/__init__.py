@@ -1,0 +1,1 @@
+"""Callbacks for training loops that others wrote, over `sweeps.current_run()`: one module per framework."""

@@ -1,0 +1,134 @@
+"""The worker process: does one job after another with torch and the images kept warm.
+
+Nothing heavy is imported before the process has its environment; the parent tells it what to do over a pipe, and when
+that pipe closes, because the parent is gone, the worker ends at once.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.utils import JobReturn
+
+from sweeps.launchers.console import showing
+from sweeps.launchers.job import JobSetup
+from sweeps.launchers.signals import let_signals_through
+from sweeps.progress import Progress
+from sweeps.record.records import RunRecord
+
+QUIT = "quit"
+ORPHANED = 70  # exit code of a worker whose parent is gone
+
+
+class PipeProgress(Progress):
+    """Passes on the events of a run."""
+
+    def __init__(self, send: Callable[[str, Any], None], stop_requested: Callable[[], bool]) -> None:
+        self._send = send
+        self._stop_requested = stop_requested
+
+    def begin(self, record: RunRecord) -> None:
+        """Pass on where the run stands, and how far it goes."""
+        steps, metric = record.steps or 0, record.objective.metric
+        self._send("begin", {"step": steps, "max_steps": record.max_steps, "metric": metric})
+
+    def update(self, step: float, text: str) -> None:
+        """Pass it on."""
+        self._send("update", {"step": step, "text": text})
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._send("report", dict(row))
+
+    def stop_requested(self) -> bool:
+        """Whether the sweep is being stopped."""
+        return self._stop_requested()
+
+
+class Tasks:
+    """What a worker can be asked to do, by name."""
+
+    def __init__(self, setup: JobSetup) -> None:
+        self._setup = setup
+        self._inspector: Any = None
+
+    def __call__(self, kind: str, content: Any) -> Any:
+        """The result of one task; an exception, a request to stop included, is a result."""
+        try:
+            if kind == "run":
+                return self._run(**content)
+            from sweeps.launchers.inspection import Inspector  # torch
+
+            self._inspector = self._inspector or Inspector(self._setup)
+            return getattr(self._inspector, kind)(**content)
+        except (Exception, KeyboardInterrupt) as error:
+            return error
+
+    def _run(
+        self, number: int, overrides: list[str], composed: bytes, folder: str | None, keep_config: bool
+    ) -> JobReturn:
+        result = self._setup.run(overrides, number, composed, folder)
+        if not keep_config:  # the parent of a large sweep keeps thousands of results
+            result.cfg = result.hydra_cfg = None
+        return result
+
+
+def main(connection: Connection, setup: bytes | Path) -> None:
+    """Do the tasks that come over `connection` until it says so, or closes; `setup` is packed, or a file of that."""
+    stop = threading.Event()
+    # Ctrl-C reaches the whole process group: only the parent acts on it. SIGTERM to one worker stops its run.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    let_signals_through()
+    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox, stop), name="parent", daemon=True).start()
+
+    def send(kind: str, content: Any) -> None:
+        try:
+            connection.send((kind, content))
+        except OSError:  # the parent is gone; seen as an error of the run, it would stand in its record as a failure
+            os._exit(ORPHANED)
+
+    tasks = Tasks(JobSetup.unpack(setup.read_bytes() if isinstance(setup, Path) else setup))
+    with showing(PipeProgress(send, stop.is_set)):
+        while (task := inbox.get())[0] != QUIT:
+            send("done", _pack(tasks(*task)))
+
+
+def _listen(connection: Connection, inbox: "queue.SimpleQueue[tuple[str, Any]]", stop: threading.Event) -> None:
+    while True:
+        try:
+            kind, content = connection.recv()
+        except (EOFError, OSError):
+            os._exit(ORPHANED)
+        if kind == "stop":
+            stop.set()
+        else:
+            inbox.put((kind, content))
+
+
+def _pack(result: Any) -> bytes:
+    """`result` pickled; what cannot be pickled, or not be read back, travels as its text."""
+    try:
+        data = bytes(cloudpickle.dumps(result))
+        pickle.loads(data)
+        return data
+    except Exception:
+        if isinstance(result, JobReturn):
+            result._return_value = _as_text(result._return_value)
+            return bytes(cloudpickle.dumps(result))
+        return bytes(cloudpickle.dumps(_as_text(result)))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, BaseException):
+        return RuntimeError("".join(traceback.format_exception(value)))
+    return repr(value)

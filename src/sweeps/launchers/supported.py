@@ -1,0 +1,99 @@
+"""Which settings of the engine a sweeper, a launcher or a single run supports: others are invalid there."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from sweeps.config import SweepConfig, mount_of, settings_of
+from sweeps.errors import ConfigError
+
+_OURS = "hydra_plugins.sweeps."
+# What only we do, with the values that mean nothing is to be done.
+_BY_SWEEPERS: dict[str, tuple[Any, ...]] = {"name": (None,), "repeats": (None,), "zip": ([],), "exclude": ([],)}
+_BY_LAUNCHERS: dict[str, tuple[Any, ...]] = {
+    "plan": (False,),
+    "on_failure": ("continue",),
+    "stop_after": (None,),
+    "retries": (0,),
+    "timeout": (None,),
+}
+
+
+def check_supported(config: DictConfig, hydra: Any) -> None:
+    """Refuse settings of the engine that the chosen sweeper, launcher or mode would ignore.
+
+    Args:
+        config: a sweep's or a run's; one without the engine's node has nothing to check.
+        hydra: Hydra's own node.
+
+    Raises:
+        ConfigError: names the setting and the way out.
+    """
+    mount = mount_of(config)
+    if mount is None:
+        return
+    settings: Any = settings_of(config)
+    for key in _missing(SweepConfig, settings):
+        raise ConfigError(f"{mount}.{key} is missing: it cannot be deleted; set it to what you want")
+    if hydra.mode is RunMode.RUN:
+        _check_single(settings, mount, hydra)
+        return
+    for part, keys, ours in (("sweeper", _BY_SWEEPERS, "grid"), ("launcher", _BY_LAUNCHERS, "local")):
+        if str(hydra[part].get("_target_")).startswith(_OURS):
+            continue
+        chosen = hydra.runtime.choices.get(f"hydra/{part}")
+        found = {key: _plain(settings[key]) for key in keys}
+        if "name" in found and Path(str(hydra.sweep.dir)).match(str(found["name"])):
+            del found["name"]  # the application's own hydra.sweep.dir follows from it
+        ignored = [f"{mount}.{key}={_shown(value)}" for key, value in found.items() if value not in keys[key]]
+        if part == "sweeper" and str(settings.pruner and settings.pruner.get("_target_")).endswith(".HalvingPruner"):
+            ignored.append(f"{mount}/pruner=halving")
+        if ignored:
+            raise ConfigError(
+                f"{ignored[0]} is invalid with hydra/{part}={chosen}, which would ignore it: use hydra/{part}={ours}. "
+                "No run was started"
+            )
+
+
+def _check_single(settings: Any, mount: str, hydra: Any) -> None:
+    if settings.plan:
+        raise ConfigError(f"{mount}.plan=true plans a sweep and needs -m; no run was started")
+    if settings.repeats is not None:
+        raise ConfigError(
+            f"{mount}.repeats={settings.repeats} repeats the settings of a sweep and needs -m; no run was started"
+        )
+    if settings.name is not None and not set(Path(str(settings.name)).parts) <= set(Path(str(hydra.run.dir)).parts):
+        raise ConfigError(
+            f"{mount}.name={settings.name} names a sweep, and a single run lives in hydra.run.dir={hydra.run.dir}: add "
+            f"-m, or choose the folder, hydra.run.dir={settings.output}/{settings.name}/NAME. No run was started"
+        )
+    if str(hydra.launcher.get("_target_")).endswith(".SlurmLauncher"):
+        raise ConfigError(
+            "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one run); no run was started"
+        )
+
+
+def _missing(schema: type, config: Any, prefix: str = "") -> Iterator[str]:
+    """The keys of the schema that were deleted from `config`."""
+    for field in dataclasses.fields(schema):
+        key = f"{prefix}{field.name}"
+        if field.name == "defaults":
+            continue
+        if field.name not in config.keys():  # noqa: SIM118  a key whose value is missing counts as absent in `in`
+            yield key
+        elif isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
+            yield from _missing(field.type, config._get_node(field.name), f"{key}.")
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _shown(value: Any) -> str:
+    return (
+        str(value).lower() if isinstance(value, bool) else "[...]" if isinstance(value, (list, Mapping)) else str(value)
+    )

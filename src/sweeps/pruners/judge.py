@@ -1,0 +1,221 @@
+"""What a run reports to its pruner, and whether it has to stop. Never imports torch."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import ConfigError
+from sweeps.pruners.base import SLACK, Comparison, Pruner
+from sweeps.pruners.report_log import Report, ReportLog
+from sweeps.record.records import Failure, RunRecord, Status
+from sweeps.record.typed import is_number
+from sweeps.targets import make
+
+PRUNED, PAUSED = "pruned", "paused"  # kinds of a pruned run's reason: stopped by its pruner, or at sweep.pause_at
+_SHARED = ("metric", "direction", "resume_pruned", "keep_checkpoint")  # keys of every pruner that its class never sees
+
+
+class Judge:
+    """Writes the reports of one run to the log of its sweep, and asks the pruner.
+
+    Args:
+        metric: what runs are compared by; empty writes and compares nothing, so that only `pause_at` stops the run.
+        sign: 1 where larger values are better, else -1.
+        max_steps: the steps of a whole run; None is unknown.
+        pause_at: the step at which the run is paused.
+        resume_pruned: whether to resume a run that was pruned before.
+    """
+
+    def __init__(
+        self,
+        log: ReportLog,
+        pruner: Pruner,
+        *,
+        setting_id: str,
+        run_id: str,
+        metric: str,
+        sign: float,
+        max_steps: float | None,
+        pause_at: float | None,
+        resume_pruned: bool = False,
+    ) -> None:
+        self._log, self._pruner, self._setting, self._run = log, pruner, setting_id, run_id
+        self._metric, self._sign, self._max_steps, self._pause_at = metric, sign, max_steps, pause_at
+        self._resume_pruned = resume_pruned
+        self._rounds = pruner.rounds(max_steps)
+        self.last = 0.0  # the last step that was reported
+
+    def report(self, row: Mapping[str, Any]) -> Failure | None:
+        """Note a row of metrics; why the run should stop here, else None."""
+        self.last = round(row["step"], 6)
+        value = row.get(self._metric)
+        stop = None
+        if self._metric and value is not None and is_number(value):
+            self._log.add(Report(self._setting, self._run, self.last, self._metric, float(value)))
+            stop = None if self._rounds else self._verdict(self.last)
+        return stop or self._pause(self.last)
+
+    def resume(self, steps: float, was_stopped: bool = False) -> Failure | None:
+        """Why a run that resumes after `steps` steps should stop at once, else None.
+
+        A run that was killed may have reported without being judged: that is done now. One that `was_stopped` resumes
+        because somebody wants it to. With a pruner whose runs wait for each other it is judged here, once it may go
+        further than the rung.
+
+        What the log holds beyond `steps` is of an earlier attempt, whose checkpoint is gone.
+        """
+        self.last = self._reported(steps)
+        return self._pause(steps) or (None if was_stopped and not self._rounds else self._verdict(self.last))
+
+    def resumes(self, record: RunRecord) -> bool:
+        """Whether a run that was pruned or paused is to be resumed now.
+
+        With a pruner whose runs wait for each other also one that it stopped, if the log shows that its setting is
+        among the best by now: reports of further seeds may have changed that.
+        """
+        if record.status is not Status.PRUNED:
+            return False
+        steps = record.steps or 0.0
+        if self._pause_at is not None and steps >= self._pause_at - SLACK:
+            return False
+        paused = record.error is not None and record.error.kind == PAUSED
+        if paused or self._resume_pruned or type(self._pruner) is Pruner:
+            return True
+        last = self._reported(steps)
+        return bool(self._rounds) and last > 0 and self._verdict(last) is None
+
+    def missing(self, reported: Sequence[str]) -> str | None:
+        """What to tell about a complete run that has `reported` these metrics, but never the one that is compared."""
+        if not self._metric or self._metric in reported or type(self._pruner) is Pruner:
+            return None
+        return (
+            f"sweep.pruner.metric={self._metric} was never reported, so {self._pruner.name} could stop nothing; "
+            f"reported were {', '.join(reported) or 'no metrics'}"
+        )
+
+    def _reported(self, steps: float) -> float:
+        """The last step up to `steps` that the log holds of this run."""
+        own = self._log.read(self._metric).get(self._setting, {}).get(self._run, {})
+        return max((step for step in own if step <= steps + SLACK), default=0.0)
+
+    def _verdict(self, last: float) -> Failure | None:
+        """What the pruner says of the report at `last`."""
+        if self._max_steps is not None and last >= self._max_steps - SLACK:
+            return None
+        turned = self._log.read(self._metric, self._sign)
+        runs = turned.get(self._setting, {})
+        own = {step: value for step, value in runs.get(self._run, {}).items() if step <= last + SLACK}
+        if not own:
+            return None
+        siblings = [values for run, values in runs.items() if run != self._run]
+        rivals = {setting: list(of.values()) for setting, of in turned.items() if setting != self._setting}
+        reason = self._pruner.prune(Comparison(own, siblings, rivals, setting=self._setting, max_steps=self._max_steps))
+        return None if reason is None else Failure(PRUNED, f"{self._pruner.name} by {self._metric}: {reason}")
+
+    def _pause(self, step: float) -> Failure | None:
+        if self._pause_at is None or step < self._pause_at - SLACK:
+            return None
+        if self._max_steps is not None and step >= self._max_steps - SLACK:
+            return None
+        if self._rounds:
+            return Failure(PAUSED, f"{self._pruner.name}: waiting at step {self._pause_at:g} for the other runs")
+        return Failure(PAUSED, f"paused at sweep.pause_at={self._pause_at:g}; a larger value, or null, resumes the run")
+
+
+def judge_of(
+    settings: Mapping[str, Any], *, sweep: Path, setting_id: str, run_id: str, max_steps: float | None
+) -> Judge | None:
+    """The judge that the engine's node `settings`, as plain data, asks for; `sweep` is the folder of the sweep.
+
+    None where there is neither a pruner nor a step to pause at: then nothing stops a run, and one that was stopped
+    before is resumed.
+
+    Raises:
+        ConfigError: the pruner cannot be made or cannot work with these settings.
+    """
+    pruner, pause_at = _pruner_of(settings), settings.get("pause_at")
+    if pause_at is not None and not (is_number(pause_at) and pause_at > 0):
+        raise ConfigError(
+            f"sweep.pause_at={pause_at} is invalid: a number of steps above 0, such as 1; null never pauses"
+        )
+    if pruner is None and pause_at is None:
+        return None
+    metric, sign = _compared_by(settings, needed=pruner is not None)
+    return Judge(
+        _log_of(sweep),
+        pruner or Pruner(),
+        setting_id=setting_id,
+        run_id=run_id,
+        metric=metric,
+        sign=sign,
+        max_steps=max_steps,
+        pause_at=pause_at,
+        resume_pruned=bool((settings.get("pruner") or {}).get("resume_pruned")),
+    )
+
+
+def rounds_of(settings: Mapping[str, Any], max_steps: float | None) -> list[float | None]:
+    """The values of `sweep.pause_at` for the rounds of a sweep; None, the last one, leaves it as it is.
+
+    A pruner that compares runs at once has one round. Halving has one for each rung, which is how its runs wait for
+    each other under any launcher.
+    """
+    pruner, limit = _pruner_of(settings), settings.get("pause_at")
+    rungs = [] if pruner is None else pruner.rounds(max_steps)
+    return [*(rung for rung in rungs if limit is None or rung < limit), None]
+
+
+@functools.lru_cache(maxsize=4)
+def _log_of(sweep: Path) -> ReportLog:
+    """One log for all runs of a process, which has read most of it before."""
+    return ReportLog(sweep)
+
+
+def _pruner_of(settings: Mapping[str, Any]) -> Pruner | None:
+    node = settings.get("pruner") or {}
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"sweep.pruner={str(node)[:60]} is invalid: choose one by name, such as sweep/pruner=halving")
+    if node.get("_target_") is None:
+        return None
+    pruner = make({key: value for key, value in node.items() if key not in _SHARED})
+    if not isinstance(pruner, Pruner):
+        raise ConfigError(
+            f"sweep.pruner._target_={node['_target_']} is invalid: it makes an object of type {type(pruner).__name__}; "
+            "a pruner is a subclass of sweeps.pruners.Pruner"
+        )
+    return pruner
+
+
+def _compared_by(settings: Mapping[str, Any], *, needed: bool) -> tuple[str, float]:
+    """The metric that runs are compared by, and its sign. Never what is measured on the test set.
+
+    Where it is not `needed`, and cannot be told, the metric is empty.
+    """
+    node, objective = settings.get("pruner") or {}, settings.get("objective") or {}
+    metric = node.get("metric") or objective.get("metric")
+    own = node.get("metric") not in (None, objective.get("metric"))  # another metric may have another direction
+    direction = node.get("direction") or (None if own else objective.get("direction"))
+    if metric and metric == objective.get("metric") and objective.get("split") == "test":
+        problem = (
+            f"sweep.pruner.metric={metric} is invalid: it is measured on the test set, and a run that the test set "
+            "stops is chosen by it; compare runs by another metric: sweep.pruner.metric=train_loss "
+            "sweep.pruner.direction=min"
+        )
+    elif not metric:
+        problem = (
+            "a pruner needs a metric that the runs report: name it in sweep.objective.metric, or for the pruner alone "
+            "sweep.pruner.metric=train_loss sweep.pruner.direction=min"
+        )
+    elif direction is None:
+        problem = (
+            f"a pruner needs to know which values of {metric} are better: sweep.objective.direction=min or max, or for "
+            "the pruner alone sweep.pruner.direction"
+        )
+    elif direction not in ("min", "max"):
+        problem = f"sweep.pruner.direction={direction} is invalid: min or max"
+    else:
+        return str(metric), 1.0 if direction == "max" else -1.0
+    if needed:
+        raise ConfigError(problem)
+    return "", 1.0

@@ -1,0 +1,216 @@
+"""The pruners, as pure functions of what was reported; more is better in all of them.
+
+Settings are compared, by the mean of those of their seeds that have reported as many steps: the seeds of one setting
+do not compete with each other.
+
+SuccessiveHalvingPruner  Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
+HyperbandPruner          Li et al. 2018, "Hyperband": the former from several first rungs, a share of the settings each
+HalvingPruner            Jamieson, Talwalkar 2016: all runs to a rung, then the best ones to the next
+MedianPruner             Golovin et al. 2017, "Google Vizier", section 3.2.2
+"""
+
+import hashlib
+import itertools
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from sweeps.errors import ConfigError
+from sweeps.pruners.base import SLACK, Comparison, Pruner, Values
+from sweeps.record.typed import is_number
+
+
+class MedianPruner(Pruner):
+    """Stops a run whose best value is worse than the median of the other settings' averages up to the same step.
+
+    Args:
+        n_startup_trials: other settings that must have reported this step before a run can be stopped.
+        n_warmup_steps: steps that every run is given.
+    """
+
+    name = "median"
+
+    def __init__(self, *, n_startup_trials: int = 4, n_warmup_steps: float = 1.0) -> None:
+        _check("n_startup_trials", n_startup_trials, "at least one other setting", lambda v: _is_whole(v) and v >= 1)
+        _check("n_warmup_steps", n_warmup_steps, "a number of steps of at least 0, such as 1", lambda v: v >= 0)
+        self._least, self._warmup = n_startup_trials, n_warmup_steps
+
+    def prune(self, comparison: Comparison) -> str | None:
+        """Compare the setting's best value with the other settings' averages."""
+        step = max(comparison.own)
+        if step < self._warmup - SLACK:
+            return None
+        own = (comparison.own, *comparison.siblings)
+        best = _mean(max(reached) for values in own if (reached := _until(values, step)))
+        averages = _means(comparison.rivals.values(), lambda values: _mean(_until(values, step)))
+        if best is None or len(averages) < self._least or best >= statistics.median(averages):
+            return None
+        return f"best value is worse than the median of {len(averages)} others at step {step:g}"
+
+
+class PatientPruner(Pruner):
+    """Stops a run whose value has not improved for some steps; it compares no other runs.
+
+    Args:
+        patience: steps without improvement.
+        min_delta: a smaller change is no improvement.
+    """
+
+    name = "patience"
+
+    def __init__(self, *, patience: float = 3.0, min_delta: float = 0.0) -> None:
+        _check("patience", patience, "a number of steps above 0, such as 3", lambda v: v > 0)
+        _check("min_delta", min_delta, "a change of at least 0, such as 0.001", lambda v: v >= 0)
+        self._patience, self._min_delta = patience, min_delta
+
+    def prune(self, comparison: Comparison) -> str | None:
+        """Look for the step of the last improvement."""
+        own = comparison.own
+        best, since = -float("inf"), 0.0
+        for step in sorted(own):
+            if own[step] > best + self._min_delta:
+                best, since = own[step], step
+        without = max(own) - since
+        return f"no improvement for {without:g} steps" if without >= self._patience - SLACK else None
+
+
+class SuccessiveHalvingPruner(Pruner):
+    """At each rung the best one in `reduction_factor` continues; no run waits for others (asha).
+
+    Args:
+        min_resource: the first rung, in steps.
+        reduction_factor: the next rung is so many times as far.
+    """
+
+    name = "asha"
+
+    def __init__(self, *, min_resource: float = 1.0, reduction_factor: int = 3) -> None:
+        _check("min_resource", min_resource, "the first rung is a number of steps above 0, such as 1", lambda v: v > 0)
+        rule = "one in how many continues, a whole number of at least 2, such as 3"
+        _check("reduction_factor", reduction_factor, rule, lambda v: _is_whole(v) and v >= 2)
+        self._first, self._factor = min_resource, reduction_factor
+
+    def prune(self, comparison: Comparison) -> str | None:
+        """Compare the setting with all others that have reached the rung."""
+        return self._ranked(comparison, self._first, list(comparison.rivals.values()))
+
+    def rungs(self, max_steps: float | None, first: float | None = None) -> Iterator[float]:
+        """The steps at which runs are compared: `min_resource`, then `reduction_factor` times as many each.
+
+        The last is at most `max_steps / reduction_factor`, since a later one would save little, and would stop runs
+        that are better judged by their final value. Without `max_steps` there is no last one.
+        """
+        rung = begin = self._first if first is None else first
+        while (
+            max_steps is None
+            or rung * self._factor < max_steps + SLACK
+            or (rung == begin and rung < max_steps - SLACK)  # the first one there is in any case
+        ):
+            yield rung
+            rung *= self._factor
+
+    def _ranked(self, comparison: Comparison, first: float, rivals: Sequence[Sequence[Values]]) -> str | None:
+        """One setting in `reduction_factor` of those that have reached the rung continues; the first always does.
+
+        A run is judged when it reaches a rung, and not again before the next one.
+        """
+        step = max(comparison.own)
+        rungs = self.rungs(comparison.max_steps, first)
+        reached = list(itertools.takewhile(lambda rung: rung <= step + SLACK, rungs))
+        if not reached or any(reached[-1] - SLACK <= earlier < step for earlier in comparison.own):
+            return None
+        rung = reached[-1]
+        value = _mean(_at_rung(values, rung) for values in (comparison.own, *comparison.siblings))
+        others = _means(rivals, lambda values: _at_rung(values, rung))
+        if value is None:
+            return None
+        better, count = sum(other > value for other in others), len(others) + 1
+        kept = max(1, count // self._factor)
+        if better < kept:
+            return None
+        return f"rank {better + 1} of {count} at rung {rung:g}; top {kept} continue{'s' * (kept == 1)}"
+
+
+class HyperbandPruner(SuccessiveHalvingPruner):
+    """asha with several first rungs, in case early values mislead: most settings are judged at the first one."""
+
+    name = "hyperband"
+
+    def prune(self, comparison: Comparison) -> str | None:
+        """Compare the setting with those that drew the same first rung."""
+        first = self.bracket(comparison.setting, comparison.max_steps)
+        same = [
+            runs for setting, runs in comparison.rivals.items() if self.bracket(setting, comparison.max_steps) == first
+        ]
+        return self._ranked(comparison, first, same)
+
+    def rounds(self, max_steps: float | None) -> list[float]:
+        """None, since no run waits; but the brackets depend on the length of a run."""
+        _need_max_steps(self.name, max_steps)
+        return []
+
+    def bracket(self, setting: str, max_steps: float | None) -> float:
+        """The first rung of this setting: early ones for more of them, as their brackets are larger."""
+        firsts = list(self.rungs(_need_max_steps(self.name, max_steps)))
+        if not firsts:
+            return self._first
+        weights = [self._factor ** (len(firsts) - 1 - place) / (len(firsts) - place) for place in range(len(firsts))]
+        drawn = int.from_bytes(hashlib.sha256(setting.encode()).digest()[:6]) / 2**48 * sum(weights)
+        for first, weight in zip(firsts, weights, strict=True):
+            drawn -= weight
+            if drawn < 0:
+                return first
+        return firsts[-1]
+
+
+class HalvingPruner(SuccessiveHalvingPruner):
+    """All runs to the first rung, the best of them to the next: fewest steps, in rounds that wait for all runs."""
+
+    name = "halving"
+
+    def rounds(self, max_steps: float | None) -> list[float]:
+        """All rungs."""
+        return list(self.rungs(_need_max_steps(self.name, max_steps)))
+
+
+def _check(key: str, value: Any, rule: str, holds: Callable[[Any], bool]) -> None:
+    if not is_number(value) or not holds(value):
+        raise ConfigError(f"sweep.pruner.{key}={value} is invalid: {rule}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _need_max_steps(name: str, max_steps: float | None) -> float:
+    if max_steps is None:
+        raise ConfigError(
+            f"sweep/pruner={name} needs the number of steps of a whole run, and sweep.max_steps is null: name the key "
+            "that holds it, such as sweep.max_steps=${epochs}, or use sweep/pruner=asha"
+        )
+    return max_steps
+
+
+def _at_rung(values: Values, rung: float) -> float | None:
+    """The first report at or after the rung."""
+    step = min((step for step in values if step >= rung - SLACK), default=None)
+    return None if step is None else values[step]
+
+
+def _until(values: Values, step: float) -> list[float]:
+    """What was reported until `step`, by a run that has reached it."""
+    if not values or max(values) < step - SLACK:
+        return []
+    return [value for at, value in values.items() if at <= step + SLACK]
+
+
+def _means(settings: Iterable[Sequence[Values]], figure: Callable[[Values], float | None]) -> list[float]:
+    """The mean over its runs for every setting that has one."""
+    means = (_mean(figure(values) for values in runs) for runs in settings)
+    return [mean for mean in means if mean is not None]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Of those that are there."""
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if there else None

@@ -1,0 +1,125 @@
+"""`hydra/sweeper=grid`: every combination of the swept values is a run. Never imports torch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sweeps.config import mount_of
+from sweeps.errors import RunFailed
+from sweeps.launchers.console import SweepConsole
+from sweeps.launchers.folders import Folders
+from sweeps.launchers.local.slots import check_count
+from sweeps.launchers.runs import NotDone
+from sweeps.launchers.supported import check_supported
+from sweeps.pruners import rounds_of
+from sweeps.sweepers.expansion import expand
+from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
+
+if TYPE_CHECKING:
+    from hydra_plugins.sweeps.plugins import GridSweeper
+
+
+def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]:
+    """Launch every combination of the swept values, `max_batch_size` at a time.
+
+    An application without the engine's node gets what Hydra's own sweeper does, and no records.
+
+    Raises:
+        ConfigError: an option is wrong, or some run cannot work; no run was started.
+        RunFailed: some run failed.
+    """
+    config, context = sweeper.config, sweeper.hydra_context
+    assert config is not None
+    assert context is not None
+    mount = mount_of(config)
+    settings = OmegaConf.select(config, mount) if mount is not None else None
+    check_supported(config, config.hydra)
+    parser = OverridesParser.create(config_loader=context.config_loader)
+    swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    runs = expand(parser.parse_overrides(swept + arguments), config)  # of equal keys the last one counts
+    check_count("hydra.sweeper.max_batch_size", sweeper.max_batch_size, 1)
+    launches = Launches(sweeper.launcher, config, sweeper.max_batch_size)
+    if not launches.is_ours:
+        sweeper.validate_batch_is_legal(runs)  # our launchers do so themselves, in their workers
+    console = SweepConsole()
+    plan = settings is not None and settings.plan
+    rounds: list[float | None] = [None]
+    if settings is not None and not plan:
+        rounds = _rounds(context.config_loader, config, settings, runs, console)
+    results: list[JobReturn] = []
+    left_out = ""
+    with owned_folder(config) as folder:
+        if settings is not None:
+            folders = Folders(context.config_loader, config, folder)
+            names = folders.names(runs)
+            if not launches.is_ours:
+                runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
+        if not plan:
+            write_config(config, folder)
+        try:
+            for number, step in enumerate(rounds, start=1):
+                if launches.has_enough:
+                    left_out = f"; round {number} of {len(rounds)} was not started"
+                    break
+                if settings is not None and len(rounds) > 1:
+                    limit = settings.pause_at if step is None else step
+                    until = "to completion" if limit is None else f"to step {limit:.12g}"
+                    console.print(f"round {number} of {len(rounds)}: {until}", highlight=False)
+                pause = [] if step is None else [f"{mount}.pause_at={step:.12g}"]
+                results = launches.launch([[*run, *pause] for run in runs])  # each round resumes what the last one kept
+        finally:
+            if settings is not None and not plan:
+                summarize(console, folder)
+    if settings is None:
+        for job in results:
+            _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
+    errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
+    left = sum(isinstance(error, NotDone) for error in errors)
+    if errors:
+        rest = f" and {left} were not started" if left else ""
+        failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{left_out}"
+        raise RunFailed(f"{failed}; the run.json of each, in {folder}, says why")
+    return [results]
+
+
+def _rounds(
+    loader: ConfigLoader, config: DictConfig, settings: DictConfig, runs: Sequence[Sequence[str]], console: Any
+) -> list[float | None]:
+    """The steps at which the runs wait for each other in each round of the sweep; None: they run to completion.
+
+    Pruners that compare runs as they report have one round. Halving has one more than it has rungs, which makes its
+    runs wait for each other under any launcher. The last round pauses where `pause_at` says.
+    """
+    mount = mount_of(config)
+    try:
+        rounds = rounds_of(settings, settings.max_steps)
+    except OmegaConfBaseException:  # it refers to what each run sets for itself
+        rounds = []
+    if len(rounds) != 1 and OmegaConf.is_interpolation(settings, "max_steps"):
+        jobs = [loader.load_sweep_config(config, list(run)) for run in _samples(runs, settings.seed_key)]
+        found: set[float | None] = {OmegaConf.select(job, f"{mount}.max_steps") for job in jobs}
+        known = sorted(steps for steps in found if steps is not None)
+        if len(known) > 1:
+            console.print(
+                f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs; the largest sets the rounds",
+                highlight=False,
+            )
+        rounds = rounds_of(settings, known[-1] if known else None)
+    return rounds
+
+
+def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:
+    """Runs in which every swept value but the seeds occurs: far fewer than all, and enough to compare what they set."""
+    seen: set[str] = set()
+    samples: list[Sequence[str]] = []
+    for run in runs:
+        new = {override for override in run if override.lstrip("+").partition("=")[0] != seed_key} - seen
+        if new or not samples:
+            samples.append(run)
+            seen |= new
+    return samples
