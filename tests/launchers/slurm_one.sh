@@ -56,6 +56,7 @@ InactiveLimit=0
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$mem Gres=gpu:4 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=1 GraceTime=20
 PartitionName=urgent Nodes=$host MaxTime=INFINITE State=UP OverSubscribe=NO PriorityTier=2 PreemptMode=OFF
+${SLURM_ONE_LIMITS:-}
 C
   # Four GPUs that are none: Slurm takes any device files, and tells jobs which ones are theirs.
   printf 'Name=gpu File=/dev/%s\n' null zero full random > "$dir/gres.conf"

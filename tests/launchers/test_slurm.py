@@ -1,9 +1,10 @@
 """Sweeps on a real Slurm of one machine: the same folders, states and table as locally, and nothing is done twice.
 
-The application is a user's script, `regression/train.py`. The cluster is started by `slurm_one.sh`, on loopback, and
-ended by the numbers of its own processes.
+The application is a user's script, `regression/train.py`. Each test starts a cluster of its own by `slurm_one.sh`, on
+loopback, and ends it by the numbers of its processes.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -32,7 +33,7 @@ pytestmark = [
 
 ONE = Path(__file__).with_name("slurm_one.sh")
 TRAIN = Path(__file__).parent / "regression" / "train.py"
-PATIENCE = 300.0  # seconds; a safety net that decides no test
+PATIENCE = 180.0  # seconds; a safety net that decides no test
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.poll=0.3")
 GRID = ("-m", "sweep.name=grid", "lr=0.01,0.05,0.1", "seed=0,1", "steps=6", "delay=0.5")
 LONG = ("steps=12", "delay=0.5")  # seconds: time enough to be disturbed
@@ -148,36 +149,46 @@ def free_ports(count):
     return ports
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """A Slurm with one node, of which every command of this module knows."""
+@pytest.fixture
+def site_limits():
+    """Further lines of the cluster's configuration."""
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def cluster(site_limits):
+    """A Slurm with one node that every command of the test uses; a new one for each test."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)  # munge wants everybody to get at its socket
     controller, node = free_ports(2)
-    ports = {"SLURM_ONE_CTLD_PORT": controller, "SLURM_ONE_D_PORT": node}
+    options = {"SLURM_ONE_CTLD_PORT": controller, "SLURM_ONE_D_PORT": node, "SLURM_ONE_LIMITS": site_limits}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         try:
-            subprocess.run([ONE, "start", folder], check=True, timeout=60, env={**os.environ, **ports})
-            yield
+            subprocess.run([ONE, "start", folder], check=True, timeout=60, env={**os.environ, **options})
+            yield folder
+            # A run has its result a moment before its job is over.
+            wait_until(lambda: not alive(), "the jobs to end", patience=60)
         finally:
-            subprocess.run([ONE, "stop", folder], check=True, timeout=120)
-            shutil.rmtree(folder)
+            for pid in processes_of(folder):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes_of(cluster):
+    """Its daemons, whose numbers it has written, and the jobs that they have left."""
+    yield from (int(file.read_text()) for file in cluster.glob("*.pid"))
+    conf = f"SLURM_CONF={cluster / 'slurm.conf'}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(process.name) != os.getpid() and conf in (process / "environ").read_bytes().split(b"\0"):
+                yield int(process.name)
 
 
 def alive():
     """The jobs that wait or run."""
     return [entry.job for entry in Queue().look().values() if not entry.is_over]
-
-
-@pytest.fixture(autouse=True)
-def no_jobs_are_left(cluster):
-    """A run has its result a moment before its job is over."""
-    yield
-    try:
-        wait_until(lambda: not alive(), "the jobs to end", patience=120)
-    finally:
-        Queue().cancel(alive())
 
 
 def submissions(folder):
@@ -200,10 +211,16 @@ def pid_of_the_controller():
     return Path(os.environ["SLURM_CONF"]).parent / "slurmctld.pid"
 
 
-def kill_controller(number=signal.SIGKILL):
-    """Slurm's controller is gone at once, as with its machine, and forgets the last seconds."""
+def kill_controller():
+    """Slurm's controller is gone at once, as with its machine.
+
+    It forgets what it has not saved, which it does every five seconds. A job that it takes to be pending, and that its
+    node runs, would make it drain the node until an administrator resumes it.
+    """
+    state, now = pid_of_the_controller().parent / "state" / "job_state", time.time()
+    wait_until(lambda: state.exists() and state.stat().st_mtime > now, "the jobs to be saved", patience=60)
     pid = int(pid_of_the_controller().read_text())
-    os.kill(pid, number)
+    os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the controller to be gone", patience=60)
     pid_of_the_controller().unlink(missing_ok=True)
 
@@ -213,19 +230,6 @@ def start_controller():
     ping = ("scontrol", "ping")
     wait_until(lambda: subprocess.run(ping, capture_output=True).returncode == 0, "the controller", patience=60)
     wait_until(lambda: pid_of_the_controller().exists(), "its number", patience=60)
-
-
-@pytest.fixture
-def small_arrays():
-    """A cluster whose arrays have three tasks at most."""
-    conf = Path(os.environ["SLURM_CONF"])
-    before = conf.read_text()
-    for text in (f"{before}MaxArraySize=3\n", before):
-        conf.write_text(text)
-        kill_controller(signal.SIGTERM)  # it saves what it knows of the jobs
-        start_controller()
-        if text != before:
-            yield
 
 
 def slurm(*command):
@@ -285,7 +289,8 @@ def test_a_controller_that_is_killed_in_mid_sweep_is_waited_for(shell, undisturb
     assert all(submission.job for submission in Ledger(folder).read())
 
 
-def test_a_grid_larger_than_the_largest_array_of_the_cluster_is_done(shell, small_arrays, undisturbed):
+@pytest.mark.parametrize("site_limits", ["MaxArraySize=3"])
+def test_a_grid_larger_than_the_largest_array_of_the_cluster_is_done(shell, undisturbed):
     folder = shell.sweeps / "grid"
     code, text = shell(*GRID, *SLURM, "delay=0")
     assert code == 0, text
