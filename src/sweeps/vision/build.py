@@ -17,7 +17,7 @@ from sweeps.vision import models
 from sweeps.vision.config import is_own_network
 from sweeps.vision.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.vision.devices import describe_device
-from sweeps.vision.training import Engine, Loaders, Training, cuda_graphs
+from sweeps.vision.training import Engine, Loaders, Training
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
         log.info("init=%s draws new weights for %s", config["init"], config["model"]["_target_"])
     models.initialize(network, config["init"])
     network = engine.place(network)
-    training = Training(
+    return Training(
         network,
         _optimizer(config, network.parameters(), device),
         data,
@@ -56,8 +56,6 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
         classes=config["dataset"]["classes"],
         clip_norm=trainer["clip_norm"],
     )
-    training.graphs = cuda_graphs.graphs_of(training)
-    return training
 
 
 def facts(config: Mapping[str, Any], training: Training) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keys of release 0.1 that have another name now: whoever types one is given the new one."""
+"""Keys of release 0.1 that have another name now: an error gives the new one."""
 
 import re
 from collections.abc import Iterable
@@ -22,21 +22,9 @@ _RENAMED = {
     "tracker": "sweep/tracker",
     "tracker.": "sweep.tracker.",
     "trainer.checkpoint_every": "sweep.checkpoint_every",
-    **{
-        key: f"sweep.{key}"
-        for key in (
-            "plan",
-            "repeats",
-            "zip",
-            "exclude",
-            "on_failure",
-            "stop_after",
-            "retries",
-            "timeout",
-            "on_mismatch",
-        )
-    },
 }
+_BELOW_SWEEP = ("plan", "repeats", "zip", "exclude", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
+_RENAMED |= {key: f"sweep.{key}" for key in _BELOW_SWEEP}
 _OVERRIDE = re.compile(r"(\+{0,2}|~)([A-Za-z_][\w./]*)(?:@[\w.]*)?(=.*|)", re.DOTALL)
 
 

@@ -1,7 +1,7 @@
 """The engine's trackers with pictures: images, the network, its confusions, and the trained network itself."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,37 +26,26 @@ FIGURES = {"loss": "loss", "acc": "accuracy"}
 
 
 class PictureTracker(Tracker):
-    """A tracker that can show what is no number. The task calls each method; a picture that fails is left out.
-
-    Subclasses override the methods whose names begin with `show`; the default of each shows nothing.
-    """
-
-    def network(self, network: nn.Module, images: Tensor) -> None:
-        """The run starts or resumes; `images` [B, C, H, W] are the first that the network is trained on."""
-        self._try("the network", lambda: self.show_network(network, images))
-
-    def confusion(self, confusion: Confusion) -> None:
-        """The run has ended with this confusion of the test images."""
-        self._try("the confusion", lambda: self.show_confusion(confusion))
-
-    def trained(self, network: nn.Module, images: Tensor) -> None:
-        """The run has ended with this network."""
-        self._try("the trained network", lambda: self.show_trained(network, images))
+    """A tracker that can show what is no number; the default of each method shows nothing."""
 
     def show_network(self, network: nn.Module, images: Tensor) -> None:
-        """See `network`."""
+        """The run starts or resumes; `images` [B, C, H, W] are the first that the network is trained on."""
 
     def show_confusion(self, confusion: Confusion) -> None:
-        """See `confusion`."""
+        """The run has ended with this confusion of the test images."""
 
     def show_trained(self, network: nn.Module, images: Tensor) -> None:
-        """See `trained`."""
+        """The run has ended with this network."""
 
-    def _try(self, what: str, show: Callable[[], None]) -> None:
-        try:
-            show()
-        except Exception as error:  # a picture is no reason to lose a run
-            log.warning("%s: %s is left out: %s", type(self).__name__, what, error, exc_info=True)
+
+def show(trackers: Iterable[Tracker], what: str, *subject: Any) -> None:
+    """Let each tracker that can show the network, its confusion or the trained network do so."""
+    for tracker in trackers:
+        if isinstance(tracker, PictureTracker):
+            try:
+                getattr(tracker, f"show_{what}")(*subject)
+            except Exception as error:  # a picture is no reason to lose a run
+                log.warning("%s: the %s is left out: %s", type(tracker).__name__, what, error, exc_info=True)
 
 
 class TensorBoardTracker(tensorboard.TensorBoardTracker, PictureTracker):

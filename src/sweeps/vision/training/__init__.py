@@ -1,17 +1,13 @@
 """How a network is trained: its parts, the schedules, what is measured and what is kept."""
 
-from sweeps.vision.training.best import BestWeights
 from sweeps.vision.training.cuda_graphs import RECORDED_AFTER
-from sweeps.vision.training.engine import Engine
+from sweeps.vision.training.engine import Engine, Loaders, Training
 from sweeps.vision.training.metrics import Means, Totals
-from sweeps.vision.training.mistakes import confusion_of
 from sweeps.vision.training.schedules import Schedule, constant, cosine, one_cycle, step
-from sweeps.vision.training.setup import Loaders, Training
 from sweeps.vision.training.watch import OnBatch, Watch, epoch_seed
 
 __all__ = [
     "RECORDED_AFTER",
-    "BestWeights",
     "Engine",
     "Loaders",
     "Means",
@@ -20,7 +16,6 @@ __all__ = [
     "Totals",
     "Training",
     "Watch",
-    "confusion_of",
     "constant",
     "cosine",
     "epoch_seed",
