@@ -22,20 +22,15 @@ from sweeps.vision.training import Engine, Loaders, Training
 log = logging.getLogger(__name__)
 
 
-def choose_engine(config: Mapping[str, Any], device: torch.device) -> Engine:
-    """How the run computes on `device`.
+def build(config: Mapping[str, Any], device: torch.device) -> Training:
+    """The network with its optimizer, and the images it trains on, as the seed makes them.
 
     Raises:
-        ConfigError: the device cannot do what is asked for.
+        ConfigError, DataError: the device cannot do what is asked for, or the images do not suit.
     """
-    choices = {key: config["trainer"][key] for key in ("precision", "memory_format", "compile", "capture")}
-    return Engine.choose(device, size=config["resize"]["size"], **choices)
-
-
-def build(config: Mapping[str, Any], device: torch.device) -> Training:
-    """The network with its optimizer, and the images it trains on, as the seed makes them."""
     trainer = config["trainer"]
-    engine = choose_engine(config, device)
+    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile", "capture")}
+    engine = Engine.choose(device, size=config["resize"]["size"], **choices)
     engine.configure()
     splits = load(config)
     inspect(config, len(splits.train))
@@ -90,34 +85,28 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     Raises:
         ConfigError: it does not; names the layer and the way out.
     """
-    keys = ("size", "channels")
-    shape = {key: config["resize"][key] for key in keys} | {"classes": config["dataset"]["classes"]}
-    shape["batch_size"] = config["trainer"]["batch_size"]
-    if config["trainer"]["drop_last"]:
-        num_images = None
-    return _inspect(json.dumps(config["model"], sort_keys=True), num_images=num_images, **shape)
+    trainer, batch_size = config["trainer"], config["trainer"]["batch_size"]
+    smallest = batch_size if num_images is None or trainer["drop_last"] else num_images % batch_size or batch_size
+    return _inspect(
+        json.dumps(config["model"], sort_keys=True),
+        channels=config["resize"]["channels"],
+        image_size=config["resize"]["size"],
+        classes=config["dataset"]["classes"],
+        batch_size=batch_size,
+        smallest_batch=smallest,
+    )
 
 
 @functools.lru_cache(maxsize=16)
-def _inspect(
-    model_json: str, *, size: int, channels: int, classes: int, batch_size: int, num_images: int | None
-) -> models.NetworkProfile:
+def _inspect(model_json: str, *, image_size: int, **shapes: int) -> models.NetworkProfile:
     node = json.loads(model_json)
-    name = target_of(node).rpartition(".")[2]
 
     def build(image_size: int) -> nn.Module:
         sized = {**node, "image_size": image_size} if "image_size" in node else node
         return make_network(sized)
 
-    return models.inspect_network(
-        build,
-        name=name,
-        channels=channels,
-        image_size=size,
-        classes=classes,
-        batch_size=batch_size,
-        smallest_batch=batch_size if num_images is None else (num_images % batch_size or batch_size),
-    )
+    name = target_of(node).rpartition(".")[2]
+    return models.inspect_network(build, name=name, image_size=image_size, **shapes)
 
 
 def make_network(node: Any) -> nn.Module:
@@ -133,14 +122,13 @@ def make_network(node: Any) -> nn.Module:
 
 
 def check_parts(config: Mapping[str, Any]) -> None:
-    """Make everything but the network and the images, and forget it.
+    """Make what a config describes by `_target_`, but for the network, and forget it.
 
     Raises:
         ConfigError: some part does not take its arguments.
     """
     make(config["schedule"])
     make(config["dataset"]["source"])
-    Augment(**config["augment"])
     _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
 
 

@@ -44,6 +44,10 @@ class Confusion:
             if not all(image.startswith(PNG) for image in pair.images):
                 raise ValueError("an image is no PNG")
 
+    def title(self, true: int, guess: int) -> str:
+        """Images of one class that were taken for another, in words."""
+        return f"{self.labels[true]} classified as {self.labels[guess]}"
+
 
 def write(folder: Path, confusion: Confusion) -> None:
     """Replace the `confusion.json` of a run's folder; images are in it as base64."""

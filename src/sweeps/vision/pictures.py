@@ -43,10 +43,7 @@ def draw_confusion(counts: NDArray[np.int64], labels: Sequence[str]) -> NDArray[
 def draw_mistakes(confusion: Confusion) -> NDArray[np.uint8]:
     """The most confused pairs, one a line, with their images."""
     font = ImageFont.load_default(size=12)
-    titles = [
-        f"{confusion.labels[pair.true]} taken for {confusion.labels[pair.guess]}: {pair.count}"
-        for pair in confusion.pairs
-    ]
+    titles = [f"{confusion.title(pair.true, pair.guess)}: {pair.count}" for pair in confusion.pairs]
     columns = max(len(pair.images) for pair in confusion.pairs)
     margin = 16 + max(int(font.getlength(title)) for title in titles)
     picture = Image.new("RGB", (margin + columns * (SIDE + 4), len(titles) * (SIDE + 4)), "white")
