@@ -13,15 +13,17 @@ from benchmarks.common import (
     EXIT_INVALID,
     ROOT,
     Parser,
+    check_names,
     count,
     environment,
     names,
+    split,
     write,
 )
 from benchmarks.reproduce.page import MARK, page
 from benchmarks.reproduce.published import published
 from benchmarks.reproduce.results import Results, network_of
-from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.errors import RecordError, SweepsError
 from sweeps.launchers.local.slots import available_cores, visible_gpus
 from sweeps.record.identity import sweep_folder
 from sweeps.record.records import RunRecord, Status, find_runs
@@ -47,11 +49,10 @@ exit codes: 0 all that was asked for is measured, 1 a run failed, 2 invalid, 3 o
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    cut = words.index("--") if "--" in words else len(words)
-    args = _parser().parse_args(words[:cut])
+    words, overrides = split(argv)
+    args = _parser().parse_args(words)
     try:
-        return _reproduce(args, words[cut + 1 :])
+        return _reproduce(args, overrides)
     except SweepsError as error:
         print(f"reproduce: {error}", file=sys.stderr)
     except OSError as error:
@@ -61,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     known = list(published())
-    if unknown := [name for name in args.models or () if name not in known]:
-        raise ConfigError(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
+    check_names("--models", args.models or (), known)
     runs, output = args.runs.absolute(), args.output
     folder = Path(sweep_folder(str(runs), args.sweep))
     results_file, page_file = output / "results.json", output / "results.md"
