@@ -43,7 +43,7 @@ See also:
 
 # Chosen by other choices; those of the engine are not all files.
 _NO_CHOICE = ("hydra", "recipe", "budget", "sweep")
-_OF_THE_ENGINE = {"sweep/pruner": (PRUNERS, "none"), "sweep/tracker": (TRACKERS, "tensorboard")}
+_OF_THE_ENGINE = {"sweep/pruner": (sorted(PRUNERS), "none"), "sweep/tracker": (sorted(TRACKERS), "tensorboard")}
 
 
 def help_text() -> str:
@@ -54,12 +54,9 @@ def help_text() -> str:
 
 def _groups(folder: Path) -> Iterator[str]:
     defaults = (folder / "config.yaml").read_text(encoding="utf-8")
+    groups = {}
     for group in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in _NO_CHOICE):
         names = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
-        yield _line(group.name, [f"[{name}]" if f"- {group.name}: {name}" in defaults else name for name in names])
-    for key, (known, default) in _OF_THE_ENGINE.items():
-        yield _line(key, [f"[{name}]" if name == default else name for name in sorted(known)])
-
-
-def _line(group: str, options: list[str]) -> str:
-    return f"  {group:<14} {' '.join(options)}"
+        groups[group.name] = names, next((name for name in names if f"- {group.name}: {name}" in defaults), None)
+    for group, (names, default) in (groups | _OF_THE_ENGINE).items():
+        yield f"  {group:<14} {' '.join(f'[{name}]' if name == default else name for name in names)}"

@@ -69,10 +69,8 @@ def inspect_network(
                     f"classes, so [{batch}, {classes}] is needed; use model.num_classes={classes}"
                 )
     except _Failed as failure:
-        raise (
-            _channels_error(failure, name, channels)
-            or _batch_error(failure, name, batch_size)
-            or _size_error(failure, name, image_size, lambda size: _works(build, channels, size))
+        raise _explained(
+            failure, name, channels, image_size, batch_size, lambda size: _works(build, channels, size)
         ) from failure.reason
     parameters = list(network.parameters())
     return NetworkProfile(
@@ -144,36 +142,28 @@ def _works(build: Callable[[int], nn.Module], channels: int, image_size: int) ->
     return True
 
 
-def _channels_error(failure: _Failed, name: str, channels: int) -> ConfigError | None:
-    layer = failure.layer
-    if not isinstance(layer, nn.Conv2d) or len(failure.shape) != 4:
-        return None
-    seen, wanted = failure.shape[1], layer.in_channels
-    if seen == wanted or seen != channels:
-        return None
-    note = ", which repeats a grey image in each channel" if (seen, wanted) == (1, 3) else ""
-    return ConfigError(
-        f"resize.channels={channels} does not fit {name}: its {failure.title} takes {wanted} channels; "
-        f"use resize.channels={wanted}{note}"
-    )
-
-
-def _batch_error(failure: _Failed, name: str, batch_size: int) -> ConfigError | None:
-    if not isinstance(failure.layer, _BatchNorm) or not failure.shape or math.prod(failure.shape) != failure.shape[1]:
-        return None
-    problem = "trains on one image at a time" if batch_size == 1 else "leaves a last batch of 1 image"
-    remedy = "trainer.batch_size>=2" if batch_size == 1 else "trainer.drop_last=true, or another trainer.batch_size"
-    return ConfigError(
-        f"trainer.batch_size={batch_size} {problem}, but {name}'s {failure.title} would see one value per channel "
-        f"and needs at least two to normalise in training; use {remedy}"
-    )
-
-
-def _size_error(failure: _Failed, name: str, image_size: int, works: Callable[[int], bool]) -> ConfigError:
+def _explained(
+    failure: _Failed, name: str, channels: int, image_size: int, batch_size: int, works: Callable[[int], bool]
+) -> ConfigError:
+    """What does not fit and what would: the channels, the batch, or else the size of the images."""
+    layer, shape = failure.layer, failure.shape
+    if isinstance(layer, nn.Conv2d) and len(shape) == 4 and shape[1] == channels != layer.in_channels:
+        note = ", which repeats a grey image in each channel" if (channels, layer.in_channels) == (1, 3) else ""
+        return ConfigError(
+            f"resize.channels={channels} does not fit {name}: its {failure.title} takes {layer.in_channels} channels; "
+            f"use resize.channels={layer.in_channels}{note}"
+        )
+    if isinstance(layer, _BatchNorm) and shape and math.prod(shape) == shape[1]:
+        problem = "trains on one image at a time" if batch_size == 1 else "leaves a last batch of 1 image"
+        remedy = "trainer.batch_size>=2" if batch_size == 1 else "trainer.drop_last=true, or another trainer.batch_size"
+        return ConfigError(
+            f"trainer.batch_size={batch_size} {problem}, but {name}'s {failure.title} would see one value per channel "
+            f"and needs at least two to normalise in training; use {remedy}"
+        )
     size = _nearest_size(image_size, works)
     is_too_small = size is not None and size > image_size
     problem = _problem(failure, is_too_small)
-    if size is None and failure.layer is None:
+    if size is None and layer is None:
         return ConfigError(f"{name} {problem}; check the arguments of model")
     if size is None:
         return ConfigError(

@@ -75,13 +75,6 @@ class Graphs:
         return logits, F.cross_entropy(logits, labels)
 
 
-def graphs_of(training: "Training") -> Graphs | None:
-    """The graphs that a training is replayed from; None where its device or its network does without."""
-    capture = training.engine.capture
-    wanted = capture == "always" or (capture == "auto" and can_be_captured(training.network))
-    return Graphs(training) if wanted else None
-
-
 class Captured:
     """`work` on images [B, C, H, W] and labels [B]; from the fourth batch on one graph for batches of the first shape.
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from sweeps import ConfigError
 from sweeps.vision.data import Batches
-from sweeps.vision.training import cuda_graphs
+from sweeps.vision.training.cuda_graphs import Graphs, can_be_captured
 from sweeps.vision.training.metrics import Totals
 from sweeps.vision.training.schedules import Schedule
 
@@ -114,10 +114,11 @@ class Training:
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        mode = self.engine.compile
+        mode, capture = self.engine.compile, self.engine.capture
         self._compiled = self.network if mode == "none" else torch.compile(self.network, mode=mode)  # shares weights
         self._compiled_for: torch.Size | None = None
-        self.graphs = cuda_graphs.graphs_of(self)  # None where the steps are not replayed from any
+        is_captured = capture == "always" or (capture == "auto" and can_be_captured(self.network))
+        self.graphs = Graphs(self) if is_captured else None  # of CUDA, from which the steps are replayed
 
     def lr(self, epoch: int, step: int = 1) -> float:
         """The learning rate of a step of an epoch, both counted from 1: `optim.lr` times the schedule's factor."""
