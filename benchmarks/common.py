@@ -20,7 +20,6 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with `EXIT_INVALID`."""
         self.exit(EXIT_INVALID, f"{self.prog}: {message} (see --help)\n")
 
 

@@ -161,7 +161,7 @@ def _parser() -> Parser:
     add("--threads", metavar="N", type=count, help="CPU threads of torch (its own choice)")
     add("--quick", action="store_true", help="one round with few images: does it work here?")
     add("--memory", action="store_true", help="the peak memory of a run, and the time of python -m sweeps --help")
-    add("--sweep", action="store_true", help="eight runs one after another and side by side, and the cost of a run")
+    add("--sweep", action="store_true", help="eight runs one after another and side by side")
     add("--seam", action="store_true", help="what report() costs any application, and a trivial run")
     add("--output", metavar="FILE", type=Path, help="every figure as JSON, written after every round")
     return parser

@@ -24,7 +24,9 @@ import sweeps
 from sweeps.vision.data import ImageSet, Splits
 from sweeps.vision.devices import now
 from sweeps.vision.task import epoch_function, evaluate
-from sweeps.vision.training import RECORDED_AFTER, Training, Watch, epoch_seed
+from sweeps.vision.training.cuda_graphs import RECORDED_AFTER
+from sweeps.vision.training.engine import Training
+from sweeps.vision.training.watch import Watch, epoch_seed
 
 LOADER_WORKERS = min(4, os.cpu_count() or 1)  # of the textbook's DataLoader
 EPOCH = 1

@@ -1,4 +1,4 @@
-"""What a sweep gains from runs side by side, what the orchestration of a run costs, and what the command line costs.
+"""What a sweep gains from runs side by side, and what the command line costs.
 
 This module never imports torch: every measurement is a real command in a process of its own.
 """
@@ -15,13 +15,11 @@ from rich.console import Console
 
 from benchmarks.bench.report import say
 from benchmarks.common import format_spread, python, spread
-from sweeps.errors import ConfigError, RunFailed
+from sweeps.errors import ConfigError
 from sweeps.launchers.local.slots import available_cores
-from sweeps.record.records import find_runs
 
 RUNS = 8
 _TINY = ["dataset=fashion_mnist_mini", "dataset.limit=100", "dataset.test_limit=100", "trainer.batch_size=50"]
-_FEW, _MANY = 4, 24  # runs: the difference of two sweeps leaves out what every sweep costs once
 
 # A process starts with the peak of the one that started it, so a small one stands in between.
 _PEAK_OF_CHILD = """\
@@ -77,15 +75,10 @@ def measure_sweeps(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]],
     runs = 2 if quick else RUNS
     times: dict[str, list[float]] = {name: [] for name in variants}
     loads: list[float] = []
-    per_run: list[float] = []
     for number in range(rounds):
         for name in list(variants)[:: -1 if number % 2 else 1]:
             loads.append(os.getloadavg()[0])
-            times[name].append(_sweep(runs, [*work, *variants[name]])[0])
-        (few, few_trained), (many, many_trained) = (
-            _sweep(count, [*_TINY, "trainer.epochs=1", *variants["one after another"]]) for count in (_FEW, _MANY)
-        )
-        per_run.append((many - few - (many_trained - few_trained)) / (_MANY - _FEW))
+            times[name].append(_sweep(runs, [*work, *variants[name]]))
         ratios = [one / beside for one, beside in zip(*times.values(), strict=True)]
         keep(
             {
@@ -93,7 +86,6 @@ def measure_sweeps(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]],
                 "cores": cores,
                 "seconds": {name: {**spread(values), "all": list(values)} for name, values in times.items()},
                 "ratio": spread(ratios),
-                "seconds_per_warm_run": {**spread(per_run), "all": list(per_run)},
                 "load": [min(loads), max(loads)],
             }
         )
@@ -115,19 +107,14 @@ def print_sweeps(console: Console, sweeps: Mapping[str, Any]) -> None:
         f"{sweeps['runs']} runs of lenet_bn, 2 epochs each, on {sweeps['cores']} cores, start and end included:",
         *(f"  {name}: {format_spread(values)} s" for name, values in sweeps["seconds"].items()),
         f"  one after another / side by side: {format_spread(sweeps['ratio'])}",
-        f"a further run in a warm worker costs {format_spread(sweeps['seconds_per_warm_run'])} s beyond its training",
         f"load average before: {sweeps['load'][0]:.1f} to {sweeps['load'][1]:.1f}",
     )
 
 
-def _sweep(runs: int, overrides: Sequence[str]) -> tuple[float, float]:
-    """Seconds of a whole sweep of so many seeds, and the sum of its runs' own seconds."""
+def _sweep(runs: int, overrides: Sequence[str]) -> float:
+    """Seconds of a whole sweep of so many seeds."""
     common = ["model=lenet_bn", f"seed=range({runs})", "sweep.name=bench", "sweep/tracker=none"]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         python(["-m", "sweeps", "-m", *common, *overrides], Path(folder))
-        seconds = time.perf_counter() - began
-        records = [run.read() for run in find_runs(Path(folder))]
-    if len(records) != runs:
-        raise RunFailed(f"a sweep of {runs} runs left {len(records)} records")
-    return seconds, sum(record.seconds for record in records)
+        return time.perf_counter() - began

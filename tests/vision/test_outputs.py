@@ -12,7 +12,7 @@ from sweeps.vision import confusion
 from sweeps.vision.confusion import Confusion, Pair
 from sweeps.vision.data import ImageSet
 from sweeps.vision.outputs import IMAGES, confusion_of
-from sweeps.vision.training import Totals
+from sweeps.vision.training.metrics import Totals
 
 
 def passed(labels, guesses, classes, batch_size=4):

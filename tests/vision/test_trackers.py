@@ -16,8 +16,7 @@ from sweeps.record.records import RunDir, Status
 from sweeps.trackers import make_trackers
 from sweeps.vision.config import register_schema
 from sweeps.vision.confusion import Confusion, Pair
-from sweeps.vision.pictures import draw_confusion
-from sweeps.vision.trackers import MlflowTracker, PictureTracker, TensorBoardTracker, WandbTracker, show
+from sweeps.vision.trackers import MlflowTracker, PictureTracker, TensorBoardTracker, WandbTracker, draw_confusion, show
 
 from ..trackers.conftest import new_record, points, read, rows_of
 

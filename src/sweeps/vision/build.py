@@ -17,7 +17,7 @@ from sweeps.vision import models
 from sweeps.vision.config import is_own_network
 from sweeps.vision.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.vision.devices import describe_device
-from sweeps.vision.training import Engine, Loaders, Training
+from sweeps.vision.training.engine import Engine, Loaders, Training
 
 log = logging.getLogger(__name__)
 

@@ -154,11 +154,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("trainer.report_every", "an epoch, 1, or a fraction of one such as 0.25", lambda v: _positive(v) and v <= 1),
     ("dataset.limit", "at least one image; null takes all", _positive),
     ("dataset.test_limit", "at least one image; null takes all", _positive),
-    (
-        "dataset.validation",
-        "a share of the training images from 0 to below 1",
-        lambda v: _fraction(v) and v < 1,
-    ),
+    ("dataset.validation", "a share of the training images from 0 to below 1", lambda v: _fraction(v) and v < 1),
     ("resize.size", "images have at least one pixel: resize.size=96", _positive),
     ("resize.channels", "1 is grey and 3 is colour", lambda v: v in (1, 3)),
     ("augment.flip", "a probability from 0 to 1", _fraction),

@@ -18,7 +18,7 @@ from sweeps.vision import confusion
 from sweeps.vision.build import load
 from sweeps.vision.confusion import Confusion, Pair
 from sweeps.vision.data import ImageSet
-from sweeps.vision.training import Totals
+from sweeps.vision.training.metrics import Totals
 
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "predictions.safetensors"
@@ -56,7 +56,6 @@ class BestWeights:
             self.network = {name: value.detach().to("cpu", copy=True) for name, value in network.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
         if self.epoch is None:
             return {}
         return {"metric": self.metric, "epoch": self.epoch, "gain": self.gain, "network": self.network}

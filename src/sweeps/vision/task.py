@@ -16,8 +16,11 @@ from sweeps.vision.config import plain
 from sweeps.vision.data import Batches
 from sweeps.vision.devices import choose_device
 from sweeps.vision.trackers import show
-from sweeps.vision.training import OnBatch, Totals, Training, Watch, cuda_graphs, epoch_seed
+from sweeps.vision.training import cuda_graphs
+from sweeps.vision.training.engine import Training
+from sweeps.vision.training.metrics import Totals
 from sweeps.vision.training.reestimate import reestimated
+from sweeps.vision.training.watch import OnBatch, Watch, epoch_seed
 
 DEFAULT_THREADS = torch.get_num_threads()
 

@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 from sweeps.progress import Progress
 from sweeps.vision.data import Batches, ImageSet
 from sweeps.vision.outputs import WEIGHTS
-from sweeps.vision.training import Engine, Loaders, Training, constant
+from sweeps.vision.training import constant
+from sweeps.vision.training.engine import Engine, Loaders, Training
 
 TIMING = ("elapsed", "examples_per_second")
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from sweeps.progress import Progress
 from sweeps.record.records import RunDir, Status
 from sweeps.vision.outputs import WEIGHTS
-from sweeps.vision.training import Training, watch
+from sweeps.vision.training import watch
+from sweeps.vision.training.engine import Training
 
 from .conftest import assert_same_run, same_weights, untimed
 
