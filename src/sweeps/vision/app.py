@@ -24,65 +24,6 @@ EXIT_INTERRUPTED = 130
 _OURS = ("sweeps.", "hydra_plugins.sweeps.")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails knows no file name
 
-TEXT = """\
-Compare architectures and hyper-parameters: one run, or a sweep over a grid of runs.
-
-  python -m sweeps [-m] [GROUP=OPTION ...] [KEY=VALUE ...]
-
-Seven commands that people need:
-  python -m sweeps model=googlenet                             train one network
-  python -m sweeps -m model=alexnet,nin optim.lr=0.01,0.1      sweep: every combination is a run
-  python -m sweeps -m 'model=glob(*)' sweep.repeats=3 sweep.name=all   all seven, three seeds, in multirun/all
-  python -m sweeps -m 'model=glob(*)' sweep.plan=true          what would that cost? Runs nothing.
-  python -m sweeps experiment=smoke                            does it work here? Seconds.
-  python -m sweeps summarize multirun/all                      rank the settings of a sweep
-  python -m sweeps report multirun/all                         the same as a page with charts
-
-Groups, GROUP=OPTION; [the one that is taken where none is named]:
-{groups}
-
-Keys, KEY=VALUE; each is explained where it is set in {conf}:
-  seed  device  init  optim.lr  optim.momentum  optim.weight_decay
-  trainer.epochs  trainer.batch_size  trainer.clip_norm  trainer.drop_last  trainer.evaluate_train
-  resize.size  dataset.limit  dataset.test_limit  dataset.validation  dataset.root
-and of the sweep:
-  sweep.name  sweep.output  sweep.objective.metric  sweep.objective.report  sweep.checkpoint_every  sweep.on_mismatch
-  with -m: sweep.repeats  sweep.zip  sweep.exclude  sweep.plan  sweep.pause_at  sweep.pruner.min_resource
-           sweep.on_failure  sweep.stop_after  sweep.retries  sweep.timeout
-           hydra/sweeper=search  hydra/launcher=slurm  hydra.launcher.workers
-
-See also:
-  python -m sweeps model=alexnet --cfg job    print the composed config and run nothing
-  python -m sweeps --hydra-help               Hydra's own options
-"""
-
-# Chosen by other choices; those of the engine are not all files.
-_NO_CHOICE = ("hydra", "recipe", "budget", "sweep")
-_OF_THE_ENGINE = {"sweep/pruner": (sorted(PRUNERS), "none"), "sweep/tracker": (sorted(TRACKERS), "tensorboard")}
-
-# Keys of release 0.1 that have another name now: old -> new. A key that ends in a dot stands for all below it, and the
-# first match counts.
-_RENAMED = {
-    "sweep": "sweep.name",
-    "output": "sweep.output",
-    "objective.epoch": "sweep.objective.report",
-    "objective.": "sweep.objective.",
-    "pruner": "sweep/pruner",
-    "pruner.first": "sweep.pruner.min_resource",
-    "pruner.factor": "sweep.pruner.reduction_factor",
-    "pruner.least": "sweep.pruner.n_startup_trials",
-    "pruner.budget": "sweep.pause_at",
-    "pruner.extend": "sweep.pruner.resume_pruned",
-    "pruner.report_every": "trainer.report_every",
-    "pruner.": "sweep.pruner.",
-    "tracker": "sweep/tracker",
-    "tracker.": "sweep.tracker.",
-    "trainer.checkpoint_every": "sweep.checkpoint_every",
-}
-_BELOW_SWEEP = ("plan", "repeats", "zip", "exclude", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
-_RENAMED |= {key: f"sweep.{key}" for key in _BELOW_SWEEP}
-_OVERRIDE = re.compile(r"(\+{0,2}|~)([A-Za-z_][\w./]*)(?:@[\w.]*)?(=.*|)", re.DOTALL)
-
 register_schema()  # here, so that a worker that is given `task` has it too
 
 
@@ -158,6 +99,43 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+TEXT = """\
+Compare architectures and hyper-parameters: one run, or a sweep over a grid of runs.
+
+  python -m sweeps [-m] [GROUP=OPTION ...] [KEY=VALUE ...]
+
+Seven commands that people need:
+  python -m sweeps model=googlenet                             train one network
+  python -m sweeps -m model=alexnet,nin optim.lr=0.01,0.1      sweep: every combination is a run
+  python -m sweeps -m 'model=glob(*)' sweep.repeats=3 sweep.name=all   all seven, three seeds, in multirun/all
+  python -m sweeps -m 'model=glob(*)' sweep.plan=true          what would that cost? Runs nothing.
+  python -m sweeps experiment=smoke                            does it work here? Seconds.
+  python -m sweeps summarize multirun/all                      rank the settings of a sweep
+  python -m sweeps report multirun/all                         the same as a page with charts
+
+Groups, GROUP=OPTION; [the one that is taken where none is named]:
+{groups}
+
+Keys, KEY=VALUE; each is explained where it is set in {conf}:
+  seed  device  init  optim.lr  optim.momentum  optim.weight_decay
+  trainer.epochs  trainer.batch_size  trainer.clip_norm  trainer.drop_last  trainer.evaluate_train
+  resize.size  dataset.limit  dataset.test_limit  dataset.validation  dataset.root
+and of the sweep:
+  sweep.name  sweep.output  sweep.objective.metric  sweep.objective.report  sweep.checkpoint_every  sweep.on_mismatch
+  with -m: sweep.repeats  sweep.zip  sweep.exclude  sweep.plan  sweep.pause_at  sweep.pruner.min_resource
+           sweep.on_failure  sweep.stop_after  sweep.retries  sweep.timeout
+           hydra/sweeper=search  hydra/launcher=slurm  hydra.launcher.workers
+
+See also:
+  python -m sweeps model=alexnet --cfg job    print the composed config and run nothing
+  python -m sweeps --hydra-help               Hydra's own options
+"""
+
+# Chosen by other choices; those of the engine are not all files.
+_NO_CHOICE = ("hydra", "recipe", "budget", "sweep")
+_OF_THE_ENGINE = {"sweep/pruner": (sorted(PRUNERS), "none"), "sweep/tracker": (sorted(TRACKERS), "tensorboard")}
+
+
 def help_text() -> str:
     """What `python -m sweeps --help` prints, with the groups and options that stand in `conf/` now.
 
@@ -175,6 +153,30 @@ def _groups(folder: Path) -> Iterator[str]:
         groups[group.name] = names, next((name for name in names if f"- {group.name}: {name}" in defaults), None)
     for group, (names, default) in (groups | _OF_THE_ENGINE).items():
         yield f"  {group:<14} {' '.join(f'[{name}]' if name == default else name for name in names)}"
+
+
+# Keys of release 0.1 that have another name now: old -> new. A key that ends in a dot stands for all below it, and the
+# first match counts.
+_RENAMED = {
+    "sweep": "sweep.name",
+    "output": "sweep.output",
+    "objective.epoch": "sweep.objective.report",
+    "objective.": "sweep.objective.",
+    "pruner": "sweep/pruner",
+    "pruner.first": "sweep.pruner.min_resource",
+    "pruner.factor": "sweep.pruner.reduction_factor",
+    "pruner.least": "sweep.pruner.n_startup_trials",
+    "pruner.budget": "sweep.pause_at",
+    "pruner.extend": "sweep.pruner.resume_pruned",
+    "pruner.report_every": "trainer.report_every",
+    "pruner.": "sweep.pruner.",
+    "tracker": "sweep/tracker",
+    "tracker.": "sweep.tracker.",
+    "trainer.checkpoint_every": "sweep.checkpoint_every",
+}
+_BELOW_SWEEP = ("plan", "repeats", "zip", "exclude", "on_failure", "stop_after", "retries", "timeout", "on_mismatch")
+_RENAMED |= {key: f"sweep.{key}" for key in _BELOW_SWEEP}
+_OVERRIDE = re.compile(r"(\+{0,2}|~)([A-Za-z_][\w./]*)(?:@[\w.]*)?(=.*|)", re.DOTALL)
 
 
 def check_spelling(arguments: Iterable[str]) -> None:
