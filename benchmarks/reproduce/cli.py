@@ -4,7 +4,7 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import (
@@ -26,7 +26,7 @@ from benchmarks.reproduce.results import Results, network_of
 from sweeps.errors import RecordError, SweepsError
 from sweeps.launchers.local.slots import available_cores, visible_gpus
 from sweeps.record.identity import sweep_folder
-from sweeps.record.records import RunRecord, Status, find_runs
+from sweeps.record.records import Status, find_runs
 
 EXIT_OUT_OF_TIME = 3
 BN_REESTIMATE = 50  # batches; does nothing to a network without BatchNorm
@@ -75,7 +75,7 @@ def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         words = arguments(args.models or known, args.seeds, args.epochs, args.device, args.sweep, runs.name)
         code = run([*words, *overrides], runs.parent, args.time_limit)
     results = Results.read(results_file)  # another command may have added to it
-    added = sum(_adds(results, record) for record in _finished_runs(folder))
+    added = _add_finished_runs(results, folder)
     if not results.runs:
         print(f"reproduce: nothing to report: no finished run in {folder}, and none in {output}", file=sys.stderr)
         return code or EXIT_INVALID
@@ -149,24 +149,17 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
         return None
 
 
-def _finished_runs(folder: Path) -> Iterator[RunRecord]:
-    """The finished runs of the book's networks in a sweep's folder; none where there is no folder."""
+def _add_finished_runs(results: Results, folder: Path) -> int:
+    """Take up the finished runs of the book's networks in a sweep's folder; returns how many are new or newer."""
+    added = 0
     for found in find_runs(folder) if folder.is_dir() else ():
         try:
             record = found.read()
+            if record.status in (Status.COMPLETED, Status.DIVERGED) and network_of(record) in published():
+                added += results.add_record(record)
         except RecordError as error:
             print(f"reproduce: left out: {error}", file=sys.stderr)
-            continue
-        if record.status in (Status.COMPLETED, Status.DIVERGED) and network_of(record) in published():
-            yield record
-
-
-def _adds(results: Results, record: RunRecord) -> bool:
-    try:
-        return results.add_record(record)
-    except RecordError as error:
-        print(f"reproduce: left out: {error}", file=sys.stderr)
-        return False
+    return added
 
 
 def _parser() -> Parser:
