@@ -56,10 +56,8 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
 def facts(config: Mapping[str, Any], training: Training) -> dict[str, Any]:
     """What the record of a run says of it beside its settings."""
     train, engine = training.data.train, training.engine
-    profile = inspect(config, train.num_images)
     return {
-        "parameters": profile.parameters,
-        "forward_macs": profile.forward_macs,
+        **inspect(config, train.num_images),
         "px": config["resize"]["size"],
         "device": describe_device(engine.device),
         "precision": engine.precision,
@@ -76,8 +74,8 @@ def _order_hash(batches: Batches, epochs: int) -> str:
     return digest.hexdigest()[:12]
 
 
-def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.NetworkProfile:
-    """Build the network without memory and see that it takes these images in batches of this size.
+def inspect(config: Mapping[str, Any], num_images: int | None = None) -> dict[str, int]:
+    """Build the network without memory and see that it takes these images in batches of this size; returns its facts.
 
     Args:
         num_images: how many training images there are, for the size of the last batch; None leaves it out.
@@ -87,7 +85,7 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     """
     trainer, batch_size = config["trainer"], config["trainer"]["batch_size"]
     smallest = batch_size if num_images is None or trainer["drop_last"] else num_images % batch_size or batch_size
-    return _inspect(
+    known = _inspect(
         json.dumps(config["model"], sort_keys=True),
         channels=config["resize"]["channels"],
         image_size=config["resize"]["size"],
@@ -95,10 +93,11 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
         batch_size=batch_size,
         smallest_batch=smallest,
     )
+    return dict(known)  # the cache keeps its own
 
 
 @functools.lru_cache(maxsize=16)
-def _inspect(model_json: str, *, image_size: int, **shapes: int) -> models.NetworkProfile:
+def _inspect(model_json: str, *, image_size: int, **shapes: int) -> dict[str, int]:
     node = json.loads(model_json)
 
     def build(image_size: int) -> nn.Module:

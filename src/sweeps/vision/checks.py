@@ -13,7 +13,7 @@ from sweeps.targets import check_targets
 from sweeps.vision.config import INITS, RECENT, VisionConfig, plain
 
 
-def check(cfg: DictConfig) -> dict[str, Any]:
+def check(cfg: DictConfig) -> dict[str, int]:
     """The hook `check` of the engine: see that the settings of `cfg` can work; returns what is known of its network.
 
     Raises:
@@ -24,8 +24,7 @@ def check(cfg: DictConfig) -> dict[str, Any]:
     config = plain(cfg)
     check_settings(config)
     check_parts(config)
-    profile = inspect(config)
-    return {"parameters": profile.parameters, "forward_macs": profile.forward_macs}
+    return inspect(config)
 
 
 def check_settings(config: Mapping[str, Any]) -> None:

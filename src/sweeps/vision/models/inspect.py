@@ -6,7 +6,6 @@ A sweep asks this of every distinct network before its first run, so that settin
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,19 +19,6 @@ from sweeps import ConfigError
 SIZES = (1, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 384, 448, 512, 1024)
 
 
-@dataclass(frozen=True)
-class NetworkProfile:
-    """The size and the cost of a network.
-
-    `parameters` counts numbers, `tensors` the parameter tensors that hold them, and `forward_macs` the
-    multiply-accumulate operations of convolutions and matrix products for one image in evaluation mode.
-    """
-
-    parameters: int
-    tensors: int
-    forward_macs: int
-
-
 def inspect_network(
     build: Callable[[int], nn.Module],
     *,
@@ -42,8 +28,11 @@ def inspect_network(
     classes: int,
     batch_size: int,
     smallest_batch: int,
-) -> NetworkProfile:
+) -> dict[str, int]:
     """Check that a network can be trained on these images, and measure it.
+
+    Returns its number of `parameters`, and as `forward_macs` the multiply-accumulate operations of convolutions and
+    matrix products for one image in evaluation mode.
 
     `build(image_size)` builds the network; `name` is what messages call it. It must take training batches of
     `smallest_batch` images (an epoch's last batch; `batch_size` is the others' size) [B, channels, image_size,
@@ -72,12 +61,8 @@ def inspect_network(
         raise _explained(
             failure, name, channels, image_size, batch_size, lambda size: _works(build, channels, size)
         ) from failure.reason
-    parameters = list(network.parameters())
-    return NetworkProfile(
-        parameters=sum(parameter.numel() for parameter in parameters),
-        tensors=len(parameters),
-        forward_macs=counter.get_total_flops() // 2,
-    )
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"parameters": parameters, "forward_macs": counter.get_total_flops() // 2}
 
 
 class _Failed(Exception):
