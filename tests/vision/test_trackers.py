@@ -53,7 +53,7 @@ def show_run(tracker, run, *, done=0, confusion=MISTAKEN, network=None):
     for row in rows[done:]:
         tracker.report(row)
     show([tracker], "confusion", confusion)
-    show([tracker], "trained", network, IMAGES)
+    show([tracker], "trained_network", network, IMAGES)
     tracker.close(Status.COMPLETED)
 
 

@@ -75,7 +75,7 @@ def train(cfg: DictConfig) -> float | None:
     if trainer["save_weights"]:
         outputs.save_weights(run.dir, network.state_dict())
         run.record(weights_epoch=epochs)
-    show(run.trackers, "trained", network, next(data.train.in_order())[0])
+    show(run.trackers, "trained_network", network, next(data.train.in_order())[0])
     return row.get(config["sweep"]["objective"]["metric"])
 
 

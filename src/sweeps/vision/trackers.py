@@ -42,7 +42,7 @@ class PictureTracker(Tracker):
     def show_confusion(self, confusion: Confusion) -> None:
         """The run has ended with this confusion of the test images."""
 
-    def show_trained(self, network: nn.Module, images: Tensor) -> None:
+    def show_trained_network(self, network: nn.Module, images: Tensor) -> None:
         """The run has ended with this network."""
 
 
@@ -53,7 +53,8 @@ def show(trackers: Iterable[Tracker], what: str, *subject: Any) -> None:
             try:
                 getattr(tracker, f"show_{what}")(*subject)
             except Exception as error:  # a picture is no reason to lose a run
-                log.warning("%s: the %s is left out: %s", type(tracker).__name__, what, error, exc_info=True)
+                name, shown = type(tracker).__name__, what.replace("_", " ")
+                log.warning("%s: the %s is left out: %s", name, shown, error, exc_info=True)
 
 
 class TensorBoardTracker(tensorboard.TensorBoardTracker, PictureTracker):
@@ -110,7 +111,7 @@ class MlflowTracker(mlflow.MlflowTracker, PictureTracker):
                 content = {"labels": confusion.labels, "counts": confusion.counts}
                 self.client.log_dict(self.mlflow_id, content, "confusion.json")
 
-    def show_trained(self, network: nn.Module, images: Tensor) -> None:
+    def show_trained_network(self, network: nn.Module, images: Tensor) -> None:
         if self.client is None or not self._keeps_model:
             return
         import mlflow
