@@ -151,8 +151,8 @@ def _groups(folder: Path) -> Iterator[str]:
     for group in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in _NO_CHOICE):
         names = sorted(path.relative_to(group).with_suffix("").as_posix() for path in group.rglob("*.yaml"))
         groups[group.name] = names, next((name for name in names if f"- {group.name}: {name}" in defaults), None)
-    for group, (names, default) in (groups | _OF_THE_ENGINE).items():
-        yield f"  {group:<14} {' '.join(f'[{name}]' if name == default else name for name in names)}"
+    for key, (options, default) in (groups | _OF_THE_ENGINE).items():
+        yield f"  {key:<14} {' '.join(f'[{name}]' if name == default else name for name in options)}"
 
 
 # Keys of release 0.1 that have another name now: old -> new. A key that ends in a dot stands for all below it, and the

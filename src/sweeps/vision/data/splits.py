@@ -1,4 +1,4 @@
-"""The splits of a run: checked against the configuration, limited, and with a part held out for selection.
+"""The splits of a run: checked against the config, limited, and with a part held out for selection.
 
 Every choice of images depends on the data set alone, never on the seed, so that seeds compare on the same images.
 """
@@ -37,7 +37,7 @@ def load_splits(
     """Load a data set and make its splits; the arguments are the keys of the `dataset` group.
 
     Raises:
-        DataError: The files are missing, damaged or not what the configuration says.
+        DataError: The files are missing, damaged or not what the config says.
         ConfigError: There are too few images for `limit`, `test_limit` or `validation`.
     """
     train, test, origin = source.load(root)
