@@ -5,11 +5,11 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from sweeps.errors import RecordError
+from sweeps.errors import ConfigError, RecordError, RunFailed
 from sweeps.record.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,6 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with `EXIT_INVALID`."""
         self.exit(EXIT_INVALID, f"{self.prog}: {message} (see --help)\n")
 
 
@@ -61,11 +60,34 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def python(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python in `folder`, where it may leave its files."""
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-    )
+def python(arguments: Sequence[str], folder: Path) -> str:
+    """Run Python in `folder`, where it may leave its files; returns what it printed.
+
+    Raises:
+        RunFailed: it failed.
+    """
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunFailed(f"python {' '.join(arguments)} ended with code {done.returncode}:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+def check_names(option: str, found: Iterable[str], known: Collection[str]) -> None:
+    """Reject names that are not known.
+
+    Raises:
+        ConfigError: names them, and the known ones.
+    """
+    if unknown := [name for name in found if name not in known]:
+        raise ConfigError(f"{option}: {', '.join(unknown)} is not known; known are {', '.join(known)}")
+
+
+def split(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The options of a command line, and the overrides that follow `--`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -61,11 +61,9 @@ class State:
         self.weights = torch.rand(int(megabytes * 1e6 / 4))
 
     def state_dict(self) -> dict[str, Any]:
-        """What is saved."""
         return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
         self.weights = state["weights"]
 
 

@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,19 @@ from rich.console import Console
 
 from benchmarks.bench import seam, sweeping
 from benchmarks.bench.report import print_model, summarize
-from benchmarks.common import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, ROOT, Parser, count, names, write
-from sweeps.errors import ConfigError, RunFailed, SweepsError
+from benchmarks.common import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    ROOT,
+    Parser,
+    check_names,
+    count,
+    names,
+    split,
+    write,
+)
+from sweeps.errors import RunFailed, SweepsError
 from sweeps.record.provenance import environment
 from sweeps.vision.config import conf_dir
 
@@ -46,15 +58,10 @@ exit codes: 0 all well, 1 a contender did not do its work, 2 invalid, 130 interr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    cut = words.index("--") if "--" in words else len(words)
-    parser = _parser()
-    args = parser.parse_args(words[:cut])
-    args.overrides = words[cut + 1 :]
+    words, overrides = split(argv)
+    args = _parser().parse_args(words)
+    args.overrides = overrides
     args.models = args.models or ([] if args.memory or args.sweep or args.seam else ["lenet_bn"])
-    known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
-    if unknown := [model for model in args.models if model not in known]:
-        parser.error(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # no sweep that is timed may be left behind
     try:
         return EXIT_FAILED if _bench(args, Console()) else 0
@@ -70,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bench(args: argparse.Namespace, console: Console) -> list[str]:
     """Measure, print and write; returns what makes a comparison unfair."""
+    check_names("--models", args.models, sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml")))
     import torch  # seconds that a mistake must not cost
 
     from benchmarks.bench import measure
@@ -79,8 +87,7 @@ def _bench(args: argparse.Namespace, console: Console) -> list[str]:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     contenders = args.contenders or list(CONTENDERS)
-    if unknown := [name for name in contenders if name not in CONTENDERS]:
-        raise ConfigError(f"--contenders: {', '.join(unknown)} is not known here; known are {', '.join(CONTENDERS)}")
+    check_names("--contenders", contenders, CONTENDERS)
     rounds = args.rounds or (1 if args.quick else 5)
     report: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -101,12 +108,9 @@ def _bench(args: argparse.Namespace, console: Console) -> list[str]:
         if args.output is not None:
             write(args.output, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
-    def keep(part: str) -> Callable[[dict[str, Any]], None]:
-        def keep_part(figures: dict[str, Any]) -> None:
-            report[part] = figures
-            save()
-
-        return keep_part
+    def keep(part: str, figures: Any) -> None:
+        report[part] = figures
+        save()
 
     save()  # what cannot work is an error now: the file here, networks and images below
     cases = {
@@ -114,13 +118,13 @@ def _bench(args: argparse.Namespace, console: Console) -> list[str]:
         for model in args.models
     }
     if args.memory:
-        keep("startup")(sweeping.measure_startup(starts=1 if args.quick else _STARTS, quick=args.quick))
+        keep("startup", sweeping.measure_startup(starts=1 if args.quick else _STARTS, quick=args.quick))
         sweeping.print_startup(console, report["startup"])
     if args.sweep:
-        sweeping.measure_sweeps(rounds=rounds, quick=args.quick, keep=keep("sweeps"))
+        sweeping.measure_sweeps(rounds=rounds, quick=args.quick, keep=partial(keep, "sweeps"))
         sweeping.print_sweeps(console, report["sweeps"])
     if args.seam:
-        seam.measure_seam(rounds=rounds, quick=args.quick, keep=keep("seam"))
+        seam.measure_seam(rounds=rounds, quick=args.quick, keep=partial(keep, "seam"))
         seam.print_seam(console, report["seam"])
     for model, case in cases.items():
         entry: dict[str, Any] = {"model": model, "case": case.describe(), "measurements": []}
@@ -135,8 +139,7 @@ def _bench(args: argparse.Namespace, console: Console) -> list[str]:
             entry["problems"] = measure.problems(entry["case"], entry["measurements"])
             save()
         print_model(console, entry)
-    report["ended"] = _now()
-    save()
+    keep("ended", _now())
     return [problem for entry in report["models"] for problem in entry["problems"]]
 
 
@@ -158,7 +161,7 @@ def _parser() -> Parser:
     add("--threads", metavar="N", type=count, help="CPU threads of torch (its own choice)")
     add("--quick", action="store_true", help="one round with few images: does it work here?")
     add("--memory", action="store_true", help="the peak memory of a run, and the time of python -m sweeps --help")
-    add("--sweep", action="store_true", help="eight runs one after another and side by side, and the cost of a run")
+    add("--sweep", action="store_true", help="eight runs one after another and side by side")
     add("--seam", action="store_true", help="what report() costs any application, and a trivial run")
     add("--output", metavar="FILE", type=Path, help="every figure as JSON, written after every round")
     return parser

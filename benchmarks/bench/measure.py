@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.bench.contenders import CONTENDERS, Contender, Task
 from sweeps import Diverged, RunFailed
-from sweeps.vision.build import build, inspect, load
+from sweeps.vision.build import build, facts, load
 from sweeps.vision.checks import check_settings
 from sweeps.vision.config import conf_dir, plain, register_schema
 from sweeps.vision.data import Splits
@@ -47,7 +47,7 @@ class Case:
     def describe(self) -> dict[str, Any]:
         """What is measured, for the report."""
         training = self.task(CONTENDERS["ours"]).training
-        profile = inspect(self.config)
+        known = facts(self.config, training)
         return {
             "dataset": self.config["dataset"]["name"],
             "train_images": len(self.splits.train),
@@ -56,10 +56,14 @@ class Case:
             "batch_size": self.config["trainer"]["batch_size"],
             "steps": training.data.train.steps,
             "lr": training.lr(1),
-            "parameters": profile.parameters,
+            "parameters": known["parameters"],
             "classes": training.classes,
-            "forward_macs": profile.forward_macs,
-            "engine": training.engine.describe(),
+            "forward_macs": known["forward_macs"],
+            "engine": {
+                "precision": known["precision"],
+                "memory_format": known["memory_format"],
+                "compile": training.engine.compile,
+            },
             "overrides": self.overrides,
         }
 
@@ -78,7 +82,8 @@ def prepare(model: str, device: str, images: int | None, more: Sequence[str] = (
     overrides = [f"model={model}", f"device={device}", "trainer.epochs=1"]
     if quick:
         overrides += ["dataset=fashion_mnist_mini", "trainer.batch_size=32"]
-    limit = images or _default_images(_compose([*overrides, *more])["resize"]["size"], quick)
+    size = _compose([*overrides, *more])["resize"]["size"]
+    limit = images or next(few if quick else many for pixels, many, few in _DEFAULT_IMAGES if size <= pixels)
     if limit is not None:
         overrides += [f"dataset.limit={limit}", f"dataset.test_limit={max(limit // _TRAIN_PER_TEST, 10)}"]
     overrides += more
@@ -165,11 +170,6 @@ def _compose(overrides: list[str]) -> dict[str, Any]:
     register_schema()
     with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
         return plain(compose("config", overrides=overrides))
-
-
-def _default_images(size: int, quick: bool) -> int | None:
-    _, images, quick_images = next(row for row in _DEFAULT_IMAGES if size <= row[0])
-    return quick_images if quick else images
 
 
 def _load_average() -> float | None:

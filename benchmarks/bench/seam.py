@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,6 @@ from rich.console import Console
 import sweeps
 from benchmarks.bench.report import say
 from benchmarks.common import format_spread, python, spread
-from sweeps.errors import RunFailed
 
 APPLICATION = Path(__file__).with_name("application.py")
 MEGABYTES = 10
@@ -59,10 +59,11 @@ def measure_seam(*, rounds: int, quick: bool, keep: Callable[[dict[str, Any]], N
         found["null_report"].append(_null_report())
         for key, options in (("report", []), ("report_without_trackers", ["sweep/tracker=none"])):
             times = _reports(f"reports={reports}", *options)
-            found[key].append(_median(times["report"]) - _median(times["floor"]))
+            found[key].append(statistics.median(times["report"]) - statistics.median(times["floor"]))
         times = _reports(f"reports={reports // 4}", f"megabytes={MEGABYTES}", "sweep/tracker=none")
-        found["checkpoint_ratio"].append(_median(times["report"]) / _median(times["floor"]))
-        composition = _composition(many - few)
+        found["checkpoint_ratio"].append(statistics.median(times["report"]) / statistics.median(times["floor"]))
+        counted = ["-c", _COMPOSE, str(APPLICATION.parent), str(many - few)]
+        composition = float(python(counted, APPLICATION.parent))
         seconds = (_sweep(many) - _sweep(few)) / (many - few)
         found["composition"].append(composition)
         found["seconds_per_run"].append(seconds)
@@ -108,19 +109,4 @@ def _sweep(runs: int) -> float:
 
 def _application(folder: Path, *overrides: str) -> None:
     workers = [f"hydra.launcher.workers={WORKERS}", "hydra.launcher.threads=1"]
-    done = python([str(APPLICATION), "-m", *overrides, *workers, "sweep.name=seam"], folder)
-    if done.returncode:
-        raise RunFailed(
-            f"{APPLICATION.name} {' '.join(overrides)} ended with {done.returncode}:\n{done.stderr.strip()}"
-        )
-
-
-def _composition(count: int) -> float:
-    done = python(["-c", _COMPOSE, str(APPLICATION.parent), str(count)], APPLICATION.parent)
-    if done.returncode:
-        raise RunFailed(f"the composition ended with {done.returncode}:\n{done.stderr.strip()}")
-    return float(done.stdout)
-
-
-def _median(values: list[float]) -> float:
-    return spread(values)["median"]
+    python([str(APPLICATION), "-m", *overrides, *workers, "sweep.name=seam"], folder)

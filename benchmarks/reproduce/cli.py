@@ -4,7 +4,7 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import (
@@ -13,18 +13,20 @@ from benchmarks.common import (
     EXIT_INVALID,
     ROOT,
     Parser,
+    check_names,
     count,
     environment,
     names,
+    split,
     write,
 )
 from benchmarks.reproduce.page import MARK, page
 from benchmarks.reproduce.published import published
 from benchmarks.reproduce.results import Results, network_of
-from sweeps.errors import ConfigError, RecordError, SweepsError
+from sweeps.errors import RecordError, SweepsError
 from sweeps.launchers.local.slots import available_cores, visible_gpus
 from sweeps.record.identity import sweep_folder
-from sweeps.record.records import RunRecord, Status, find_runs
+from sweeps.record.records import Status, find_runs
 
 EXIT_OUT_OF_TIME = 3
 BN_REESTIMATE = 50  # batches; does nothing to a network without BatchNorm
@@ -47,11 +49,10 @@ exit codes: 0 all that was asked for is measured, 1 a run failed, 2 invalid, 3 o
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    cut = words.index("--") if "--" in words else len(words)
-    args = _parser().parse_args(words[:cut])
+    words, overrides = split(argv)
+    args = _parser().parse_args(words)
     try:
-        return _reproduce(args, words[cut + 1 :])
+        return _reproduce(args, overrides)
     except SweepsError as error:
         print(f"reproduce: {error}", file=sys.stderr)
     except OSError as error:
@@ -61,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     known = list(published())
-    if unknown := [name for name in args.models or () if name not in known]:
-        raise ConfigError(f"--models: {', '.join(unknown)} is not known; known are {', '.join(known)}")
+    check_names("--models", args.models or (), known)
     runs, output = args.runs.absolute(), args.output
     folder = Path(sweep_folder(str(runs), args.sweep))
     results_file, page_file = output / "results.json", output / "results.md"
@@ -75,7 +75,7 @@ def _reproduce(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         words = arguments(args.models or known, args.seeds, args.epochs, args.device, args.sweep, runs.name)
         code = run([*words, *overrides], runs.parent, args.time_limit)
     results = Results.read(results_file)  # another command may have added to it
-    added = sum(_adds(results, record) for record in _finished_runs(folder))
+    added = _add_finished_runs(results, folder)
     if not results.runs:
         print(f"reproduce: nothing to report: no finished run in {folder}, and none in {output}", file=sys.stderr)
         return code or EXIT_INVALID
@@ -149,24 +149,17 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
         return None
 
 
-def _finished_runs(folder: Path) -> Iterator[RunRecord]:
-    """The finished runs of the book's networks in a sweep's folder; none where there is no folder."""
+def _add_finished_runs(results: Results, folder: Path) -> int:
+    """Take up the finished runs of the book's networks in a sweep's folder; returns how many are new or newer."""
+    added = 0
     for found in find_runs(folder) if folder.is_dir() else ():
         try:
             record = found.read()
+            if record.status in (Status.COMPLETED, Status.DIVERGED) and network_of(record) in published():
+                added += results.add_record(record)
         except RecordError as error:
             print(f"reproduce: left out: {error}", file=sys.stderr)
-            continue
-        if record.status in (Status.COMPLETED, Status.DIVERGED) and network_of(record) in published():
-            yield record
-
-
-def _adds(results: Results, record: RunRecord) -> bool:
-    try:
-        return results.add_record(record)
-    except RecordError as error:
-        print(f"reproduce: left out: {error}", file=sys.stderr)
-        return False
+    return added
 
 
 def _parser() -> Parser:

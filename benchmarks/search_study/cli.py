@@ -23,7 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parts: dict[str, Callable[[], Any]] = {
         "statistics": statistics,
-        "kills": lambda: runs.kills(output, args.kills, args.trials),
         "busy": lambda: runs.busy(output),
         "grid": lambda: runs.grid(output, args.seeds),
         "samplers": lambda: runs.samplers(output, args.seeds, args.trials),
@@ -43,16 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="search_study",
-        description="Measure pruning, search and statistics. On two cores: statistics minutes, kills and busy a "
-        "quarter of an hour each, grid and samplers hours; what was interrupted is resumed when it is repeated.",
+        description="Measure pruning, search and statistics. On two cores: statistics minutes, busy a "
+        "quarter of an hour, grid and samplers hours; what was interrupted is resumed when it is repeated.",
     )
-    known = ("statistics", "kills", "busy", "grid", "samplers", "all", "page")
+    known = ("statistics", "busy", "grid", "samplers", "all", "page")
     add = parser.add_argument
     add("part", choices=known, help="what to measure; page only writes docs/search.md again")
     add("--output", type=Path, default=ROOT / "multirun" / "search_study", help="where the sweeps are")
     add("--docs", type=Path, default=ROOT / "docs", help="for search.json and search.md")
     add("--seeds", type=count, default=10, help="of the grid and of the samplers (default: 10)")
     add("--trials", type=count, default=20, help="of each search (default: 20)")
-    add("--kills", type=count, default=10, help="how often the search is killed (default: 10)")
     add("--tables", type=count, default=2000, help="simulated for each statistic (default: 2,000)")
     return parser

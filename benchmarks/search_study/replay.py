@@ -18,7 +18,7 @@ def replay(
 ) -> tuple[dict[str, float], float]:
     """How far each run gets, and the epochs trained in all; `workers` at a time in this order, all equally fast.
 
-    Halving within epochs trains the begun epoch of a survivor again, which counts.
+    Halving within epochs trains the unfinished epoch of a survivor again, which counts.
     """
     rounds = pruner.rounds(max_steps)
     if rounds:

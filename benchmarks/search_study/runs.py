@@ -1,12 +1,8 @@
 """The sweeps behind the figures, each resumable, and what their records say. Never imports torch."""
 
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
@@ -109,33 +105,6 @@ def samplers(output: Path, seeds: int, trials: int) -> dict[str, list[list[float
             values = [run.objective.value or 0.0 for run in sorted(runs, key=lambda run: run.ended)]
             found.setdefault(sampler, []).append(list(accumulate(values, max)))
     return found
-
-
-def kills(output: Path, times: int, trials: int) -> dict[str, Any]:
-    """A search whose whole process group is killed `times` times at moments drawn by chance, then repeated."""
-    search = command(
-        output, "kills", "hydra/sweeper=search", "dataset=fashion_mnist_mini", "dataset.limit=1000", "trainer.epochs=2",
-        "optim.lr=tag(log, interval(1e-3, 1))", f"hydra.sweeper.n_trials={trials}",
-    )  # fmt: skip
-    rng = random.Random(0)
-    for _ in range(times):
-        with subprocess.Popen(search, start_new_session=True, stdout=subprocess.DEVNULL, env=environment()) as process:
-            time.sleep(rng.uniform(8, 20))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    subprocess.run(search, check=True, env=environment())
-    return {"kills": times, "n_trials": trials, "trials": dict(Counter(trial_states(output / "kills")))}
-
-
-def trial_states(folder: Path) -> list[str]:
-    """The state of every trial in a search's folder."""
-    from optuna import load_study
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    backend = JournalFileBackend(str(folder / "study.journal"))
-    study = load_study(study_name=None, storage=JournalStorage(backend))
-    return [trial.state.name for trial in study.trials]
 
 
 def busy(output: Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from sweeps.record.records import RunDir, Status, find_runs
 from sweeps.vision import app
 from sweeps.vision import task as vision_task
-from sweeps.vision.help import help_text
-from sweeps.vision.training import Training
+from sweeps.vision.app import help_text
+from sweeps.vision.training.engine import Training
 
 SMOKE = ("experiment=smoke", "dataset.limit=64", "trainer.threads=1", "sweep/tracker=none", "device=cpu")
 SWEEP = ("-m", "hydra.launcher.workers=0", "sweep.name=study", *SMOKE)

@@ -164,7 +164,7 @@ DENIED = {
     "through a module's module": {"_target_": "sweeps.vision.models.inspect.torch.load"},
     "a loader of torchvision": {"_target_": "torchvision.models.resnet.load_state_dict_from_url"},
     "a function of the package": {"_target_": "sweeps.record.records.atomic_write"},
-    "another file of the models": {"_target_": "sweeps.vision.models.arguments.whole_number"},
+    "another file of the models": {"_target_": "sweeps.vision.models.blocks.whole_number"},
     "a private name": {"_target_": "sweeps.vision.models._alexnet"},
     "a private module": {"_target_": "sweeps.vision.models._private._private"},
     "a dunder": {"_target_": "sweeps.vision.models.alexnet.__globals__"},

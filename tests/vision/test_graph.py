@@ -9,7 +9,7 @@ from tensorboardX import SummaryWriter
 from torch import nn
 
 from sweeps.vision import models
-from sweeps.vision.graph import add_graph
+from sweeps.vision.trackers import add_graph
 
 from ..trackers.conftest import read
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sweeps import ConfigError
-from sweeps.vision.renamed import check_spelling
+from sweeps.vision.app import check_spelling
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,9 @@ from torch import nn
 from sweeps.config import register
 from sweeps.record.records import RunDir, Status
 from sweeps.trackers import make_trackers
+from sweeps.vision.config import register_schema
 from sweeps.vision.confusion import Confusion, Pair
-from sweeps.vision.pictures import draw_confusion
-from sweeps.vision.tracker_config import register_trackers
-from sweeps.vision.trackers import MlflowTracker, PictureTracker, TensorBoardTracker, WandbTracker
+from sweeps.vision.trackers import MlflowTracker, PictureTracker, TensorBoardTracker, WandbTracker, draw_confusion, show
 
 from ..trackers.conftest import new_record, points, read, rows_of
 
@@ -43,18 +42,18 @@ MISTAKEN = Confusion("test", 2, CONFUSION.labels, CONFUSION.counts, [Pair(1, 0, 
 IMAGES = torch.rand(25, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
-def show(tracker, run, *, done=0, confusion=MISTAKEN, network=None):
+def show_run(tracker, run, *, done=0, confusion=MISTAKEN, network=None):
     """A whole run, as the vision task shows it."""
     network = network or small()
     rows = [{**row, "train_acc": 0.5, "lr": 0.1} for row in rows_of(2)]
     run.path.mkdir(parents=True, exist_ok=True)
     run.write_metrics(rows)
     tracker.open(run, new_record("optim.lr=0.1"), rows[:done])
-    tracker.network(network, IMAGES)
+    show([tracker], "network", network, IMAGES)
     for row in rows[done:]:
         tracker.report(row)
-    tracker.confusion(confusion)
-    tracker.trained(network, IMAGES)
+    show([tracker], "confusion", confusion)
+    show([tracker], "trained_network", network, IMAGES)
     tracker.close(Status.COMPLETED)
 
 
@@ -64,7 +63,7 @@ def decoded(event):
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb", "csv", "none"])
 def test_the_application_has_trackers_with_pictures_under_the_names_of_the_engine(name):
-    register_trackers()
+    register_schema()
     register()  # as Hydra does at every start
     conf = Path(__file__).parents[2] / "conf"
     with initialize_config_dir(str(conf), version_base="1.3"):
@@ -74,7 +73,7 @@ def test_the_application_has_trackers_with_pictures_under_the_names_of_the_engin
 
 
 def test_curves_of_one_figure_stand_together_and_have_a_chart(run):
-    show(TensorBoardTracker(), run)
+    show_run(TensorBoardTracker(), run)
     events = read(run.tensorboard)
     assert set(events.Tags()["scalars"]) == {"loss/train", "loss/val", "accuracy/train", "run/lr"}
     (event,) = events.Tensors("custom_scalars__config__")
@@ -84,7 +83,7 @@ def test_curves_of_one_figure_stand_together_and_have_a_chart(run):
 
 @pytest.mark.parametrize("count", [1, 7, 100])
 def test_the_first_images_are_shown_as_the_network_sees_them(run, count):
-    show(TensorBoardTracker(images=count), run)
+    show_run(TensorBoardTracker(images=count), run)
     (event,) = read(run.tensorboard).Images("images/train")
     picture = decoded(event)
     assert (picture.shape[0] % 28, picture.shape[1] % 28) == (0, 0)
@@ -93,7 +92,7 @@ def test_the_first_images_are_shown_as_the_network_sees_them(run, count):
 
 
 def test_the_confusion_matrix_and_what_is_mistaken_are_shown(run):
-    show(TensorBoardTracker(), run)
+    show_run(TensorBoardTracker(), run)
     events = read(run.tensorboard)
     (event,) = events.Images("confusion/test")
     assert event.step == 2
@@ -102,7 +101,7 @@ def test_the_confusion_matrix_and_what_is_mistaken_are_shown(run):
 
 
 def test_pictures_that_are_not_wanted_are_not_there(run):
-    show(TensorBoardTracker(images=0, graph=False, confusion=False), run)
+    show_run(TensorBoardTracker(images=0, graph=False, confusion=False), run)
     tags = read(run.tensorboard).Tags()
     assert tags["images"] == []
     assert not tags["graph"]
@@ -110,8 +109,8 @@ def test_pictures_that_are_not_wanted_are_not_there(run):
 
 
 def test_a_resumed_run_shows_everything_once(run):
-    show(TensorBoardTracker(), run)
-    show(TensorBoardTracker(), run, done=1)
+    show_run(TensorBoardTracker(), run)
+    show_run(TensorBoardTracker(), run, done=1)
     events = read(run.tensorboard)
     assert points(events, "loss/train").keys() == {1, 2}
     assert len(events.Images("images/train")) == len(events.Images("confusion/test")) == 1
@@ -123,7 +122,7 @@ def test_a_network_that_cannot_be_drawn_is_trained_all_the_same(run, caplog):
         def forward(self, images):
             return images if images.sum() > 0 else -images
 
-    show(TensorBoardTracker(), run, network=Branching())
+    show_run(TensorBoardTracker(), run, network=Branching())
     assert "the network graph is left out" in caplog.text
     tags = read(run.tensorboard).Tags()
     assert "images/train" in tags["images"]
@@ -135,7 +134,7 @@ def test_a_picture_that_fails_hurts_nobody(run, caplog):
         def show_confusion(self, confusion):
             raise OSError("the disk is full")
 
-    show(Broken(), run)
+    show_run(Broken(), run)
     assert "Broken: the confusion is left out: the disk is full" in caplog.text
 
 
@@ -145,7 +144,7 @@ def test_a_picture_that_fails_hurts_nobody(run, caplog):
 def test_an_mlflow_store_holds_the_confusion_and_the_model(run, model):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
-    show(MlflowTracker(model=model), run)
+    show_run(MlflowTracker(model=model), run)
     uri = f"sqlite:///{run.path.parent / 'mlflow' / 'mlflow.db'}"
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("sweeps").experiment_id
@@ -165,7 +164,7 @@ def test_an_mlflow_store_holds_the_confusion_and_the_model(run, model):
 def test_wandb_keeps_the_confusion(run, monkeypatch, caplog):
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    show(WandbTracker(), run)
+    show_run(WandbTracker(), run)
     assert list(run.path.glob("wandb/offline-run-*/run-*.wandb"))
     assert "left out" not in caplog.text
 

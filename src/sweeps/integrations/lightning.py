@@ -79,13 +79,11 @@ class SweepsCallback(Callback):
         done = trainer.fit_loop.epoch_progress.current.processed
         if self._run.in_sweep and done > self._reported:
             self._reported = done
-            self._run.report(self._metrics(trainer), step=done, checkpoint=checkpoint)
-
-    def _metrics(self, trainer: Any) -> dict[str, Any]:
-        """What was logged since the last report; Lightning keeps the figures of an earlier validation."""
-        old = set() if self._has_validated else self._of_validation
-        self._has_validated = False
-        return {name: value for name, value in trainer.callback_metrics.items() if name not in old}
+            # Lightning keeps the metrics of an earlier validation, which are no news.
+            old = set() if self._has_validated else self._of_validation
+            self._has_validated = False
+            metrics = {name: value for name, value in trainer.callback_metrics.items() if name not in old}
+            self._run.report(metrics, step=done, checkpoint=checkpoint)
 
 
 class _Checkpoint:

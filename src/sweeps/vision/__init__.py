@@ -1,1 +1,1 @@
-"""TODO."""
+"""The shipped application: classic image classifiers, trained by their textbook recipes."""

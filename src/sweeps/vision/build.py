@@ -17,25 +17,20 @@ from sweeps.vision import models
 from sweeps.vision.config import is_own_network
 from sweeps.vision.data import Augment, Batches, ImageSet, Splits, load_splits
 from sweeps.vision.devices import describe_device
-from sweeps.vision.training import Engine, Loaders, Training, cuda_graphs
+from sweeps.vision.training.engine import Engine, Loaders, Training
 
 log = logging.getLogger(__name__)
 
 
-def choose_engine(config: Mapping[str, Any], device: torch.device) -> Engine:
-    """How the run computes on `device`.
+def build(config: Mapping[str, Any], device: torch.device) -> Training:
+    """The network with its optimizer, and the images it trains on, as the seed makes them.
 
     Raises:
-        ConfigError: the device cannot do what is asked for.
+        ConfigError, DataError: the device cannot do what is asked for, or the images do not suit.
     """
-    choices = {key: config["trainer"][key] for key in ("precision", "memory_format", "compile", "capture")}
-    return Engine.choose(device, size=config["resize"]["size"], **choices)
-
-
-def build(config: Mapping[str, Any], device: torch.device) -> Training:
-    """The network with its optimizer, and the images it trains on, as the seed makes them."""
     trainer = config["trainer"]
-    engine = choose_engine(config, device)
+    choices = {key: trainer[key] for key in ("precision", "memory_format", "compile", "capture")}
+    engine = Engine.choose(device, size=config["resize"]["size"], **choices)
     engine.configure()
     splits = load(config)
     inspect(config, len(splits.train))
@@ -46,7 +41,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
         log.info("init=%s draws new weights for %s", config["init"], config["model"]["_target_"])
     models.initialize(network, config["init"])
     network = engine.place(network)
-    training = Training(
+    return Training(
         network,
         _optimizer(config, network.parameters(), device),
         data,
@@ -56,17 +51,13 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
         classes=config["dataset"]["classes"],
         clip_norm=trainer["clip_norm"],
     )
-    training.graphs = cuda_graphs.graphs_of(training)
-    return training
 
 
 def facts(config: Mapping[str, Any], training: Training) -> dict[str, Any]:
     """What the record of a run says of it beside its settings."""
     train, engine = training.data.train, training.engine
-    profile = inspect(config, train.num_images)
     return {
-        "parameters": profile.parameters,
-        "forward_macs": profile.forward_macs,
+        **inspect(config, train.num_images),
         "px": config["resize"]["size"],
         "device": describe_device(engine.device),
         "precision": engine.precision,
@@ -83,8 +74,8 @@ def _order_hash(batches: Batches, epochs: int) -> str:
     return digest.hexdigest()[:12]
 
 
-def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.NetworkProfile:
-    """Build the network without memory and see that it takes these images in batches of this size.
+def inspect(config: Mapping[str, Any], num_images: int | None = None) -> dict[str, int]:
+    """Build the network without memory and see that it takes these images in batches of this size; returns its facts.
 
     Args:
         num_images: how many training images there are, for the size of the last batch; None leaves it out.
@@ -92,34 +83,29 @@ def inspect(config: Mapping[str, Any], num_images: int | None = None) -> models.
     Raises:
         ConfigError: it does not; names the layer and the way out.
     """
-    keys = ("size", "channels")
-    shape = {key: config["resize"][key] for key in keys} | {"classes": config["dataset"]["classes"]}
-    shape["batch_size"] = config["trainer"]["batch_size"]
-    if config["trainer"]["drop_last"]:
-        num_images = None
-    return _inspect(json.dumps(config["model"], sort_keys=True), num_images=num_images, **shape)
+    trainer, batch_size = config["trainer"], config["trainer"]["batch_size"]
+    smallest = batch_size if num_images is None or trainer["drop_last"] else num_images % batch_size or batch_size
+    known = _inspect(
+        json.dumps(config["model"], sort_keys=True),
+        channels=config["resize"]["channels"],
+        image_size=config["resize"]["size"],
+        classes=config["dataset"]["classes"],
+        batch_size=batch_size,
+        smallest_batch=smallest,
+    )
+    return dict(known)  # the cache keeps its own
 
 
 @functools.lru_cache(maxsize=16)
-def _inspect(
-    model_json: str, *, size: int, channels: int, classes: int, batch_size: int, num_images: int | None
-) -> models.NetworkProfile:
+def _inspect(model_json: str, *, image_size: int, **shapes: int) -> dict[str, int]:
     node = json.loads(model_json)
-    name = target_of(node).rpartition(".")[2]
 
     def build(image_size: int) -> nn.Module:
         sized = {**node, "image_size": image_size} if "image_size" in node else node
         return make_network(sized)
 
-    return models.inspect_network(
-        build,
-        name=name,
-        channels=channels,
-        image_size=size,
-        classes=classes,
-        batch_size=batch_size,
-        smallest_batch=batch_size if num_images is None else (num_images % batch_size or batch_size),
-    )
+    name = target_of(node).rpartition(".")[2]
+    return models.inspect_network(build, name=name, image_size=image_size, **shapes)
 
 
 def make_network(node: Any) -> nn.Module:
@@ -135,14 +121,13 @@ def make_network(node: Any) -> nn.Module:
 
 
 def check_parts(config: Mapping[str, Any]) -> None:
-    """Make everything but the network and the images, and forget it.
+    """Make what a config describes by `_target_`, but for the network, and forget it.
 
     Raises:
         ConfigError: some part does not take its arguments.
     """
     make(config["schedule"])
     make(config["dataset"]["source"])
-    Augment(**config["augment"])
     _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
 
 

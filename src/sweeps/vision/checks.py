@@ -13,7 +13,7 @@ from sweeps.targets import check_targets
 from sweeps.vision.config import INITS, RECENT, VisionConfig, plain
 
 
-def check(cfg: DictConfig) -> dict[str, Any]:
+def check(cfg: DictConfig) -> dict[str, int]:
     """The hook `check` of the engine: see that the settings of `cfg` can work; returns what is known of its network.
 
     Raises:
@@ -24,8 +24,7 @@ def check(cfg: DictConfig) -> dict[str, Any]:
     config = plain(cfg)
     check_settings(config)
     check_parts(config)
-    profile = inspect(config)
-    return {"parameters": profile.parameters, "forward_macs": profile.forward_macs}
+    return inspect(config)
 
 
 def check_settings(config: Mapping[str, Any]) -> None:
@@ -154,11 +153,7 @@ _RULES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("trainer.report_every", "an epoch, 1, or a fraction of one such as 0.25", lambda v: _positive(v) and v <= 1),
     ("dataset.limit", "at least one image; null takes all", _positive),
     ("dataset.test_limit", "at least one image; null takes all", _positive),
-    (
-        "dataset.validation",
-        "a share of the training images from 0 to below 1",
-        lambda v: _fraction(v) and v < 1,
-    ),
+    ("dataset.validation", "a share of the training images from 0 to below 1", lambda v: _fraction(v) and v < 1),
     ("resize.size", "images have at least one pixel: resize.size=96", _positive),
     ("resize.channels", "1 is grey and 3 is colour", lambda v: v in (1, 3)),
     ("augment.flip", "a probability from 0 to 1", _fraction),

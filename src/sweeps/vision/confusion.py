@@ -1,7 +1,6 @@
 """`confusion.json`: the confusion matrix of a run, with a few images of its mistakes. Never imports torch."""
 
 import base64
-import binascii
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from sweeps import RecordError
 from sweeps.record.files import atomic_write, read_json, to_json
+from sweeps.record.typed import typed
 
 NAME = "confusion.json"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +21,7 @@ class Pair:
     true: int
     guess: int
     count: int
-    images: list[bytes]
+    images: list[Any]  # bytes
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,20 @@ class Confusion:
     labels: list[str]
     counts: list[list[int]]
     pairs: list[Pair]
+
+    def __post_init__(self) -> None:
+        classes = len(self.labels)
+        if len(self.counts) != classes or any(len(row) != classes for row in self.counts):
+            raise ValueError(f"{classes} labels do not fit its counts")
+        for pair in self.pairs:
+            if not (0 <= pair.true < classes and 0 <= pair.guess < classes):
+                raise ValueError(f"a pair names class {pair.true} or {pair.guess} of {classes}")
+            if not all(image.startswith(PNG) for image in pair.images):
+                raise ValueError("an image is no PNG")
+
+    def title(self, true: int, guess: int) -> str:
+        """Images of one class that were taken for another, in words."""
+        return f"{self.labels[true]} classified as {self.labels[guess]}"
 
 
 def write(folder: Path, confusion: Confusion) -> None:
@@ -50,38 +64,11 @@ def read(folder: Path) -> Confusion | None:
         RecordError: the file is damaged.
     """
     try:
-        return _parsed(read_json(folder / NAME))
+        content = read_json(folder / NAME)
+        for pair in content["pairs"]:
+            pair["images"] = [base64.b64decode(image, validate=True) for image in pair["images"]]
+        return typed(Confusion, content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{folder / NAME} is damaged ({type(error).__name__}: {error}); move it away") from error
-
-
-def _parsed(content: dict[str, Any]) -> Confusion:
-    labels = [str(label) for label in content["labels"]]
-    counts = [[_whole(count) for count in row] for row in content["counts"]]
-    if any(len(row) != len(labels) for row in counts) or len(counts) != len(labels):
-        raise ValueError(f"{len(labels)} labels do not fit its counts")
-    pairs = []
-    for pair in content["pairs"]:
-        true, guess = _whole(pair["true"]), _whole(pair["guess"])
-        if not (0 <= true < len(labels) and 0 <= guess < len(labels)):
-            raise ValueError(f"a pair names class {true} or {guess} of {len(labels)}")
-        pairs.append(Pair(true, guess, _whole(pair["count"]), [_png(image) for image in pair["images"]]))
-    return Confusion(str(content["split"]), _whole(content["epoch"]), labels, counts, pairs)
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise ValueError(f"{str(value)[:60]} is not a whole number")
-    return value
-
-
-def _png(text: str) -> bytes:
-    try:
-        image = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"an image is no base64: {error}") from error
-    if not image.startswith(PNG):
-        raise ValueError("an image is no PNG")
-    return image

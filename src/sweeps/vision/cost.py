@@ -15,7 +15,8 @@ from sweeps.vision.build import build
 from sweeps.vision.config import plain
 from sweeps.vision.devices import choose_device, now
 from sweeps.vision.task import epoch_function, evaluate
-from sweeps.vision.training import RECORDED_AFTER, Totals
+from sweeps.vision.training.cuda_graphs import RECORDED_AFTER
+from sweeps.vision.training.metrics import Totals
 
 BYTES = 4  # a parameter in single precision
 _known: dict[str, dict[str, float]] = {}

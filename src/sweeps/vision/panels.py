@@ -19,9 +19,15 @@ def panels(runs: list[tuple[Path, RunRecord]]) -> list[Panel]:
     """The confusion matrix of each network's best run that has left one; a function for `sweep.hooks.panels`."""
     content: list[Content] = []
     for place, (path, network, found) in enumerate(_best_of_each_network(runs), start=1):
-        content.append(_matrix(f"confusion_{place}_{network}", path, network, found))
+        rows = _rows(found)
+        says = (
+            f"True classes down, predicted classes across: counts on the {found.split} images, shaded by their share."
+        )
+        title, chart = f"Confusion matrix: {network}", _chart(rows, found.labels)
+        content.append(Figure(f"confusion_{place}_{network}", title, says, rows, chart, run=path))
         if found.pairs:
-            content.append(_mistakes(path, network, found))
+            mistakes = [(f"{found.title(pair.true, pair.guess)}: {pair.count}", pair.images) for pair in found.pairs]
+            content.append(Images(f"Most frequent mistakes: {network}", mistakes, run=path))
     if content:
         return [Panel("Confusion matrix", [Text("The best run of each network."), *content])]
     return [Panel("Confusion matrix", [Text("No completed run has left a confusion.json.")])]
@@ -42,29 +48,15 @@ def _best_of_each_network(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[tu
                 yield path, network, found
 
 
-def _mistakes(path: Path, network: str, found: Confusion) -> Images:
-    items = [
-        (f"{found.labels[pair.true]} classified as {found.labels[pair.guess]}: {pair.count}", pair.images)
-        for pair in found.pairs
-    ]
-    return Images(f"Most frequent mistakes: {network}", items, run=path)
-
-
-def _matrix(name: str, path: Path, network: str, found: Confusion) -> Figure:
-    says = f"True classes down, predicted classes across: counts on the {found.split} images, shaded by their share."
-    rows = rows_of(found)
-    return Figure(name, f"Confusion matrix: {network}", says, rows, _chart(rows, found.labels), run=path)
-
-
-def rows_of(found: Confusion) -> list[dict[str, Any]]:
+def _rows(found: Confusion) -> list[dict[str, Any]]:
     """Every entry of a confusion matrix, with its share of the images of its class."""
+    names = [f"{place} {label}" for place, label in enumerate(found.labels)]
     rows = []
     for true, counts in enumerate(found.counts):
         for guess, count in enumerate(counts):
-            says = f"{found.labels[true]} classified as {found.labels[guess]}: {count} of {sum(counts)}"
-            true_name, guess_name = f"{true} {found.labels[true]}", f"{guess} {found.labels[guess]}"
+            says = f"{found.title(true, guess)}: {count} of {sum(counts)}"
             share = count / max(sum(counts), 1)
-            rows.append({"true": true_name, "guess": guess_name, "count": count, "share": share, "says": says})
+            rows.append({"true": names[true], "guess": names[guess], "count": count, "share": share, "says": says})
     return rows
 
 

@@ -15,9 +15,12 @@ from sweeps.vision.checks import check_settings
 from sweeps.vision.config import plain
 from sweeps.vision.data import Batches
 from sweeps.vision.devices import choose_device
-from sweeps.vision.trackers import PictureTracker
-from sweeps.vision.training import BestWeights, OnBatch, Totals, Training, Watch, cuda_graphs, epoch_seed
+from sweeps.vision.trackers import show
+from sweeps.vision.training import cuda_graphs
+from sweeps.vision.training.engine import Training
+from sweeps.vision.training.metrics import Totals
 from sweeps.vision.training.reestimate import reestimated
+from sweeps.vision.training.watch import OnBatch, Watch, epoch_seed
 
 DEFAULT_THREADS = torch.get_num_threads()
 
@@ -38,16 +41,15 @@ def train(cfg: DictConfig) -> float | None:
     torch.set_num_threads(trainer["threads"] or DEFAULT_THREADS)
     training = build(config, choose_device(config["device"]))
     network, data = training.network, training.data
-    watch, best, row = Watch(run, config), BestWeights(config), {}
+    watch, best, row = Watch(run, config), outputs.BestWeights(config), {}
     splits = ["test"] + ["val"] * (data.val is not None) + ["train_eval"] * trainer["evaluate_train"]
     train_one_epoch = epoch_function(training)
 
     with outputs.best_if_pruned(run, best):
         done = int(run.restore(network=network, optimizer=training.optimizer, best=best))
         run.record(**facts(config, training))
-        pictures = [tracker for tracker in run.trackers if isinstance(tracker, PictureTracker)]
-        for tracker in pictures:  # of a resumed run, too: the file of an earlier attempt is replaced
-            tracker.network(network, next(data.train.in_order())[0])
+        # A resumed run shows it too: the file of an earlier attempt is replaced.
+        show(run.trackers, "network", network, next(data.train.in_order())[0])
         for epoch in range(done + 1, epochs + 1):
             torch.manual_seed(epoch_seed(config["seed"], epoch))  # dropout: a resumed run draws the same
             began = time.perf_counter()
@@ -66,17 +68,14 @@ def train(cfg: DictConfig) -> float | None:
             row |= {**watch.recent(trained), "lr": training.lr(epoch), "examples_per_second": rate}
 
             if epoch == epochs:
-                confusion = outputs.save_answers(run.dir, config, measured, epoch)
-                for tracker in pictures:
-                    tracker.confusion(confusion)
+                show(run.trackers, "confusion", outputs.save_answers(run.dir, config, measured, epoch))
             best.offer(epoch, row, network)
             run.report(row, step=epoch)
 
     if trainer["save_weights"]:
         outputs.save_weights(run.dir, network.state_dict())
         run.record(weights_epoch=epochs)
-    for tracker in pictures:
-        tracker.trained(network, next(data.train.in_order())[0])
+    show(run.trackers, "trained_network", network, next(data.train.in_order())[0])
     return row.get(config["sweep"]["objective"]["metric"])
 
 

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from sweeps.errors import ConfigError, DataError
 from sweeps.vision.data import IdxFiles, TorchvisionSet, load_splits
-from sweeps.vision.data.download import cache_folder, download
 from sweeps.vision.data.idx import write_idx
+from sweeps.vision.data.sources import cache_folder, download
 
 from .conftest import CONF, FILES, source_arguments
 
@@ -203,7 +203,7 @@ def faked_torchvision(monkeypatch, tmp_path, write_set):
         asked.append(root)
         write_set(tmp_path / root / "MNIST" / "raw", 9)
 
-    monkeypatch.setattr("sweeps.vision.data.download.torchvision_class", lambda name: dataset)
+    monkeypatch.setattr("sweeps.vision.data.sources.torchvision_class", lambda name: dataset)
     return types.SimpleNamespace(cache=tmp_path / "cache" / "sweeps" / "given", asked=asked)
 
 
@@ -223,7 +223,7 @@ def test_the_cache_appears_whole_or_not_at_all(monkeypatch, tmp_path):
         (tmp_path / root / "half").write_text("")
         raise EOFError("the connection broke")
 
-    monkeypatch.setattr("sweeps.vision.data.download.torchvision_class", lambda name: breaks)
+    monkeypatch.setattr("sweeps.vision.data.sources.torchvision_class", lambda name: breaks)
     with pytest.raises(RuntimeError, match="connection broke"):
         download("MNIST", tmp_path / "cache" / "given")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -236,7 +236,7 @@ def test_a_faster_process_wins_and_both_go_on(monkeypatch, tmp_path, write_set):
         write_set(tmp_path / root, 1)
         write_set(folder, 2)  # meanwhile, the other process finishes
 
-    monkeypatch.setattr("sweeps.vision.data.download.torchvision_class", lambda name: overtaken)
+    monkeypatch.setattr("sweeps.vision.data.sources.torchvision_class", lambda name: overtaken)
     download("MNIST", folder)
     assert grey_level(IdxFiles("given"), str(folder)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["given"]

@@ -106,12 +106,6 @@ def test_validation_is_taken_from_the_limited_images_and_spread_over_them():
     assert positions(splits.val) == [12, 13, 14, 27, 28, 29]
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan")])
-def test_validation_outside_its_range_is_refused(fraction):
-    with pytest.raises(ConfigError, match=r"dataset\.validation=.*\[0, 1\)"):
-        splits_of([0, 1, 2], validation=fraction)
-
-
 def test_validation_that_empties_a_class_is_refused():
     with pytest.raises(ConfigError, match=r"validation=0\.1 of a class with 2 images"):
         splits_of([0, 1, 2] * 2, validation=0.1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from sweeps.errors import ConfigError
 from sweeps.vision import models
-from sweeps.vision.models import NetworkProfile, inspect_network
+from sweeps.vision.models import inspect_network
 
 
 def ours(name, **arguments):
@@ -39,13 +39,12 @@ def refusal(build, **setting):
     return str(caught.value)
 
 
-def test_a_profile_counts_numbers_tensors_and_multiplications():
+def test_a_profile_counts_numbers_and_multiplications():
     def build(size):
         return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10))
 
-    assert profile(build, image_size=8) == NetworkProfile(
-        parameters=(9 * 4 + 4) + (144 * 10 + 10), tensors=4, forward_macs=36 * 4 * 9 + 144 * 10
-    )
+    counts = {"parameters": (9 * 4 + 4) + (144 * 10 + 10), "forward_macs": 36 * 4 * 9 + 144 * 10}
+    assert profile(build, image_size=8) == counts
 
 
 def test_inspection_touches_neither_the_random_state_nor_the_default_device():
@@ -73,7 +72,7 @@ def test_too_small_images_name_the_layer_and_the_smallest_size_that_works(build,
     start = f"resize.size={size} is too small for mynet: its {layer} would see {pixels} pixels (too few for its kernel"
     assert message.startswith(start)
     assert message.endswith(f"use resize.size>={minimum} or another network")
-    assert profile(build, image_size=minimum).parameters > 0
+    assert profile(build, image_size=minimum)["parameters"] > 0
     assert f"resize.size={minimum - 1} is too small" in refusal(build, image_size=minimum - 1)
 
 
@@ -81,14 +80,14 @@ def test_the_smallest_size_is_found_for_networks_that_are_built_without_one():
     message = refusal(theirs("alexnet"), channels=3, image_size=32)
     assert "its MaxPool2d 3 of 3 (layer features.12) would see 1 x 1 pixels" in message
     assert "use resize.size>=63 or" in message
-    assert profile(theirs("alexnet"), channels=3, image_size=63).tensors == 16
+    assert profile(theirs("alexnet"), channels=3, image_size=63)["parameters"] == 57_044_810
 
 
 def test_a_network_for_one_size_alone_is_answered_with_that_size():
     def fixed(size):
         return nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 10))
 
-    assert profile(fixed, image_size=32).parameters == 10_250
+    assert profile(fixed, image_size=32)["parameters"] == 10_250
     small, large = refusal(fixed, image_size=28), refusal(fixed, image_size=96)
     assert "its Linear 1 of 1 (layer 1) cannot take an input of [96, 784]" in small
     assert "use resize.size=32 or" in small
@@ -100,7 +99,7 @@ def test_a_network_for_a_range_of_sizes_is_not_said_to_work_with_all_larger_ones
     def pooled(size):
         return nn.Sequential(nn.MaxPool2d(8), nn.Flatten(), nn.Linear(4 * 4, 10))
 
-    assert profile(pooled, image_size=39).tensors == 2
+    assert profile(pooled, image_size=39)["parameters"] == 170
     assert "use resize.size=32 or" in refusal(pooled, image_size=28)
 
 
@@ -133,12 +132,12 @@ def test_one_image_in_front_of_batch_norm_is_refused(name, size, layer, batch_si
     message = refusal(ours(name), image_size=size, batch_size=batch_size, smallest_batch=1)
     assert message.startswith(f"trainer.batch_size={batch_size} {problem}, but mynet's {layer} would see one value")
     assert message.endswith(remedy)
-    assert profile(ours(name), image_size=size, smallest_batch=2).tensors > 0
+    assert profile(ours(name), image_size=size, smallest_batch=2)["parameters"] > 0
 
 
 def test_one_image_is_enough_where_batch_norm_sees_several_pixels_or_is_absent():
     assert profile(ours("resnet18"), image_size=96, smallest_batch=1) == profile(ours("resnet18"), image_size=96)
-    assert profile(ours("vgg11"), image_size=32, batch_size=1, smallest_batch=1).tensors == 22
+    assert profile(ours("vgg11"), image_size=32, batch_size=1, smallest_batch=1)["parameters"] > 0
 
 
 def test_grey_images_for_a_colour_network_are_answered_with_three_channels():
@@ -150,7 +149,7 @@ def test_grey_images_for_a_colour_network_are_answered_with_three_channels():
 
 @pytest.mark.parametrize(("name", "parameters"), [("resnet18", 11_181_642), ("mobilenet_v3_small", 1_528_106)])
 def test_torchvision_networks_are_inspected_like_ours(name, parameters):
-    assert profile(theirs(name), channels=3).parameters == parameters
+    assert profile(theirs(name), channels=3)["parameters"] == parameters
 
 
 def test_more_than_one_output_is_refused():

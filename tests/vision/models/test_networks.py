@@ -96,8 +96,11 @@ def test_parameters_tensors_and_macs_are_the_tables(name):
         batch_size=128,
         smallest_batch=128,
     )
-    assert (profile.parameters, profile.tensors) == (expected.parameters, expected.tensors)
-    assert profile.forward_macs / 1e6 == pytest.approx(expected.mega_macs, abs=0.05 if expected.size > 28 else 0.0005)
+    assert profile["parameters"] == expected.parameters
+    assert len(list(on_meta(name).parameters())) == expected.tensors
+    assert profile["forward_macs"] / 1e6 == pytest.approx(
+        expected.mega_macs, abs=0.05 if expected.size > 28 else 0.0005
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

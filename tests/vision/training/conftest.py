@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 from sweeps.progress import Progress
 from sweeps.vision.data import Batches, ImageSet
 from sweeps.vision.outputs import WEIGHTS
-from sweeps.vision.training import Engine, Loaders, Training, constant, cuda_graphs
+from sweeps.vision.training import constant
+from sweeps.vision.training.engine import Engine, Loaders, Training
 
 TIMING = ("elapsed", "examples_per_second")
 
@@ -85,6 +86,4 @@ def training_of(
     fused = {"fused": True} if device.type == "cuda" else {}
     optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, **fused)
     data = Loaders(batches, None, tests)
-    training = Training(network, optimizer, data, engine, schedule or constant(), epochs, classes, clip_norm)
-    training.graphs = cuda_graphs.graphs_of(training)
-    return training
+    return Training(network, optimizer, data, engine, schedule or constant(), epochs, classes, clip_norm)

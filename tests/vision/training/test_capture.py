@@ -10,8 +10,9 @@ from torch import nn
 from sweeps.vision import models
 from sweeps.vision.data import Batches
 from sweeps.vision.task import epoch_function, evaluate
-from sweeps.vision.training import Totals, Training
 from sweeps.vision.training.cuda_graphs import can_be_captured
+from sweeps.vision.training.engine import Training
+from sweeps.vision.training.metrics import Totals
 from sweeps.vision.training.reestimate import reestimated
 
 from .conftest import silent, training_of

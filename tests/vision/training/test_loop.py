@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from sweeps.progress import Progress
 from sweeps.record.records import RunDir, Status
 from sweeps.vision.outputs import WEIGHTS
-from sweeps.vision.training import Training, watch
+from sweeps.vision.training import watch
+from sweeps.vision.training.engine import Training
 
 from .conftest import assert_same_run, same_weights, untimed
 
@@ -130,7 +131,7 @@ def test_a_divergence_is_noticed_within_the_epoch(do_run, monkeypatch):
         return forward(self, images * float("nan") if len(steps) == 2 else images)
 
     monkeypatch.setattr(Training, "forward", poisoned)
-    monkeypatch.setattr(watch.Ticker, "due", lambda self: True)  # as if every batch took a second
+    monkeypatch.setattr(watch.Watch, "_is_due", lambda self: True)  # as if every batch took a second
     assert do_run().status is Status.DIVERGED
     assert len(steps) == 2
 
@@ -159,7 +160,7 @@ def test_the_display_hears_of_everything_in_order(do_run, monkeypatch):
         def end(self, record, *, skipped=False):
             heard.append(("end", record.status, skipped))
 
-    monkeypatch.setattr(watch.Ticker, "due", lambda self: True)
+    monkeypatch.setattr(watch.Watch, "_is_due", lambda self: True)
     monkeypatch.setattr("sweeps.recorded_run.time.monotonic", itertools.count(0, 10).__next__)
     do_run(progress=Display())
     passes = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sweeps.vision.training import Means, Totals
+from sweeps.vision.training.metrics import Means, Totals
 
 CPU = torch.device("cpu")
 

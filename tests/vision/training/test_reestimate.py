@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sweeps.vision.training import Training
+from sweeps.vision.training.engine import Training
 from sweeps.vision.training.reestimate import reestimated
 
 from .conftest import training_of

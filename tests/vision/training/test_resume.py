@@ -11,7 +11,7 @@ import torch
 
 from sweeps import ConfigError, RunFailed
 from sweeps.record.records import RunDir, Status
-from sweeps.vision.training import Training
+from sweeps.vision.training.engine import Training
 
 from .conftest import StopAfter, assert_same_run
 

@@ -2,10 +2,9 @@
 
 from sweeps.vision.data.augment import Augment
 from sweeps.vision.data.batches import Batches
-from sweeps.vision.data.images import ImageSet, Splits
 from sweeps.vision.data.resize import resize_exact
-from sweeps.vision.data.sources import IdxFiles, Source, TorchvisionSet
-from sweeps.vision.data.splits import load_splits
+from sweeps.vision.data.sources import IdxFiles, ImageSet, Source, TorchvisionSet
+from sweeps.vision.data.splits import Splits, load_splits
 
 __all__ = [
     "Augment",

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sweeps import ConfigError
+from sweeps.vision.config import AugmentConfig
 
 # ITU-R BT.601: how much red, green and blue contribute to the brightness that we see.
 _LUMA = (0.299, 0.587, 0.114)
@@ -12,47 +12,27 @@ _LUMA = (0.299, 0.587, 0.114)
 _FLIP, _TOP, _LEFT, _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(7)
 
 
-class Augment:
+class Augment(AugmentConfig):
     """Flip, crop and change the colour of every image on its own.
 
     The random numbers come from outside (`num_draws` for each image), so that they can be the same on every device.
 
-    Args:
-        flip: Probability of a horizontal flip.
-        crop_padding: Width of the zero border added on every side before a random crop of the old size, as a fraction
-            of the side: 0.125 moves an image of 32 pixels by up to 4.
-        brightness: Factor of the brightness from [1 - brightness, 1 + brightness].
-        contrast: Factor of the distance from the image's mean brightness, likewise.
-        saturation: Factor of the distance from grey, likewise; grey images stay as they are.
-        hue: Rotation of the hue by up to this fraction of the colour circle, both ways; grey images stay as they are.
+    The fields say by how much:
+
+    * `flip`: probability of a horizontal flip.
+    * `crop_padding`: width of the zero border added on every side before a random crop of the old size, as a fraction
+      of the side: 0.125 moves an image of 32 pixels by up to 4.
+    * `brightness`: factor of the brightness from [1 - brightness, 1 + brightness].
+    * `contrast`: factor of the distance from the image's mean brightness, likewise.
+    * `saturation`: factor of the distance from grey, likewise; grey images stay as they are.
+    * `hue`: rotation of the hue by up to this fraction of the colour circle, both ways; grey images stay as they are.
     """
 
     num_draws = 7
 
-    def __init__(
-        self,
-        flip: float = 0.0,
-        crop_padding: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        saturation: float = 0.0,
-        hue: float = 0.0,
-    ) -> None:
-        _check_range("flip", flip, 1.0, "a probability")
-        _check_range("crop_padding", crop_padding, 0.5, "a fraction of the image's side")
-        for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
-            _check_range(name, value, 1.0, "the largest relative change")
-        _check_range("hue", hue, 0.5, "a fraction of the colour circle, both ways")
-        self.flip = flip
-        self.crop_padding = crop_padding
-        self.brightness = brightness
-        self.contrast = contrast
-        self.saturation = saturation
-        self.hue = hue
-
     @property
     def is_identity(self) -> bool:
-        return not any((self.flip, self.crop_padding, self.brightness, self.contrast, self.saturation, self.hue))
+        return self == Augment()
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Change float images [B, C, S, S] in [0, 1] by uniform numbers [B, num_draws] in [0, 1)."""
@@ -87,11 +67,6 @@ class Augment:
         pixels = rows[:, :, None] * padded.shape[3] + columns[:, None, :]  # [B, H, W]
         pixels = pixels.view(num_images, 1, -1).expand(-1, channels, -1)
         return padded.flatten(2).gather(2, pixels).view_as(images)
-
-
-def _check_range(name: str, value: float, largest: float, meaning: str) -> None:
-    if not 0.0 <= value <= largest:
-        raise ConfigError(f"augment.{name}={value} is {meaning}, so it must lie in [0, {largest:g}]; 0 turns it off")
 
 
 def _grey(images: Tensor) -> Tensor:

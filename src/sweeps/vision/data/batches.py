@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sweeps import ConfigError
 from sweeps.vision.data.augment import Augment
-from sweeps.vision.data.images import ImageSet
 from sweeps.vision.data.resize import resize_exact
+from sweeps.vision.data.sources import ImageSet
 
 
 class Batches:
@@ -35,10 +35,6 @@ class Batches:
         augment: Augment | None = None,
         drop_last: bool = False,
     ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"trainer.batch_size={batch_size} leaves batches empty; use 1 or more")
-        if size < 1:
-            raise ConfigError(f"resize.size={size} is not a number of pixels; use 1 or more")
         possible = (1, 3) if images.images.shape[1] == 1 else (images.images.shape[1],)
         if channels not in possible:
             raise ConfigError(

@@ -32,8 +32,6 @@ def resize_exact(images: Tensor, size: int) -> Tensor:
     """
     if images.dtype != torch.uint8:
         raise ConfigError(f"resize_exact takes images of dtype uint8, not {images.dtype}; resize before scaling")
-    if size < 1:
-        raise ConfigError(f"resize.size={size} is not a number of pixels; use resize.size >= 1")
     # Horizontal before vertical, as PIL does: the rounding between the passes makes the order matter.
     return _resize_axis(_resize_axis(images, 3, size), 2, size)
 

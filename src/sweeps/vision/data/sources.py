@@ -3,18 +3,22 @@
 A source is what `dataset.source` in a YAML describes. `load` gives everything there is; `splits.py` makes the splits.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sweeps import ConfigError, DataError
-from sweeps.vision.data.download import cache_folder, download, missing, torchvision_class
 from sweeps.vision.data.idx import read_idx
-from sweeps.vision.data.images import ImageSet
 
 # The names that MNIST gave to its four files and all its successors kept.
 _MNIST_FILES = {
@@ -23,7 +27,33 @@ _MNIST_FILES = {
     "test_images": "t10k-images-idx3-ubyte",
     "test_labels": "t10k-labels-idx1-ubyte",
 }
+# Torchvision's data sets whose images and labels are the arrays `data` and `targets`.
+_TORCHVISION = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST")
 _PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of one split: uint8 [N, C, H, W] and int64 [N], on the same device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == torch.uint8
+        assert self.images.ndim == 4
+        assert self.labels.dtype == torch.int64
+        assert self.labels.shape == self.images.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "ImageSet":
+        return ImageSet(self.images.to(device), self.labels.to(device))
+
+    def at(self, positions: Tensor) -> "ImageSet":
+        """The images at these positions, as a set of their own."""
+        return ImageSet(self.images[positions], self.labels[positions])
 
 
 class Source(Protocol):
@@ -33,7 +63,49 @@ class Source(Protocol):
         """The training images, the test images and where they were found; `root` is looked at first."""
 
 
-class IdxFiles:
+class _Files:
+    """The search for a data set's files, which a subclass recognises and reads."""
+
+    def __init__(self, name: str, torchvision: str | None, folders: Sequence[str], remedies: Sequence[str]) -> None:
+        self._name = name
+        self._torchvision = torchvision
+        self._folders = tuple(folders)
+        self._remedies = tuple(remedies)
+
+    def _layouts(self, base: Path) -> list[Path]:
+        return [base]
+
+    def _is_there(self, place: Path) -> bool:
+        raise NotImplementedError
+
+    def _places(self, root: str | None) -> list[Path]:
+        folders = (root, *self._folders) if root else self._folders
+        bases = [*(Path(folder).expanduser().absolute() for folder in folders), cache_folder(self._name)]
+        return [place for base in bases for place in self._layouts(base)]
+
+    def _find(self, root: str | None) -> Path:
+        """The first place that holds the files; they are downloaded where none does."""
+        places = self._places(root)
+        for place in places:
+            if self._is_there(place):
+                return place
+        cache, failure = cache_folder(self._name), "There is no download for this data set."
+        if self._torchvision is not None:
+            try:
+                download(self._torchvision, cache)
+            except (OSError, RuntimeError) as error:
+                failure = f"Torchvision's download into {cache} failed: {str(error).strip()}"
+            else:
+                for place in self._layouts(cache):
+                    if self._is_there(place):
+                        return place
+                failure = f"{cache} is there, but without the files: remove it for a new download."
+        looked_at = "".join(f"\n  {place}" for place in places)
+        helps = "".join(f"\n  {remedy}" for remedy in self._remedies)
+        raise DataError(f"{self._name} was not found. Looked at:{looked_at}\n{failure}\nWhat helps:{helps}")
+
+
+class IdxFiles(_Files):
     """Four IDX files of grey images, plain or gzipped, in a folder or in torchvision's layout below it.
 
     Args:
@@ -70,38 +142,24 @@ class IdxFiles:
                 f"dataset.source.packaged={packaged} is invalid: it lies outside of the package; name a folder of your "
                 "own as dataset.root"
             )
-        self._name = name
+        super().__init__(name, torchvision, folders, (*remedies, "dataset.root=FOLDER with the files"))
         self._files = dict(files)
         self._sha256 = dict(sha256 or {})
-        self._folders = tuple(folders)
-        self._torchvision = torchvision
         self._packaged = packaged
-        self._remedies = tuple(remedies)
 
     def load(self, root: str | None) -> tuple[ImageSet, ImageSet, str]:
-        paths = self._find(root)
-        train = self._read(paths, "train")
-        test = self._read(paths, "test")
-        return train, test, str(paths["train_images"].parent)
-
-    def _find(self, root: str | None) -> dict[str, Path]:
-        if self._packaged:
-            places = [_PACKAGE / self._packaged]
-        else:
-            places = [place for base in _bases(root, self._folders, self._name) for place in self._layouts(base)]
-        for place in places:
-            if paths := self._paths_in(place):
-                return paths
-        failure = _try_download(self._torchvision, self._name)
-        if failure is None:
-            for place in self._layouts(cache_folder(self._name)):
-                if paths := self._paths_in(place):
-                    return paths
-            failure = f"{cache_folder(self._name)} is there, but without the files: remove it for a new download."
-        raise missing(self._name, places, failure, (*self._remedies, "dataset.root=FOLDER with the files"))
+        folder = self._find(root)
+        paths = self._paths_in(folder)
+        return self._read(paths, "train"), self._read(paths, "test"), str(folder)
 
     def _layouts(self, base: Path) -> list[Path]:
         return [base, base / self._torchvision / "raw"] if self._torchvision else [base]
+
+    def _places(self, root: str | None) -> list[Path]:
+        return [_PACKAGE / self._packaged] if self._packaged else super()._places(root)
+
+    def _is_there(self, place: Path) -> bool:
+        return bool(self._paths_in(place))
 
     def _paths_in(self, folder: Path) -> dict[str, Path]:
         """The four files in `folder`; empty if there is none of them."""
@@ -131,7 +189,7 @@ class IdxFiles:
         return ImageSet(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
 
 
-class TorchvisionSet:
+class TorchvisionSet(_Files):
     """A data set in a format of its own, read and verified by torchvision.
 
     Args:
@@ -143,48 +201,32 @@ class TorchvisionSet:
     """
 
     def __init__(
-        self,
-        name: str,
-        torchvision: str,
-        contents: str,
-        folders: Sequence[str] = (),
-        remedies: Sequence[str] = (),
+        self, name: str, torchvision: str, contents: str, folders: Sequence[str] = (), remedies: Sequence[str] = ()
     ) -> None:
-        self._name = name
-        self._torchvision = torchvision
+        super().__init__(name, torchvision, folders, (*remedies, f"dataset.root=FOLDER with {contents} in it"))
+        self._class_name = torchvision
         self._contents = contents
-        self._folders = tuple(folders)
-        self._remedies = tuple(remedies)
 
     def load(self, root: str | None) -> tuple[ImageSet, ImageSet, str]:
-        places = _bases(root, self._folders, self._name)
-        place = next((place for place in places if (place / self._contents).exists()), None)
-        if place is None:
-            failure = _try_download(self._torchvision, self._name)
-            if failure is not None:
-                remedy = f"dataset.root=FOLDER with {self._contents} in it"
-                raise missing(self._name, places, failure, (*self._remedies, remedy))
-            place = cache_folder(self._name)
+        place = self._find(root)
         return self._read(place, train=True), self._read(place, train=False), str(place)
 
+    def _is_there(self, place: Path) -> bool:
+        return (place / self._contents).exists()
+
     def _read(self, place: Path, *, train: bool) -> ImageSet:
-        dataset_class = torchvision_class(self._torchvision)
+        dataset_class, contents = torchvision_class(self._class_name), place / self._contents
         try:
-            _refuse_irregular(place / self._contents)
+            for path in (contents, *contents.rglob("*")):
+                if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device has no end
+                    raise ValueError(f"{path.name} is not a regular file")
             dataset = dataset_class(str(place), train=train, download=False)
             return _image_set(np.asarray(dataset.data), np.asarray(dataset.targets))
         except Exception as error:  # torchvision reports damage with whatever its reader stumbles over
             raise DataError(
-                f"{place / self._contents}: torchvision cannot read {self._torchvision} there "
+                f"{contents}: torchvision cannot read {self._class_name} there "
                 f"({' '.join(str(error).split())}); the files are damaged: remove them and get them again"
             ) from error
-
-
-def _refuse_irregular(contents: Path) -> None:
-    """Pipes and devices have no end."""
-    for path in (contents, *contents.rglob("*")):
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise ValueError(f"{path.name} is not a regular file")
 
 
 def _image_set(images: NDArray[Any], labels: NDArray[Any]) -> ImageSet:
@@ -195,17 +237,41 @@ def _image_set(images: NDArray[Any], labels: NDArray[Any]) -> ImageSet:
     return ImageSet(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
 
 
-def _bases(root: str | None, folders: Sequence[str], name: str) -> list[Path]:
-    own = [root] if root else []
-    return [*(Path(folder).expanduser().absolute() for folder in (*own, *folders)), cache_folder(name)]
+def cache_folder(name: str) -> Path:
+    """Where the data set `name` is downloaded to: `$XDG_CACHE_HOME/sweeps/NAME`, or below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sweeps" / name
 
 
-def _try_download(torchvision: str | None, name: str) -> str | None:
-    """Why the download failed; None where it did not."""
-    if torchvision is None:
-        return "There is no download for this data set."
+def torchvision_class(name: str) -> Callable[..., Any]:
+    """The torchvision data set of this name."""
+    if name not in _TORCHVISION:
+        raise ConfigError(f"dataset.source.torchvision={name} is not known; use one of {', '.join(_TORCHVISION)}")
+    from torchvision import datasets  # takes seconds to import
+
+    found: Callable[..., Any] = getattr(datasets, name)
+    return found
+
+
+def download(name: str, folder: Path) -> None:
+    """Let torchvision download the data set `name` into `folder`, which appears whole or not at all.
+
+    Raises:
+        OSError, RuntimeError: The download failed, or the cache cannot be written.
+    """
+    dataset = torchvision_class(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        download(torchvision, cache_folder(name))
-    except (OSError, RuntimeError) as error:
-        return f"Torchvision's download into {cache_folder(name)} failed: {str(error).strip()}"
-    return None
+        for train in (True, False):
+            dataset(str(part), train=train, download=True)
+        part.chmod(0o755)  # mkdtemp's folder is for the owner only; a cache may be shared
+        try:
+            part.rename(folder)
+        except OSError:
+            # Another process was faster: what it has put there is as good.
+            if not folder.is_dir():
+                raise
+    except (EOFError, HTTPException) as error:
+        raise RuntimeError(f"the connection broke: {error!r}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

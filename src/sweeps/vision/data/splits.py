@@ -1,14 +1,25 @@
-"""The splits of a run: checked against the configuration, limited, and with a part held out for selection.
+"""The splits of a run: checked against the config, limited, and with a part held out for selection.
 
 Every choice of images depends on the data set alone, never on the seed, so that seeds compare on the same images.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sweeps import ConfigError, DataError
-from sweeps.vision.data.images import ImageSet, Splits
-from sweeps.vision.data.sources import Source
+from sweeps.vision.data.sources import ImageSet, Source
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a run trains on, selects on and reports on; `origin` is where the files were found."""
+
+    train: ImageSet
+    val: ImageSet | None
+    test: ImageSet
+    origin: str
 
 
 def load_splits(
@@ -26,13 +37,9 @@ def load_splits(
     """Load a data set and make its splits; the arguments are the keys of the `dataset` group.
 
     Raises:
-        DataError: The files are missing, damaged or not what the configuration says.
-        ConfigError: `limit`, `test_limit` or `validation` cannot be satisfied.
+        DataError: The files are missing, damaged or not what the config says.
+        ConfigError: There are too few images for `limit`, `test_limit` or `validation`.
     """
-    if not 0.0 <= validation < 1.0:
-        raise ConfigError(
-            f"dataset.validation={validation} is a fraction of the training images: it must lie in [0, 1)"
-        )
     train, test, origin = source.load(root)
     for split, images in (("training", train), ("test", test)):
         _check(images, f"{name}, {split} images in {origin}", classes, channels, size)

@@ -8,14 +8,13 @@ from sweeps.vision.models.alexnet import alexnet
 from sweeps.vision.models.densenet import densenet
 from sweeps.vision.models.googlenet import googlenet
 from sweeps.vision.models.initialize import initialize
-from sweeps.vision.models.inspect import NetworkProfile, inspect_network
+from sweeps.vision.models.inspect import inspect_network
 from sweeps.vision.models.lenet_bn import lenet_bn
 from sweeps.vision.models.nin import nin
 from sweeps.vision.models.resnet18 import resnet18
 from sweeps.vision.models.vgg11 import vgg11
 
 __all__ = [
-    "NetworkProfile",
     "alexnet",
     "densenet",
     "googlenet",

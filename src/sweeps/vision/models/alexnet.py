@@ -2,8 +2,7 @@
 
 from torch import nn
 
-from sweeps.vision.models.arguments import dropout_rate
-from sweeps.vision.models.blocks import spatial_size
+from sweeps.vision.models.blocks import dropout_rate, spatial_size
 
 
 def alexnet(*, in_channels: int = 1, num_classes: int = 10, image_size: int = 224, dropout: float = 0.5) -> nn.Module:

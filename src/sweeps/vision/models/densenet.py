@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sweeps.vision.models.arguments import whole_number, whole_numbers
-from sweeps.vision.models.blocks import Stem
+from sweeps.vision.models.blocks import Stem, whole_number, whole_numbers
 
 # Layers per dense block.
 DENSENET = (4, 4, 4, 4)

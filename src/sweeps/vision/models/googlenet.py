@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sweeps.vision.models.arguments import stages as checked_stages
+from sweeps.vision.models.blocks import stages as checked_stages
 
 # One row per inception block, in stages with a pool between them: the output channels (k1, k3_reduce, k3, k5_reduce,
 # k5, pool) of table 1 of the paper.

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sweeps.vision.models.arguments import whole_numbers
-from sweeps.vision.models.blocks import spatial_size
+from sweeps.vision.models.blocks import spatial_size, whole_numbers
 
 # Widths of LeNet-5: layers C1 and C3, then C5 and F6 of the paper.
 CHANNELS = (6, 16)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sweeps.vision.models.arguments import dropout_rate, table
+from sweeps.vision.models.blocks import dropout_rate, table
 
 # (channels, kernel, stride, padding) per block, each followed by a pool; a last block has one channel per class.
 NIN = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sweeps.vision.models.arguments import table
-from sweeps.vision.models.blocks import Stem
+from sweeps.vision.models.blocks import Stem, table
 
 # (residual blocks, channels) per stage: the 18-layer column of table 1 of the paper.
 RESNET18 = ((2, 64), (2, 128), (2, 256), (2, 512))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from sweeps import ConfigError
-from sweeps.vision.models.arguments import dropout_rate, table, whole_number
-from sweeps.vision.models.blocks import spatial_size
+from sweeps.vision.models.blocks import dropout_rate, spatial_size, table, whole_number
 
 # (convolutions, channels) per block: configuration A of the paper.
 VGG11 = ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512))

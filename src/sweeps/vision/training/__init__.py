@@ -1,29 +1,5 @@
-"""How a network is trained: its parts, the schedules, what is measured and what is kept."""
+"""How a network is trained. Public are the schedules, which a config names."""
 
-from sweeps.vision.training.best import BestWeights
-from sweeps.vision.training.cuda_graphs import RECORDED_AFTER
-from sweeps.vision.training.engine import Engine
-from sweeps.vision.training.metrics import Means, Totals
-from sweeps.vision.training.mistakes import confusion_of
-from sweeps.vision.training.schedules import Schedule, constant, cosine, one_cycle, step
-from sweeps.vision.training.setup import Loaders, Training
-from sweeps.vision.training.watch import OnBatch, Watch, epoch_seed
+from sweeps.vision.training.schedules import constant, cosine, one_cycle, step
 
-__all__ = [
-    "RECORDED_AFTER",
-    "BestWeights",
-    "Engine",
-    "Loaders",
-    "Means",
-    "OnBatch",
-    "Schedule",
-    "Totals",
-    "Training",
-    "Watch",
-    "confusion_of",
-    "constant",
-    "cosine",
-    "epoch_seed",
-    "one_cycle",
-    "step",
-]
+__all__ = ["constant", "cosine", "one_cycle", "step"]

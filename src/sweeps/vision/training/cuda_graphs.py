@@ -5,15 +5,19 @@ as a whole. The rules followed here are those of PyTorch's notes on CUDA semanti
 """
 
 import logging
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sweeps.vision.training.metrics import Totals
-from sweeps.vision.training.setup import Training
 from sweeps.vision.training.watch import OnBatch
+
+if TYPE_CHECKING:
+    from sweeps.vision.training.engine import Training
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ def can_be_captured(network: nn.Module) -> bool:
     return all(type(module).__module__.partition(".")[0] in _KNOWN for module in network.modules())
 
 
-def train_epoch(training: Training, epoch: int, on_batch: OnBatch) -> Totals:
+def train_epoch(training: "Training", epoch: int, on_batch: OnBatch) -> Totals:
     """As `sweeps.vision.task.train_epoch`, with the forward and the backward pass replayed as one graph."""
     assert training.graphs is not None
     training.network.train()
@@ -52,7 +56,7 @@ def train_epoch(training: Training, epoch: int, on_batch: OnBatch) -> Totals:
 class Graphs:
     """The recorded work: `gradients` of a batch, which are left in the parameters, and `measure`, its evaluation."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: "Training") -> None:
         self._training = training
         self.gradients = Captured(self._gradients, training.engine.memory_format)
         self.measure = Captured(self._measure, training.engine.memory_format)
@@ -71,13 +75,6 @@ class Graphs:
         return logits, F.cross_entropy(logits, labels)
 
 
-def graphs_of(training: Training) -> Graphs | None:
-    """The graphs that a training is replayed from; None where its device or its network does without."""
-    capture = training.engine.capture
-    wanted = capture == "always" or (capture == "auto" and can_be_captured(training.network))
-    return Graphs(training) if wanted else None
-
-
 class Captured:
     """`work` on images [B, C, H, W] and labels [B]; from the fourth batch on one graph for batches of the first shape.
 
@@ -90,8 +87,7 @@ class Captured:
         self._work = work
         self._memory_format = memory_format
         self._inputs: tuple[Tensor, Tensor] | None = None
-        self._warm_up_left = _WARM_UP
-        self._can_be_recorded = True
+        self._batches_until_recorded: float = _WARM_UP
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream = torch.cuda.Stream()
 
@@ -108,10 +104,10 @@ class Captured:
             return self._without_search(images, labels)
         for kept, given in zip(self._inputs, (images, labels), strict=True):
             kept.copy_(given)
-        if self._graph is None and self._can_be_recorded and self._warm_up_left == 0:
+        if self._batches_until_recorded == 0:
             self._record(*self._inputs)
         if self._graph is None:
-            self._warm_up_left = max(0, self._warm_up_left - 1)
+            self._batches_until_recorded -= 1
             return self._on_own_stream(*self._inputs)
         self._graph.replay()
         return self._results
@@ -149,6 +145,6 @@ class Captured:
                 "trainer.capture=never",
                 str(error).partition("\n")[0],
             )
-            self._can_be_recorded = False
+            self._batches_until_recorded = math.inf
         else:
-            self._graph = graph
+            self._graph, self._batches_until_recorded = graph, math.inf

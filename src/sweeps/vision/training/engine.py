@@ -1,17 +1,21 @@
-"""How the arithmetic is done: precision, memory layout, compilation. What is computed stays the same."""
+"""The parts of one run, as its loop uses them, and how they compute: precision, memory layout, compilation."""
 
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from sweeps import ConfigError
+from sweeps.vision.data import Batches
+from sweeps.vision.training.cuda_graphs import Graphs, can_be_captured
+from sweeps.vision.training.metrics import Totals
+from sweeps.vision.training.schedules import Schedule
 
 # From this image size on channels_last pays on a CPU: 1.07 (alexnet) to 1.33 (googlenet) times faster on a core at 96
 # and 224 pixels, nothing at 28 (lenet_bn). On an H100 it is 1.1 (nin) to 1.9 (resnet18) times faster at every size.
@@ -64,11 +68,6 @@ class Engine:
         layout = torch.channels_last if last else torch.contiguous_format
         return cls(device, precision, layout, compile, capture, benchmark=size >= BENCHMARK_FROM)
 
-    def describe(self) -> dict[str, str]:
-        """What was chosen, for the record."""
-        layout = str(self.memory_format).removeprefix("torch.")
-        return {"precision": self.precision, "memory_format": layout, "compile": self.compile}
-
     def configure(self) -> None:
         """Set what torch keeps for the whole process."""
         if self.device.type == "cuda":
@@ -83,20 +82,6 @@ class Engine:
         """The network on the device, in the memory format."""
         return network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload, no-any-return]
 
-    def forward_of(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
-        """What to call for logits: the network itself, or its compiled form, which shares its weights."""
-        return network if self.compile == "none" else torch.compile(network, mode=self.compile)
-
-    def images(self, images: Tensor) -> Tensor:
-        """`images` [B, C, H, W] in the memory format."""
-        return images.contiguous(memory_format=self.memory_format)
-
-    def autocast(self) -> AbstractContextManager[object]:
-        """The precision of what is done inside the block."""
-        if self.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
 
 def _require_compiler(device: torch.device) -> None:
     compiler = os.environ.get("CXX", "g++")
@@ -104,3 +89,62 @@ def _require_compiler(device: torch.device) -> None:
         raise ConfigError(f"trainer.compile needs a C++ compiler, and there is no {compiler}; use trainer.compile=none")
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise ConfigError("trainer.compile needs the package triton on CUDA; install it, or use trainer.compile=none")
+
+
+@dataclass
+class Loaders:
+    """The batches of each split; `val` is None where no images are held out."""
+
+    train: Batches
+    val: Batches | None
+    test: Batches
+
+
+@dataclass
+class Training:
+    """A network with its optimizer, its images and what is done with them. Nothing here makes the host wait."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    data: Loaders
+    engine: Engine
+    schedule: Schedule
+    epochs: int
+    classes: int
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        mode, capture = self.engine.compile, self.engine.capture
+        self._compiled = self.network if mode == "none" else torch.compile(self.network, mode=mode)  # shares weights
+        self._compiled_for: torch.Size | None = None
+        is_captured = capture == "always" or (capture == "auto" and can_be_captured(self.network))
+        self.graphs = Graphs(self) if is_captured else None  # of CUDA, from which the steps are replayed
+
+    def lr(self, epoch: int, step: int = 1) -> float:
+        """The learning rate of a step of an epoch, both counted from 1: `optim.lr` times the schedule's factor."""
+        steps = self.data.train.steps
+        done = (epoch - 1) * steps + step - 1
+        base: float = self.optimizer.defaults["lr"]
+        return base * self.schedule(done / (self.epochs * steps))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits [B, classes] of `images` [B, C, H, W], in single precision whatever they were computed in."""
+        if self._compiled_for is None:
+            self._compiled_for = images.shape
+        # An epoch's last batch is no reason to compile once more, for any shape.
+        forward = self._compiled if images.shape == self._compiled_for else self.network
+        images = images.contiguous(memory_format=self.engine.memory_format)
+        with torch.autocast(self.engine.device.type, torch.bfloat16, enabled=self.engine.precision == "bf16"):
+            logits: Tensor = forward(images)
+        return logits.float()
+
+    def measure(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits and the mean loss [] of a batch, for evaluation; good until the next call."""
+        if self.graphs is not None:
+            return self.graphs.measure(images, labels)
+        logits = self.forward(images)
+        return logits, F.cross_entropy(logits, labels)
+
+    def new_totals(self, *, keep_answers: bool = False) -> Totals:
+        """Empty sums for one pass over a split."""
+        return Totals(self.classes, self.engine.device, keep_answers=keep_answers)

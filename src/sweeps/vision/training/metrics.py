@@ -79,8 +79,7 @@ class Totals:
 
     def answers(self) -> tuple[Tensor, Tensor]:
         """Predicted and true classes [examples] on the CPU, in the order of the pass; needs `keep_answers`."""
-        if not self._answers:
-            raise ValueError("no answers were kept")
+        assert self._answers
         predicted, labels = (torch.cat(parts).cpu() for parts in zip(*self._answers, strict=True))
         return predicted, labels
 

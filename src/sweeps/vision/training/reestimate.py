@@ -12,7 +12,7 @@ from itertools import islice
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sweeps.vision.training.setup import Training
+from sweeps.vision.training.engine import Training
 
 
 @contextmanager

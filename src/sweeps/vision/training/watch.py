@@ -13,6 +13,7 @@ from sweeps.vision.training.metrics import Means, Totals
 # Called after each batch: name of the pass, epoch, batches done of how many, sums so far.
 OnBatch = Callable[[str, int, int, int, Totals], None]
 
+LOOK_EVERY = 1.0  # seconds
 LAST_PART = 0.25  # of an epoch: without reports within epochs, "recent" figures are those of so much of its end
 
 
@@ -24,7 +25,7 @@ class Watch:
         self._run = run
         self._reports_parts = every < 1
         self._part = 1 / round(1 / every) if every < 1 else LAST_PART
-        self._ticker = Ticker()
+        self._next_look = time.monotonic() + LOOK_EVERY
         self._began = time.perf_counter()
 
     def __call__(self, name: str, epoch: int, done: int, count: int, totals: Totals) -> None:
@@ -36,7 +37,7 @@ class Watch:
         """
         if done == 1:
             self._began = time.perf_counter()
-        if self._ticker.due() and (means := totals.peek()) is not None:
+        if self._is_due() and (means := totals.peek()) is not None:
             _check_finite(means, name, epoch)
             rate = totals.examples / (time.perf_counter() - self._began)
             at = epoch - 1 + done / count if name == "train" else epoch
@@ -62,24 +63,15 @@ class Watch:
         means = totals.read_part()
         return {"train_loss_recent": means.loss, "train_acc_recent": means.acc}
 
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + LOOK_EVERY
+        return True
+
     def _ends_part(self, done: int, count: int) -> bool:
         return math.floor(done / count / self._part + 1e-9) > math.floor((done - 1) / count / self._part + 1e-9)
-
-
-class Ticker:
-    """Is it time? True at most once every `interval` seconds."""
-
-    def __init__(self, interval: float = 1.0) -> None:
-        self._interval = interval
-        self._next = time.monotonic() + interval
-
-    def due(self) -> bool:
-        """Whether `interval` seconds have passed since this was last true."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._interval
-        return True
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

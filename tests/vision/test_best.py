@@ -11,7 +11,7 @@ from sweeps.record.records import Failure, RunDir, Status
 from sweeps.vision import outputs
 from sweeps.vision.outputs import WEIGHTS
 
-from .conftest import StopAfter, same_weights, untimed
+from .training.conftest import StopAfter, same_weights, untimed
 
 PATIENT = ("sweep/pruner=patience", "sweep.pruner.patience=2")
 PATIENCE = (*PATIENT, "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")

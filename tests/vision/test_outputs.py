@@ -1,4 +1,4 @@
-"""What a run keeps of its mistakes: the counts, and the very images."""
+"""What a run keeps beside its record: the counts of its confusion, and the very images."""
 
 import io
 
@@ -11,8 +11,8 @@ from sweeps.errors import RecordError
 from sweeps.vision import confusion
 from sweeps.vision.confusion import Confusion, Pair
 from sweeps.vision.data import ImageSet
-from sweeps.vision.training import Totals, confusion_of
-from sweeps.vision.training.mistakes import IMAGES
+from sweeps.vision.outputs import IMAGES, confusion_of
+from sweeps.vision.training.metrics import Totals
 
 
 def passed(labels, guesses, classes, batch_size=4):
