@@ -84,7 +84,7 @@ def test_two_workers_are_busy_nine_tenths_of_the_time_with_trials_that_differ_te
     feed, pool = Feed([10, 1, 1, 10, 1, 1, 1, 10, 1, 10] * 4), Pool(2)
     view = View("search", Console(file=io.StringIO()), total=40)
     view.open()
-    Scheduler([], pool, Policy(), view, keep_config=False, feed=feed).run(StopRequest())
+    Scheduler([], pool, Policy(), view, feed).run(StopRequest())
     assert len(feed.told) == 40
     assert pool.at_work / (2 * pool.clock) > 0.9
     assert feed.known_when_asked[:4] == [0, 0, 1, 2], "each knows of all that have ended"

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -51,8 +52,8 @@ def settings(tmp_path):
 
     def make(pruner=ASHA, *, metric="loss", direction="min", split="val", max_steps=9, pause_at=None):
         objective = {"metric": metric, "direction": direction, "split": split, "report": "last"}
-        node = {"objective": objective, "pruner": pruner, "pause_at": pause_at}
-        return judge_of(node, sweep=tmp_path, setting_id="A", run_id="a", max_steps=max_steps)
+        node = {"objective": objective, "pruner": pruner, "pause_at": pause_at, "max_steps": max_steps}
+        return judge_of(SimpleNamespace(settings=node, setting_id="A", run_id="a"), tmp_path)
 
     return make
 

@@ -101,13 +101,11 @@ def make_runs(
 
     They live in `folder`, if any, under the `names` that `Folders` gives. Keys that are in `ignore` name no run.
     """
-    runs = []
-    for number, (overrides, label) in enumerate(zip(jobs, labels(jobs, ignore), strict=True), start=first):
-        name = run_name(overrides, ignore) if names is None else names[number - first]
-        runs.append(
-            SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None)
-        )
-    return runs
+    named = names or [run_name(overrides, ignore) for overrides in jobs]
+    return [
+        SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None)
+        for number, (overrides, name, label) in enumerate(zip(jobs, named, labels(jobs, ignore), strict=True), first)
+    ]
 
 
 def failures(runs: Sequence[SweepRun]) -> int:

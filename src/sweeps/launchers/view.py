@@ -12,31 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.launchers.console import STYLES, is_due, metrics_of, step_of, verdict
+from sweeps.launchers.console import STYLES, Activity, metrics_of, step_of, verdict
 from sweeps.launchers.runs import SweepRun
 from sweeps.record.records import Status
 from sweeps.results.format import metric, plural
 from sweeps.terminal import clean, printable
 
 SHARE_FOR_ESTIMATE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
-
-
-@dataclass
-class Activity:
-    """One run under way, at `step` of `max_steps`: None where nobody knows how many there will be."""
-
-    place: str
-    name: str
-    step: float | None = None
-    max_steps: float | None = None
-    text: str = ""
-    metric: str = ""
-    next_line: float = 0.0  # when its next report is printed, on the monotonic clock
-
-    @property
-    def share(self) -> float:
-        """How much of the run is done, from 0 to 1; 0 where that is unknown."""
-        return min((self.step or 0.0) / self.max_steps, 1.0) if self.max_steps else 0.0
 
 
 @dataclass
@@ -103,7 +85,6 @@ class View:
     _ended: dict[int, Status] = field(default_factory=dict)
     _best: tuple[float, str] | None = None
     _began: float = field(default_factory=time.monotonic)
-    _done_here: float = 0.0
     _live: Live | None = None
 
     def open(self) -> None:
@@ -141,7 +122,7 @@ class View:
             run.text = content["text"]
         else:
             run.text = metrics_of(content, run.metric)
-            if self._live is None and is_due(run, content["step"]):
+            if self._live is None and run.is_due(content["step"]):
                 self._print(f"  {run.name}  {step_of(content['step'], run.max_steps)}  {run.text}".rstrip())
 
     def end(self, slot: str, run: SweepRun, error: BaseException | None = None) -> None:
@@ -153,7 +134,6 @@ class View:
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
         self._move(Status.RUNNING, status)
         self._ended[run.number] = status
-        self._done_here += 1
         if record is None:
             self._print(f"{run.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
             return
@@ -167,7 +147,6 @@ class View:
     def again(self, run: SweepRun) -> None:
         """A run that has just ended waits for another try."""
         self._move(self._ended.pop(run.number), Status.PENDING)
-        self._done_here -= 1
 
     def put_back(self, slot: str, run: SweepRun, text: str) -> None:
         """A run is no longer under way, though it has not ended either; `text` says why."""
@@ -188,7 +167,7 @@ class View:
         """The sweep now."""
         best = f"{self._best[1]}: {metric(self._best[0])}" if self._best is not None else ""
         work = self.total - self.finished - self.failed
-        share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
+        share = (len(self._ended) + sum(run.share for run in self._activities.values())) / work if work else 1.0
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > SHARE_FOR_ESTIMATE else None
         return Overview(self.title, self._counts, list(self._activities.values()), best, left)
 

@@ -8,8 +8,7 @@ from optuna.study import Study
 from sweeps.errors import ConfigError
 from sweeps.record.files import LINES_LIMIT, open_to_append
 from sweeps.record.typed import is_number
-from sweeps.sweepers.search.axes import holds
-from sweeps.sweepers.search.space import Space
+from sweeps.sweepers.search.space import Space, holds
 
 _BLOCK = 1 << 20
 
@@ -44,11 +43,7 @@ def check_content(study: Study, space: Space) -> None:
 
 
 def mend(path: Path) -> None:
-    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner.
-
-    Raises:
-        ConfigError: the journal is no ordinary file, or of a size that no search makes.
-    """
+    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner."""
     for lock in path.parent.glob(f"{path.name}*.lock*"):
         lock.unlink(missing_ok=True)
     try:
