@@ -12,6 +12,7 @@ from sweeps.launchers.runs import SweepRun
 from sweeps.launchers.scheduler import Policy, Scheduler
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
+from sweeps.record.records import RunDir
 
 
 class Worker:
@@ -72,7 +73,8 @@ class Feed:
             return None
         self.known_when_asked.append(len(self.told))
         number = len(self.told) + len(self.open)
-        self.open.append(SweepRun(number, [str(self.left.pop(0))], f"trial{number}", f"trial{number}"))
+        name = f"trial{number}"
+        self.open.append(SweepRun(number, [str(self.left.pop(0))], name, name, RunDir(name)))
         return self.open[-1]
 
     def settle(self):

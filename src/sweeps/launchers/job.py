@@ -80,15 +80,16 @@ class JobSetup:
         """The config of the job with this number, Hydra's own node included."""
         return compose(self.context.config_loader, self.config, overrides, number, self.pinned)
 
-    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"", folder: str | None = None) -> JobReturn:
+    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"", folder: str = "") -> JobReturn:
         """Do one job.
 
         Args:
             composed: its config as `packed`, where somebody has it already.
-            folder: where it lives, as `Folders` says; None leaves it to Hydra, for applications of others.
+            folder: where it lives, as `Folders` says; applications without the engine's node leave that to Hydra.
         """
         job = unpacked(composed) if composed else self.compose(overrides, number)
-        if folder is not None:
+        is_ours = mount_of(self.config) is not None
+        if is_ours:
             with read_write(job.hydra), open_dict(job.hydra):
                 job.hydra.sweep.subdir = os.path.relpath(folder, job.hydra.sweep.dir)
                 job.hydra.output_subdir = None  # the run itself writes it, once the folder is known to be its own
@@ -99,7 +100,7 @@ class JobSetup:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        if mount_of(self.config) is not None:  # the parent of a large sweep keeps thousands of results
+        if is_ours:  # the parent of a large sweep keeps thousands of results
             result.cfg = result.hydra_cfg = None
         return result
 
@@ -155,7 +156,7 @@ def inspect_run(
             facts = check(resolved, cfg, sweep, setup.home)
             decision = decide(folder, resolved, sweep)
     except SweepsError as error:
-        return Preflight(name, error=str(error))
+        return Preflight(error=str(error))
     previous = decision.previous
     kept = previous is not None and previous.run_id != resolved.run_id  # on_mismatch=keep: another run, which stays
     title = str(resolved.settings["name"] or sweep.name)
@@ -166,7 +167,6 @@ def inspect_run(
     finished = decision.action is Action.SKIP
     left = None if resolved.max_steps is None else max(resolved.max_steps - (record.steps or 0), 0)
     return Preflight(
-        name,
         run_id=resolved.run_id,
         setting_id=resolved.setting_id,
         finished=finished,

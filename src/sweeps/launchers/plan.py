@@ -61,7 +61,7 @@ def _costs(todo: Sequence[SweepRun], pool: Pool, stop: StopRequest, view: View) 
     settings: dict[str, SweepRun] = {}
     for run in todo:
         settings.setdefault(run.preflight.setting_id, run)
-    runs = [(run.folder.path, run.preflight.composed) for run in settings.values() if run.folder is not None]
+    runs = [(run.folder.path, run.preflight.composed) for run in settings.values()]
     costs: list[Cost] = ask(pool, [("cost", {"runs": runs[:1]})], stop)[0]
     if costs and runs[1:]:
         view.note(f"{view.title}: asking for the cost of {plural(len(runs), 'setting')} ...")

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from sweeps.errors import ConfigError, RecordError
 from sweeps.launchers.job import NO_GUARD, UNGUARDED
 from sweeps.launchers.local.pool import POLL_SECONDS, Pool
-from sweeps.launchers.runs import Preflight, SweepRun, failures
+from sweeps.launchers.runs import Preflight, SweepRun, failures, make_runs
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
 from sweeps.record import identity
@@ -75,7 +75,7 @@ def prepare(
     sound = [run for run in by_name.values() if not run.preflight.error]
     _find_elsewhere([run for run in unknown if not run.preflight.error], folder, by_name)
     for run in unknown:
-        if run.preflight.finished and run.folder is not None:
+        if run.preflight.finished:
             run.complete(run.folder.read())
     by_settings: dict[str, SweepRun] = {}
     for run in sorted(
@@ -88,7 +88,7 @@ def prepare(
 
 def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[str]) -> None:
     """Let runs that the sweep has under another name, `lr=0.1` instead of `lr=0.1,seed=0`, stay in their folders."""
-    new = {run.preflight.run_id: run for run in runs if run.folder is not None and not run.folder.record.exists()}
+    new = {run.preflight.run_id: run for run in runs if not run.folder.record.exists()}
     for found in find_runs(folder) if new and folder.is_dir() else ():
         if found.path.relative_to(folder).as_posix() in names:
             continue
@@ -101,7 +101,8 @@ def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[st
 
 def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
     """Compose and check runs that may come; the first that cannot work refuses the sweep."""
-    runs = [SweepRun(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
+    names = [f".sample-{number}" for number in range(len(samples))]
+    runs = make_runs(samples, 0, folder, names)
     for run, preflight in zip(runs, _inspect(runs, folder, pool, stop), strict=True):
         if preflight.error:
             raise ConfigError(f"{','.join(run.overrides)}: {preflight.error}. No run was started")
@@ -111,9 +112,9 @@ def declare(runs: Sequence[SweepRun]) -> None:
     """Write a record for every run whose folder says less than is known now: what has not started is `pending`."""
     for run in runs:
         done = run.read() if run.result is not None else None
-        if run.folder is not None and done is not None and done.status.is_final:
+        if done is not None and done.status.is_final:
             run.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
-        if run.preflight.record is not None and run.folder is not None and run.same_as is None:
+        if run.preflight.record is not None and run.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
                 if run.preflight.replaces:
                     run.folder.clear()
@@ -166,7 +167,7 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest) -> 
 
 def _is_finished(run: SweepRun) -> bool:
     """Whether a finished record of the same composition lies in the run's folder; if so, that is its result."""
-    if not run.composition or run.folder is None or not run.folder.record.exists() or run.folder.path.is_symlink():
+    if not run.composition or not run.folder.record.exists() or run.folder.path.is_symlink():
         return False
     try:
         record = run.folder.read()

@@ -135,15 +135,15 @@ class Scheduler:
                 return
             run.tries += 1
             self._view.start(worker.slot.name, run)
-            folder = None if run.folder is None else str(run.folder.path)
             job = {"overrides": run.overrides, "number": run.number, "composed": run.preflight.composed}
-            worker.submit(run, "run", {**job, "folder": folder})
+            worker.since = time.monotonic() + START_SECONDS
+            worker.submit(run, "run", {**job, "folder": str(run.folder.path)})
 
     def _handle(self, event: Event, *, stopping: bool) -> None:
         worker, run = event.worker, event.worker.task
         if event.kind not in ("done", "died"):
             if event.kind == "begin":
-                worker.since, worker.has_begun = time.monotonic(), True
+                worker.since = time.monotonic()
             self._view.tell(worker.slot.name, event.kind, event.content)
             return
         worker.finish()
@@ -183,15 +183,13 @@ class Scheduler:
         limit = self._policy.timeout
         if limit is None:
             return
+        text, advice = f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS"
         for worker in self._pool.busy:
-            start = 0.0 if worker.has_begun else START_SECONDS
-            if time.monotonic() - worker.since > limit + start:
+            if time.monotonic() - worker.since > limit:
                 run = worker.task
                 worker.kill()
                 worker.finish()
-                self._ended(
-                    worker, run, "timeout", f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS"
-                )
+                self._ended(worker, run, "timeout", text, advice)
 
     def _ended(self, worker: Worker, run: SweepRun, kind: str, text: str, advice: str) -> None:
         """The process of a run is gone; perhaps it had just finished and could not say so any more."""
@@ -225,7 +223,7 @@ def describe_exit(exit_code: int) -> tuple[str, str, str]:
 def record_end(run: SweepRun, kind: str, text: str, advice: str) -> None:
     """Write into a run's record, if there is one, how its process ended, since it could not do so itself."""
     record = run.read()
-    if run.folder is not None and record is not None:
+    if record is not None:
         peak = f" (peak memory {record.peak_memory / 2**20:,.0f} MiB)" if record.peak_memory else ""
         record.status = Status.FAILED
         record.error = Failure(kind, f"{text}{peak}", advice=advice)

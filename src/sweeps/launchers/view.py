@@ -80,7 +80,6 @@ class View:
     total: int
     finished: int = 0
     failed: int = 0
-    _counts: Counter[str] = field(default_factory=Counter)
     _activities: dict[str, Activity] = field(default_factory=dict)
     _ended: dict[int, Status] = field(default_factory=dict)
     _best: tuple[float, str] | None = None
@@ -89,9 +88,6 @@ class View:
 
     def open(self) -> None:
         """Begin to show."""
-        self._counts[Status.COMPLETED] = self.finished
-        self._counts[Status.FAILED] = self.failed
-        self._counts[Status.PENDING] = self.total - self.finished - self.failed
         if self.console.is_terminal:
             self._live = Live(self.overview(), console=self.console, refresh_per_second=2, transient=True)
             self._live.start()
@@ -100,12 +96,10 @@ class View:
         """Leave the terminal as a plain one."""
         if self._live is not None:
             self._live.stop()
-            self._live = None
 
     def start(self, slot: str, run: SweepRun) -> None:
         """A run was given to a worker."""
         self._activities[slot] = Activity(slot, run.label)
-        self._move(Status.PENDING, Status.RUNNING)
 
     def tell(self, slot: str, kind: str, content: Mapping[str, Any]) -> None:
         """What a run reports.
@@ -132,7 +126,6 @@ class View:
         if error is not None and record is not None and record.error is None:
             record = None  # it could not write why it failed: a full disk, for example
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
-        self._move(Status.RUNNING, status)
         self._ended[run.number] = status
         if record is None:
             self._print(f"{run.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
@@ -146,12 +139,11 @@ class View:
 
     def again(self, run: SweepRun) -> None:
         """A run that has just ended waits for another try."""
-        self._move(self._ended.pop(run.number), Status.PENDING)
+        del self._ended[run.number]
 
     def put_back(self, slot: str, run: SweepRun, text: str) -> None:
         """A run is no longer under way, though it has not ended either; `text` says why."""
         del self._activities[slot]
-        self._move(Status.RUNNING, Status.PENDING)
         self._print(f"{run.label}: {text}")
 
     def note(self, text: str) -> None:
@@ -169,11 +161,11 @@ class View:
         work = self.total - self.finished - self.failed
         share = (len(self._ended) + sum(run.share for run in self._activities.values())) / work if work else 1.0
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > SHARE_FOR_ESTIMATE else None
-        return Overview(self.title, self._counts, list(self._activities.values()), best, left)
-
-    def _move(self, before: Status, after: Status) -> None:
-        self._counts[before] -= 1
-        self._counts[after] += 1
+        counts: Counter[str] = Counter(self._ended.values())
+        counts += Counter({Status.COMPLETED: self.finished, Status.FAILED: self.failed})
+        counts[Status.RUNNING] += len(self._activities)
+        counts[Status.PENDING] = self.total - counts.total()
+        return Overview(self.title, counts, list(self._activities.values()), best, left)
 
     def _print(self, text: str, style: str = "") -> None:
         self.console.print(Text(printable(text), style=style), soft_wrap=True)

@@ -49,7 +49,7 @@ def launch(
     check_supported(config, config.hydra)
     policy = policy or Policy.of(config)
     names = Folders(context.config_loader, config, folder).names(job_overrides, initial_job_idx) if mount else None
-    runs = make_runs(job_overrides, initial_job_idx, folder if mount else None, names, ignored_of(config))
+    runs = make_runs(job_overrides, initial_job_idx, folder, names, ignored_of(config))
     policy.recall(runs)
     todo = [run for run in runs if run.result is None]
     view = View(title_of(folder), SweepConsole(), total=len(runs))

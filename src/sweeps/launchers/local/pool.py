@@ -54,8 +54,7 @@ class Worker:
     def __init__(self, slot: Slot, setup: bytes | Path, recycle_after: int | None) -> None:
         self.slot = slot
         self.task: Any = None  # what it is at work on; whatever the caller passed to `submit`
-        self.since = 0.0  # monotonic clock: since when it has had its task, or has been training
-        self.has_begun = False  # to train
+        self.since = 0.0  # monotonic clock: when its run began to train, or is to have begun
         self._setup = setup
         self._recycle_after = recycle_after
         self._process: SpawnProcess | None = None
@@ -64,7 +63,7 @@ class Worker:
 
     def submit(self, task: Any, kind: str, content: Any) -> None:
         """Give an idle worker its next task."""
-        self.task, self.since, self.has_begun = task, time.monotonic(), False
+        self.task = task
         try:
             self._send(kind, content)
         except OSError:  # it died while it was idle
