@@ -38,18 +38,15 @@ class Action(StrEnum):
     SKIP = "skip"
     RESUME = "resume"
     START = "start"
+    REPLACE = "replace"  # the folder holds a run with other settings, to be deleted first
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a run, and what its folder holds: `previous` is None where the run starts from nothing.
-
-    `replaces` says that the folder holds a run with other settings, to be deleted first.
-    """
+    """What to do with a run, and what its folder holds: `previous` is None where the run starts from nothing."""
 
     action: Action
     previous: RunRecord | None = None
-    replaces: bool = False
 
 
 def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
@@ -84,7 +81,7 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         case "keep":
             return Decision(Action.SKIP, previous)
         case "rerun":
-            return Decision(Action.START, replaces=True)
+            return Decision(Action.REPLACE)
     new = settings_of(shown(resolved.config), resolved.ignore)
     raise ConfigError(
         f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "

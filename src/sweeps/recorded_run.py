@@ -54,8 +54,7 @@ class RecordedRun(Run):
         self._rows: list[dict[str, Any]] = []
         self._is_open = False  # whether the rows of this attempt are on the disk, and the trackers open
         self._reports, self._is_verified = 0, False
-        self._began = time.perf_counter()
-        self._before = 0.0  # seconds of earlier attempts
+        self._began = time.perf_counter()  # less the seconds of earlier attempts
         self._next_record = self._next_progress = 0.0
         self.stopped: StopRun | None = None
         self._may_resume = folder.checkpoint.exists()
@@ -114,7 +113,7 @@ class RecordedRun(Run):
             return 0
         checkpoints.restore_random_states(saved["random"])
         self._rows = rows
-        self._before = float(rows[-1].get("elapsed") or 0.0)
+        self._began -= float(rows[-1].get("elapsed") or 0.0)
         self._open()
         return cast(float, saved["step"])
 
@@ -138,7 +137,7 @@ class RecordedRun(Run):
         self._check_caller("report")
         if self.stopped is not None:  # the training function has swallowed it
             raise self.stopped
-        elapsed = self._before + time.perf_counter() - self._began
+        elapsed = time.perf_counter() - self._began
         row = new_row(metrics, step, self._rows[-1]["step"] if self._rows else None, elapsed)
         self._open()
         self._folder.append_metrics(row)

@@ -122,7 +122,7 @@ def do_run(
             folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)
         return previous
-    if decision.replaces:
+    if decision.action is Action.REPLACE:
         folder.clear()
     overrides = cast(list[str], OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
     name, title = os.path.relpath(folder.path, sweep), str(resolved.settings["name"] or sweep.name)

@@ -171,7 +171,7 @@ def inspect_run(
         setting_id=resolved.setting_id,
         finished=finished,
         record=record if declare else None,
-        replaces=decision.replaces,
+        replaces=decision.action is Action.REPLACE,
         steps_left=0 if finished else left,
         facts=facts,
         composed=b"" if finished else packed(job),

@@ -39,19 +39,18 @@ class Judge:
     max_steps: float | None
     pause_at: float | None
     resume_pruned: bool = False
-    last: float = 0.0  # the last step that was reported
 
     def __post_init__(self) -> None:
         self._waits = bool(self.pruner.rounds(self.max_steps))  # for the other runs, before it is judged
 
     def report(self, row: Mapping[str, Any]) -> Failure | None:
         """Note a row of metrics; why the run should stop here, else None."""
-        self.last = round(row["step"], 6)
-        value = row.get(self.metric)
+        step = round(row["step"], 6)
+        value: Any = row.get(self.metric)
         if not self.metric or not is_number(value):
-            return self._pause(self.last)
-        self.log.add(Report(self.setting_id, self.run_id, self.last, self.metric, float(value)))
-        return (None if self._waits else self._verdict(self.last)) or self._pause(self.last)
+            return self._pause(step)
+        self.log.add(Report(self.setting_id, self.run_id, step, self.metric, float(value)))
+        return (None if self._waits else self._verdict(step)) or self._pause(step)
 
     def resume(self, steps: float, was_stopped: bool = False) -> Failure | None:
         """Why a run that resumes after `steps` steps should stop at once, else None.
@@ -62,8 +61,8 @@ class Judge:
 
         What the log holds beyond `steps` is of an earlier attempt, whose checkpoint is gone.
         """
-        self.last = self._reported(steps)
-        return self._pause(steps) or (None if was_stopped and not self._waits else self._verdict(self.last))
+        judged = self._waits or not was_stopped
+        return self._pause(steps) or (self._verdict(self._reported(steps)) if judged else None)
 
     def resumes(self, record: RunRecord) -> bool:
         """Whether a run that was pruned or paused is to be resumed now.
