@@ -10,8 +10,6 @@ from sweeps.record.files import LINES_LIMIT, open_to_append
 from sweeps.record.typed import is_number
 from sweeps.sweepers.search.space import Space, holds
 
-_BLOCK = 1 << 20
-
 
 def check_content(study: Study, space: Space) -> None:
     """Whether a journal says what this package wrote into it.
@@ -51,15 +49,8 @@ def mend(path: Path) -> None:
             size = file.seek(0, os.SEEK_END)
             if size > LINES_LIMIT:
                 raise OSError(f"its {size:,} bytes are more than the {LINES_LIMIT:,} that are read")
-            whole = size
-            while whole:
-                start = max(whole - _BLOCK, 0)
-                file.seek(start)
-                end = file.read(whole - start).rfind(b"\n") + 1
-                whole = start + end
-                if end:
-                    break
-            if whole < size:
+            file.seek(0)
+            if (whole := file.readall().rfind(b"\n") + 1) < size:
                 file.truncate(whole)
     except OSError as error:
         raise ConfigError(f"{path} cannot be used ({error}); move it away, or name another sweep.name=NAME") from error
