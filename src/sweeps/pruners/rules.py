@@ -88,7 +88,6 @@ class MedianPruner(Pruner):
         self._least, self._warmup = n_startup_trials, n_warmup_steps
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting's best value with the other settings' averages."""
         step = max(comparison.own)
         if step < self._warmup - SLACK:
             return None
@@ -116,7 +115,6 @@ class PatientPruner(Pruner):
         self._patience, self._min_delta = patience, min_delta
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Look for the step of the last improvement."""
         own = comparison.own
         best, since = -float("inf"), 0.0
         for step in sorted(own):
@@ -143,7 +141,6 @@ class SuccessiveHalvingPruner(Pruner):
         self._first, self._factor = min_resource, reduction_factor
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting with all others that have reached the rung."""
         return self._ranked(comparison, self._first, list(comparison.rivals.values()))
 
     def rungs(self, max_steps: float | None, first: float | None = None) -> Iterator[float]:
@@ -189,7 +186,6 @@ class HyperbandPruner(SuccessiveHalvingPruner):
     name = "hyperband"
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting with those that drew the same first rung."""
         first = self.bracket(comparison.setting, comparison.max_steps)
         same = [
             runs for setting, runs in comparison.rivals.items() if self.bracket(setting, comparison.max_steps) == first
@@ -197,8 +193,7 @@ class HyperbandPruner(SuccessiveHalvingPruner):
         return self._ranked(comparison, first, same)
 
     def rounds(self, max_steps: float | None) -> list[float]:
-        """None, since no run waits; but the brackets depend on the length of a run."""
-        _need_max_steps(self.name, max_steps)
+        _need_max_steps(self.name, max_steps)  # the brackets depend on it, though no run waits
         return []
 
     def bracket(self, setting: str, max_steps: float | None) -> float:
@@ -221,7 +216,6 @@ class HalvingPruner(SuccessiveHalvingPruner):
     name = "halving"
 
     def rounds(self, max_steps: float | None) -> list[float]:
-        """All rungs."""
         return list(self.rungs(_need_max_steps(self.name, max_steps)))
 
 
