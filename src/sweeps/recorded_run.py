@@ -201,10 +201,7 @@ class RecordedRun(Run):
             return
         self._is_open = True
         self._folder.write_metrics(self._rows)
-        value = self._record.objective.value
         summarize(self._record, self._rows)
-        if self._rows and self._record.objective.value is None:
-            self._record.objective.value = value
         self._write_record(force=True)
         if self._may_resume:
             self._progress.begin(self._record)

@@ -54,7 +54,9 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
             _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
         return [results]
     console, settings = SweepConsole(), settings_of(config)
-    rounds = [None] if settings.plan else _rounds(context.config_loader, config, mount, runs, console)
+    rounds: list[float | None] = [None]
+    if not settings.plan:
+        rounds = _rounds(context.config_loader, config, mount, runs, console)
     left_out, results = "", []
     with owned_folder(config) as folder:
         folders = Folders(context.config_loader, config, folder)
