@@ -39,8 +39,7 @@ from sweeps.record.rows import parse_row
 from sweeps.results.compare import right_answers
 from sweeps.results.runs import Objective as Ranked
 from sweeps.sweepers.expansion import expand
-from sweeps.sweepers.search.axes import values_in
-from sweeps.sweepers.search.space import space_of
+from sweeps.sweepers.search.space import space_of, values_in
 from sweeps.vision import confusion
 from sweeps.vision.config import conf_dir, register_schema
 
@@ -101,7 +100,7 @@ def composed() -> Any:
 def resolved() -> Resolved:
     """The same as plain data, with its identity."""
     from sweeps.launchers.folders import hydra_config
-    from sweeps.launchers.inspection import without_hydra
+    from sweeps.launchers.job import without_hydra
 
     whole = composed().copy()
     with hydra_config(whole, Path("/nowhere/run")):
@@ -565,7 +564,7 @@ def resumed(folder: Path, arguments: Sequence[str]) -> None:
     import logging
 
     from sweeps.launchers.folders import hydra_config
-    from sweeps.launchers.inspection import without_hydra
+    from sweeps.launchers.job import without_hydra
     from sweeps.progress import Progress
     from sweeps.task import do_run
 
@@ -574,7 +573,7 @@ def resumed(folder: Path, arguments: Sequence[str]) -> None:
     own = without_hydra(whole)
     own.sweep.hooks.check = None  # the application's, which reads images
     with contextlib.suppress(OSError), hydra_config(whole, place.path):  # its own sentence names the file
-        do_run(train, own, place, resolved(), folder, "run", ["model=lenet_bn"], ".hydra", Progress())
+        do_run(train, own, place, resolved(), folder, ".hydra", Progress())
 
 
 def previous(folder: Path, arguments: Sequence[str]) -> None:

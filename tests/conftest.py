@@ -89,7 +89,7 @@ def run_into(compose_all):
         own, sweep, silent = without_hydra(whole), folder.path.parent, progress or Progress()
         with hydra_config(whole, folder.path):
             found = resolve(own, (folder.path, sweep))
-            return task.do_run(train, own, folder, found, sweep, "run", list(overrides), None, silent)
+            return task.do_run(train, own, folder, found, sweep, None, silent)
 
     return do
 

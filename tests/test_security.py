@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -111,7 +112,7 @@ def do_as_a_plan_does(config):
     with contextlib.suppress(SweepsError):
         make_trackers(own["tracker"])
     with contextlib.suppress(SweepsError):
-        judge_of(own, sweep=Path(), setting_id="a", run_id="b", max_steps=3)
+        judge_of(SimpleNamespace(settings={**own, "max_steps": 3}, setting_id="a", run_id="b"), Path())
     for hook in own["hooks"].values():
         with contextlib.suppress(SweepsError, LookupError, TypeError):  # the answer of a function that is allowed
             if hook:

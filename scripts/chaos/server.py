@@ -20,7 +20,6 @@ PRELOADED = (
     "sweeps.vision.task",
     "sweeps.sweepers.search",
     "sweeps.sweepers.search.sweep",
-    "sweeps.launchers.inspection",
     "sweeps.launchers.local.launch",
 )
 

@@ -3,7 +3,6 @@
 Imports torch only when a checkpoint is written or read.
 """
 
-import importlib
 import io
 import logging
 import random
@@ -33,15 +32,16 @@ def save(path: Path, run_id: str, step: float, stateful: Mapping[str, Any], *, v
     import torch
 
     states = {name: _portable(one.state_dict()) for name, one in stateful.items()}
-    if verify:
-        for name, state in states.items():
-            _verify(torch, name, state)
+    for name, state in states.items() if verify else ():
+        _verify(name, state)
     buffer = io.BytesIO()
     torch.save({"run_id": run_id, "step": step, "states": states, "random": _random_states()}, buffer)
     atomic_write(path, buffer.getbuffer())
 
 
-def _verify(torch: Any, name: str, state: Any) -> None:
+def _verify(name: str, state: Any) -> None:
+    import torch
+
     buffer = io.BytesIO()
     try:
         torch.save(state, buffer)
@@ -105,14 +105,13 @@ def _misfit(saved: Any, own: Any, name: str) -> str:
 
 
 def _random_states() -> dict[str, Any]:
+    import torch
+
     version, internal, gauss = random.getstate()
-    states: dict[str, Any] = {"python": [version, list(internal), gauss]}
-    if "numpy" in sys.modules:
-        numpy = importlib.import_module("numpy")
+    states: dict[str, Any] = {"python": [version, list(internal), gauss], "torch": torch.get_rng_state()}
+    if numpy := sys.modules.get("numpy"):
         kind, keys, position, has_gauss, cached = numpy.random.get_state()
         states["numpy"] = [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)]
-    torch = importlib.import_module("torch")
-    states["torch"] = torch.get_rng_state()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         states["cuda"] = torch.cuda.get_rng_state_all()
     return states
@@ -120,14 +119,15 @@ def _random_states() -> dict[str, Any]:
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
     """Put the random states of a checkpoint in place; what cannot be taken over is left as it is."""
+    import numpy
+    import torch
+
     try:
         version, internal, gauss = states["python"]
         random.setstate((version, tuple(internal), gauss))
         if "numpy" in states:
-            numpy = importlib.import_module("numpy")
             kind, keys, *rest = states["numpy"]
             numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
-        torch = importlib.import_module("torch")
         torch.set_rng_state(states["torch"])
         if "cuda" in states and len(states["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(states["cuda"])
@@ -139,17 +139,19 @@ def _portable(value: Any) -> Any:
     """`value` with arrays of numpy as tensors, which can be read without unpickling."""
     if isinstance(value, Mapping):
         return {key: _portable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(_portable(item) for item in value) if type(value) in (list, tuple) else value
+    if type(value) in (list, tuple):
+        return type(value)(_portable(item) for item in value)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
-        return {_ARRAY: importlib.import_module("torch").from_numpy(value.copy())}
+        import torch
+
+        return {_ARRAY: torch.from_numpy(value.copy())}
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
 def _original(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_ARRAY}:
+        return value[_ARRAY].numpy()
     if isinstance(value, dict):
-        return (
-            value[_ARRAY].numpy() if value.keys() == {_ARRAY} else {key: _original(one) for key, one in value.items()}
-        )
+        return {key: _original(item) for key, item in value.items()}
     return type(value)(_original(item) for item in value) if type(value) in (list, tuple) else value

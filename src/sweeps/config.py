@@ -217,11 +217,7 @@ def mount_of(config: DictConfig) -> str | None:
 
 
 def settings_of(config: DictConfig) -> SweepConfig:
-    """The engine's node of an application's config.
-
-    Raises:
-        ConfigError: there is none; names the line to add.
-    """
+    """The engine's node of an application's config."""
     mount = mount_of(config)
     if mount is None:
         raise ConfigError(

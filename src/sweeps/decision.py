@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sweeps.config import lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
-from sweeps.pruners import Judge, judge_of
+from sweeps.pruners import judge_of
 from sweeps.record.identity import differences, settings_of
 from sweeps.record.masking import shown
 from sweeps.record.processes import this_process
@@ -28,7 +29,7 @@ _ONE_OF = {
     "on_mismatch": ("refuse", "rerun", "keep"),
 }
 _AT_LEAST = {"repeats": 1, "stop_after": 1, "retries": 0, "checkpoint_every": 0}
-_ABOVE_ZERO = ("max_steps", "pause_at", "timeout")
+_ABOVE_ZERO = ("max_steps", "timeout")
 
 
 class Action(StrEnum):
@@ -37,18 +38,15 @@ class Action(StrEnum):
     SKIP = "skip"
     RESUME = "resume"
     START = "start"
+    REPLACE = "replace"  # the folder holds a run with other settings, to be deleted first
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with a run, and what its folder holds: `previous` is None where the run starts from nothing.
-
-    `replaces` says that the folder holds a run with other settings, to be deleted first.
-    """
+    """What to do with a run, and what its folder holds: `previous` is None where the run starts from nothing."""
 
     action: Action
     previous: RunRecord | None = None
-    replaces: bool = False
 
 
 def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
@@ -75,33 +73,20 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
             return Decision(Action.RESUME, previous)
         if previous.status is not Status.PRUNED:
             return Decision(Action.SKIP, previous)
-        judge = judge_for(resolved, sweep)
-        resumes = judge.resumes(previous) if judge is not None else True
-        return Decision(Action.RESUME if resumes else Action.SKIP, previous)
+        judge = judge_of(resolved, sweep)
+        return Decision(Action.RESUME if judge is None or judge.resumes(previous) else Action.SKIP, previous)
     if not previous.status.is_finished and not previous.steps:
         return Decision(Action.START)  # nothing would be lost
     match resolved.settings["on_mismatch"]:
         case "keep":
             return Decision(Action.SKIP, previous)
         case "rerun":
-            return Decision(Action.START, replaces=True)
+            return Decision(Action.REPLACE)
     new = settings_of(shown(resolved.config), resolved.ignore)
     raise ConfigError(
         f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
-        "is. "
-        f"Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
-        f"{resolved.mount}.on_mismatch=keep"
-    )
-
-
-def judge_for(resolved: Resolved, sweep: Path) -> Judge | None:
-    """What decides whether the run is stopped early; None where nothing does."""
-    return judge_of(
-        resolved.settings,
-        sweep=sweep,
-        setting_id=resolved.setting_id,
-        run_id=resolved.run_id,
-        max_steps=resolved.max_steps,
+        f"is. Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is "
+        f"deleted) or {resolved.mount}.on_mismatch=keep"
     )
 
 
@@ -109,27 +94,22 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     """See that the settings can work, by our rules and the application's; returns the facts that it knows beforehand.
 
     `home` is the module of its training function.
-
-    Raises:
-        ConfigError: they cannot; says which and why.
     """
     settings, mount = resolved.settings, resolved.mount
     hook = settings["hooks"]["check"]
     facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
     for key, known in _ONE_OF.items():
-        node: Any = settings
-        for part in key.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        if node not in known:
+        value = lookup(settings, key)
+        if value not in known:
             options = ", ".join("null" if one is None else str(one) for one in known)
-            raise ConfigError(f"{mount}.{key}={node} is invalid: it is one of {options}")
+            raise ConfigError(f"{mount}.{key}={value} is invalid: it is one of {options}")
     for key, least in _AT_LEAST.items():
         if settings[key] is not None and settings[key] < least:
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: at least {least}")
     for key in _ABOVE_ZERO:
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
-    judge_for(resolved, sweep)
+    judge_of(resolved, sweep)
     if facts is not None and not isinstance(facts, dict):
         raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
     return dict(facts or {})

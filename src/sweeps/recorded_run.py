@@ -7,15 +7,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sweeps import checkpoint
+from sweeps import checkpoint as checkpoints
 from sweeps.errors import ConfigError, RecordError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import StopRun, add_row, outcome_of, settle_objective, summarize
 from sweeps.record.records import Failure, RunDir, RunRecord
+from sweeps.record.resolved import Resolved
 from sweeps.record.rows import NOT_A_NUMBER, as_number, new_row
 from sweeps.run import Run, warn_once
 from sweeps.trackers import Tracker, Trackers
@@ -37,29 +38,28 @@ class RecordedRun(Run):
         self,
         folder: RunDir,
         record: RunRecord,
-        *,
+        resolved: Resolved,
         judge: Judge | None,
         trackers: Trackers,
         progress: Progress,
-        seed: Any,
-        settings: Mapping[str, Any],
+        *,
         was_stopped: bool,
     ) -> None:
-        self.seed = seed
+        self.seed = resolved.seed
         self._folder, self._record = folder, record
         self._judge, self._trackers, self._progress = judge, trackers, progress
-        self._settings, self._was_stopped = settings, was_stopped
+        self._settings, self._was_stopped = resolved.settings, was_stopped
         self._owner = os.getpid(), threading.get_ident()
         self._stateful: dict[str, Any] | None = None
         self._rows: list[dict[str, Any]] = []
         self._is_open = False  # whether the rows of this attempt are on the disk, and the trackers open
-        self._reports, self._verified, self._has_begun = 0, False, False
-        self._began = time.perf_counter()
-        self._before = 0.0  # seconds of earlier attempts
+        self._reports, self._is_verified = 0, False
+        self._began = time.perf_counter()  # less the seconds of earlier attempts
         self._next_record = self._next_progress = 0.0
         self.stopped: StopRun | None = None
-        if not folder.checkpoint.exists():  # else the display waits until it is clear where the run resumes
-            self._begin()
+        self._may_resume = folder.checkpoint.exists()
+        if not self._may_resume:  # else the display waits until it is clear where the run resumes
+            progress.begin(record)
 
     @property
     def dir(self) -> Path:
@@ -76,11 +76,6 @@ class RecordedRun(Run):
     def stop_requested(self) -> bool:
         """Whether the next `report` will stop the run, because the sweep is being stopped."""
         return self._progress.stop_requested()
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl so far."""
-        return self._rows
 
     @property
     def is_through(self) -> bool:
@@ -111,17 +106,16 @@ class RecordedRun(Run):
                     "it an object that has both"
                 )
         self._stateful = stateful
-        saved = checkpoint.load(self._folder.checkpoint, self._record.run_id)
+        saved = checkpoints.load(self._folder.checkpoint, self._record.run_id)
         rows = self._rows_until(saved["step"]) if saved is not None else []
         if saved is None or not rows or not self._load(saved["states"], stateful):
             self._open()
             return 0
-        checkpoint.restore_random_states(saved["random"])
+        checkpoints.restore_random_states(saved["random"])
         self._rows = rows
-        self._before = float(rows[-1].get("elapsed") or 0.0)
+        self._began -= float(rows[-1].get("elapsed") or 0.0)
         self._open()
-        step: int | float = saved["step"]
-        return step
+        return cast(float, saved["step"])
 
     def report(self, metrics: Mapping[str, Any], step: float | None = None, *, checkpoint: bool = True) -> None:
         """Note `metrics` after `step`: one durable point, to which a run that is killed returns.
@@ -143,7 +137,7 @@ class RecordedRun(Run):
         self._check_caller("report")
         if self.stopped is not None:  # the training function has swallowed it
             raise self.stopped
-        elapsed = self._before + time.perf_counter() - self._began
+        elapsed = time.perf_counter() - self._began
         row = new_row(metrics, step, self._rows[-1]["step"] if self._rows else None, elapsed)
         self._open()
         self._folder.append_metrics(row)
@@ -152,13 +146,12 @@ class RecordedRun(Run):
         add_row(self._record, row)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
-        if checkpoint and self._is_kept(row["step"], failure):
-            self._save(row["step"])
+        if self._stateful and checkpoint and self._is_kept(row["step"], failure):
+            verify, self._is_verified = not self._is_verified, True
+            checkpoints.save(self._folder.checkpoint, self._record.run_id, row["step"], self._stateful, verify=verify)
         self._write_record()
         self._progress.report(row)
-        if failure is not None:
-            self.stopped = StopRun(failure)
-            raise self.stopped
+        self._stop(failure)
 
     def record(self, **facts: Any) -> None:
         """Keep facts of the run, numbers and texts: each becomes a column of the tables.
@@ -192,25 +185,15 @@ class RecordedRun(Run):
             self._record.seconds = time.perf_counter() - self._began
         settle_objective(self._record, self._rows, returned)
 
-    def resume(self) -> None:
-        """See whether the run is to stop before its first step: a pruner may have judged it meanwhile."""
-        done = self._rows[-1]["step"] if self._rows else 0.0
-        failure = self._judge.resume(done, was_stopped=self._was_stopped) if self._judge is not None else None
-        if failure is not None:
-            self.stopped = StopRun(failure)
-            raise self.stopped
-
     @contextmanager
     def tracked(self) -> Iterator[None]:
         """Inside the block the trackers follow the run; whatever ends it, they are closed with its outcome."""
-        ending: BaseException | None = None
         try:
             yield
         except BaseException as error:
-            ending = error
+            self._trackers.close(outcome_of(error))
             raise
-        finally:
-            self._trackers.close(outcome_of(ending))
+        self._trackers.close(outcome_of(None))
 
     def _open(self) -> None:
         """Before the first report: what an earlier attempt left beyond the checkpoint goes."""
@@ -218,19 +201,20 @@ class RecordedRun(Run):
             return
         self._is_open = True
         self._folder.write_metrics(self._rows)
-        value = self._record.objective.value
         summarize(self._record, self._rows)
-        if self._rows and self._record.objective.value is None:
-            self._record.objective.value = value
         self._write_record(force=True)
-        self._begin()
-        self._trackers.open(self._folder, self._record, self._rows)
-        self.resume()
-
-    def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
+        if self._may_resume:
             self._progress.begin(self._record)
+        self._trackers.open(self._folder, self._record, self._rows)
+        if self._judge is not None:  # it may have judged the run meanwhile
+            done = self._rows[-1]["step"] if self._rows else 0.0
+            self._stop(self._judge.resume(done, was_stopped=self._was_stopped))
+
+    def _stop(self, failure: Failure | None) -> None:
+        """End the run here, if there is a reason."""
+        if failure is not None:
+            self.stopped = StopRun(failure)
+            raise self.stopped
 
     def _failure_of(self, row: Mapping[str, Any], metrics: Mapping[str, Any]) -> Failure | None:
         """Why the run should stop after this report."""
@@ -253,11 +237,6 @@ class RecordedRun(Run):
     def _is_last(self, step: float) -> bool:
         return self._record.max_steps is not None and step >= self._record.max_steps
 
-    def _save(self, step: float) -> None:
-        if self._stateful:
-            place, self._verified, verify = self._folder.checkpoint, True, not self._verified
-            checkpoint.save(place, self._record.run_id, step, self._stateful, verify=verify)
-
     def _rows_until(self, step: float) -> list[dict[str, Any]]:
         """The rows of an earlier attempt up to its checkpoint; none where its line is missing or damaged."""
         try:
@@ -269,7 +248,7 @@ class RecordedRun(Run):
 
     def _load(self, states: Mapping[str, Any], stateful: Mapping[str, Any]) -> bool:
         """Put `states` into the objects; False where the run is to start again."""
-        problem = checkpoint.put_back(states, stateful)
+        problem = checkpoints.put_back(states, stateful)
         if not problem:
             return True
         if self._settings["on_mismatch"] == "rerun":

@@ -38,11 +38,7 @@ _WORDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
 def check_targets(config: Any) -> None:
-    """Refuse any `_target_`, at any depth, that is not on the allow-list.
-
-    Raises:
-        ConfigError: names the target and how to allow one's own code.
-    """
+    """Refuse any `_target_`, at any depth, that is not on the allow-list."""
     for target in _targets(config):
         _check(target)
 
@@ -64,11 +60,7 @@ def make(node: Any) -> Any:
 
 
 def target_of(node: Any) -> str:
-    """The dotted name that `node` describes.
-
-    Raises:
-        ConfigError: it names none, or one off the list.
-    """
+    """The dotted name that `node` describes."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"{short(node)} cannot be made: it needs a _target_, the dotted name of a function or class")
     return _check(node["_target_"])

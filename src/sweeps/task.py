@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps import run as running
 from sweeps.config import mount_of
-from sweeps.decision import Action, check, decide, judge_for
+from sweeps.decision import Action, check, decide
 from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError
 from sweeps.launchers.console import current_progress
 from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
 from sweeps.progress import Progress
-from sweeps.pruners import PAUSED, PRUNED
+from sweeps.pruners import PAUSED, PRUNED, judge_of
 from sweeps.record.files import atomic_write
 from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
@@ -34,10 +34,6 @@ from sweeps.trackers import Trackers, make_trackers
 
 Task = Callable[[DictConfig], Any]
 NO_VALUE = float("nan")  # what a sweeper gets of a run without an objective
-
-
-class Interrupted(KeyboardInterrupt):
-    """A run that stopped where it was asked to, with its checkpoint written."""
 
 
 class EngineTask:
@@ -53,11 +49,30 @@ class EngineTask:
         self.task, self.output_subdir = task, output_subdir
 
     def __call__(self, cfg: DictConfig) -> Any:
-        """Do what is left of the run; returns its objective."""
+        """Do what is left of the run, in Hydra's output folder: nothing if it is complete. Returns its objective.
+
+        Raises:
+            CompactHydraException: the run could not be done; its record says why.
+            KeyboardInterrupt: the sweep is being stopped; the run has its checkpoint.
+        """
         if mount_of(cfg) is None:  # an application that uses the launcher alone
             return self.task(cfg)
-        with without_traceback():
-            return perform(self.task, cfg, self.output_subdir)
+        hydra = HydraConfig.get()
+        folder = RunDir(Path(hydra.runtime.output_dir).absolute())
+        is_single = hydra.mode is RunMode.RUN
+        sweep = folder.path.parent if is_single else Path(hydra.runtime.cwd, hydra.sweep.dir).absolute()
+        with without_traceback(), current_progress() as progress:
+            try:
+                check_supported(cfg, hydra)
+                if is_single:
+                    check_single(folder.path)
+                resolved = resolve(cfg, (folder.path, sweep))
+            except ConfigError:
+                with contextlib.suppress(OSError):  # it holds something; else it is empty, as Hydra has made it
+                    folder.path.rmdir()
+                raise
+            record = do_run(self.task, cfg, folder, resolved, sweep, self.output_subdir, progress)
+        return NO_VALUE if record.objective.value is None else record.objective.value
 
 
 def wrapped(task: Task, output_subdir: str | None) -> "EngineTask":
@@ -70,10 +85,7 @@ def recorded(task: Task) -> Task:
 
     @functools.wraps(task)
     def recorded_task(cfg: DictConfig) -> Any:
-        if running.current_run().in_sweep or mount_of(cfg) is None:
-            return task(cfg)
-        with without_traceback():
-            return perform(task, cfg, ".hydra")
+        return task(cfg) if running.current_run().in_sweep else EngineTask(task)(cfg)
 
     return recorded_task
 
@@ -87,49 +99,20 @@ def without_traceback() -> Iterator[None]:
         raise CompactHydraException(f"error: {error}") from error
 
 
-def perform(task: Task, cfg: DictConfig, output_subdir: str | None) -> float:
-    """Do what is left of one run, in Hydra's output folder: nothing if it is complete, else the rest or all of it.
-
-    Raises:
-        SweepsError: the run could not be done; its record says why.
-        Interrupted: the sweep is being stopped.
-    """
-    hydra = HydraConfig.get()
-    folder = RunDir(Path(hydra.runtime.output_dir).absolute())
-    is_single = hydra.mode is RunMode.RUN
-    sweep = folder.path.parent if is_single else Path(hydra.runtime.cwd, hydra.sweep.dir).absolute()
-    with _clean_folder(folder):
-        check_supported(cfg, hydra)
-        if is_single:
-            check_single(folder.path)
-        resolved = resolve(cfg, (folder.path, sweep))
-    overrides = cast(list[str], OmegaConf.to_container(hydra.overrides.task, resolve=False))
-    name = folder.path.name if is_single else os.path.relpath(folder.path, sweep)
-    with current_progress() as progress:
-        record = do_run(task, cfg, folder, resolved, sweep, name, overrides, output_subdir, progress)
-    return NO_VALUE if record.objective.value is None else record.objective.value
-
-
 def do_run(
     task: Task,
     cfg: DictConfig,
     folder: RunDir,
     resolved: Resolved,
     sweep: Path,
-    name: str,
-    overrides: list[str],
     output_subdir: str | None,
     progress: Progress,
 ) -> RunRecord:
-    """Do what is left of a run; Hydra's own config is that of its job.
-
-    Args:
-        sweep: the folder of its sweep.
-        name: its own folder, relative to that.
+    """Do what is left of a run; Hydra's own config is that of its job. `sweep` is the folder of its sweep.
 
     Raises:
         SweepsError: the run could not be done; its record says why.
-        Interrupted: the sweep is being stopped.
+        KeyboardInterrupt: the sweep is being stopped.
     """
     decision = decide(folder, resolved, sweep)
     previous = decision.previous
@@ -139,25 +122,33 @@ def do_run(
             folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)
         return previous
-    if decision.replaces:
+    if decision.action is Action.REPLACE:
         folder.clear()
-    record = new_record(resolved, name=name, sweep=str(resolved.settings["name"] or sweep.name), overrides=overrides)
+    overrides = cast(list[str], OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
+    name, title = os.path.relpath(folder.path, sweep), str(resolved.settings["name"] or sweep.name)
+    record = new_record(resolved, name=name, sweep=title, overrides=overrides)
+    was_stopped = False
     if previous is not None:
         record.attempts, record.composition, record.facts = previous.attempts, previous.composition, previous.facts
         record.steps, record.metrics, record.seconds = previous.steps, previous.metrics, previous.seconds
-    code = folder_of_code(task)
-    record.environment = environment(processor(), code)
+        was_stopped = previous.error is not None and previous.error.kind in (PRUNED, PAUSED)
+    record.environment = environment(processor(), folder_of_code(task))
     working = Path.cwd()
     try:
         with recording(folder, record, resolved.config, progress.end):
-            for path, text in _sources(cfg, overrides, output_subdir).items():
+            for path, text in _sources(cfg, overrides, output_subdir).items() if output_subdir else ():
                 (folder.path / path).parent.mkdir(exist_ok=True)
                 atomic_write(folder.path / path, text.encode(), durable=False, private=True)
             record.facts |= check(resolved, cfg, sweep, str(task.__module__))
             release_memory()
-            _train(task, cfg, folder, record, resolved, sweep, progress, previous)
+            trackers = Trackers(make_trackers(resolved.settings["tracker"]), folder, record)
+            judge = judge_of(resolved, sweep)
+            run = RecordedRun(folder, record, resolved, judge, trackers, progress, was_stopped=was_stopped)
+            with run.tracked(), running.making_current(run):
+                run.finish(_returned(task, cfg, run))
+            record.environment["device"] = device_name() or record.environment["device"]
     except StopRun as stop:
-        raise Interrupted from stop
+        raise KeyboardInterrupt from stop
     except SweepsError:
         raise
     except Exception as error:
@@ -165,6 +156,19 @@ def do_run(
     finally:
         os.chdir(working)  # the next run of this process starts where this one did
     return record
+
+
+def _returned(task: Task, cfg: DictConfig, run: RecordedRun) -> Any:
+    """What the training function returns. One that has swallowed a `StopRun` is stopped all the same."""
+    returned = None
+    try:
+        returned = task(cfg)
+    except SystemExit as end:  # a script that ends by sys.exit(main()); but not one that leaves half way
+        if end.code not in (None, 0) or not run.is_through:
+            raise
+    if run.stopped is not None:
+        raise run.stopped
+    return returned
 
 
 def _failure(error: Exception, record: RunRecord, folder: RunDir, mount: str) -> SweepsError:
@@ -181,57 +185,8 @@ def _failure(error: Exception, record: RunRecord, folder: RunDir, mount: str) ->
     return RunFailed(f"{record.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}")
 
 
-def _train(
-    task: Task,
-    cfg: DictConfig,
-    folder: RunDir,
-    record: RunRecord,
-    resolved: Resolved,
-    sweep: Path,
-    progress: Progress,
-    previous: RunRecord | None,
-) -> None:
-    settings = resolved.settings
-    run = RecordedRun(
-        folder,
-        record,
-        judge=judge_for(resolved, sweep),
-        trackers=Trackers(make_trackers(settings["tracker"]), folder, record),
-        progress=progress,
-        seed=resolved.seed,
-        settings=settings,
-        was_stopped=previous is not None and previous.error is not None and previous.error.kind in (PRUNED, PAUSED),
-    )
-    with run.tracked(), running.making_current(run):
-        try:
-            returned = task(cfg)
-        except SystemExit as end:  # a script that ends by sys.exit(main()); but not one that leaves half way
-            if end.code not in (None, 0) or not run.is_through:
-                raise
-            returned = None
-        if run.stopped is not None:  # the training function has swallowed it
-            raise run.stopped
-        run.finish(returned)
-    record.environment["device"] = device_name() or record.environment["device"]
-
-
-def _sources(cfg: DictConfig, overrides: list[str], output_subdir: str | None) -> dict[str, str]:
+def _sources(cfg: DictConfig, overrides: list[str], output_subdir: str) -> dict[str, str]:
     """What Hydra writes into `.hydra/`, without secrets."""
-    if output_subdir is None:
-        return {}
-    return {
-        f"{output_subdir}/config.yaml": shown_yaml(cfg),
-        f"{output_subdir}/overrides.yaml": shown_yaml(overrides),
-        f"{output_subdir}/hydra.yaml": shown_yaml(OmegaConf.create({"hydra": HydraConfig.get()})),
-    }
-
-
-@contextmanager
-def _clean_folder(folder: RunDir) -> Iterator[None]:
-    """A run that is refused leaves no empty folder, which Hydra has made."""
-    try:
-        yield
-    except ConfigError:
-        with contextlib.suppress(OSError):  # it holds something
-            folder.path.rmdir()
-        raise
+    hydra = OmegaConf.create({"hydra": HydraConfig.get()})
+    found = {"config": cfg, "overrides": overrides, "hydra": hydra}
+    return {f"{output_subdir}/{name}.yaml": shown_yaml(one) for name, one in found.items()}

@@ -16,10 +16,10 @@ from rich.live import Live
 from rich.text import Text
 
 from sweeps.errors import ConfigError, SweepsError
-from sweeps.launchers.console import metrics_of
+from sweeps.launchers.console import Activity, metrics_of
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Queue
-from sweeps.launchers.view import Activity, Overview
+from sweeps.launchers.view import Overview
 from sweeps.record.identity import labels
 from sweeps.record.lock import owner_of
 from sweeps.record.records import Status

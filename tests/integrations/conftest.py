@@ -1,5 +1,7 @@
 """A run of the engine without its launchers, which can be interrupted and resumed in this process."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from sweeps.progress import Progress
@@ -25,10 +27,8 @@ class Engine:
             objective=Objective("val_loss", "min", "val", "last"), seed=0,
         )  # fmt: skip
         settings = {"checkpoint_every": 1, "on_mismatch": "refuse", "pruner": {"keep_checkpoint": True}}
-        run = RecordedRun(
-            self.folder, record, judge=judge, trackers=Trackers([], self.folder, record), progress=self.progress,
-            seed=0, settings=settings, was_stopped=False,
-        )  # fmt: skip
+        resolved, trackers = SimpleNamespace(seed=0, settings=settings), Trackers([], self.folder, record)
+        run = RecordedRun(self.folder, record, resolved, judge, trackers, self.progress, was_stopped=False)
         with making_current(run):
             return train()
 

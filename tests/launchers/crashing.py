@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from sweeps import task
 from sweeps.launchers.folders import hydra_config
-from sweeps.launchers.inspection import without_hydra
+from sweeps.launchers.job import without_hydra
 from sweeps.progress import Progress
 from sweeps.record.provenance import code_state, folder_of_code
 from sweeps.record.records import RunDir, RunRecord, Status
@@ -139,7 +139,7 @@ def do(config, folder, number=0, trace=None):
     own, sweep = without_hydra(config), folder.path.parent
     with hydra_config(config.copy(), folder.path):
         found = resolve(own, (folder.path, sweep))
-        task.do_run(train, own, folder, found, sweep, folder.path.name, list(OVERRIDES), None, Progress())
+        task.do_run(train, own, folder, found, sweep, None, Progress())
 
 
 def damage(folder):

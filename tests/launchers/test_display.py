@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from sweeps.launchers.console import BarDisplay, LineDisplay, metrics_of, step_of, verdict
+from sweeps.launchers.console import Activity, RunDisplay, metrics_of, step_of, verdict
 from sweeps.launchers.runs import make_runs
-from sweeps.launchers.view import Activity, Overview, View, duration
+from sweeps.launchers.view import Overview, View, duration
 from sweeps.record.records import Failure, Objective, Status
 
 from .records import record_of
@@ -63,7 +63,7 @@ def test_steps_are_written_in_full():
 
 def test_a_single_run_without_a_terminal_prints_lines():
     console = plain()
-    display = LineDisplay(console, lambda: False)
+    display = RunDisplay(console, lambda: False)
     display.begin(record_of("seed=0", steps=2.0))
     display.update(2.5, "half way")
     display.report({"step": 3, "elapsed": 1.0, "loss": 0.5})
@@ -80,7 +80,7 @@ def test_a_single_run_without_a_terminal_prints_lines():
 @pytest.mark.parametrize(("max_steps", "shows", "hides"), [(10.0, ("step 3/10", "━"), ()), (None, ("step 3",), ("━",))])
 def test_a_bar_needs_the_number_of_steps(max_steps, shows, hides):
     console = terminal()
-    display = BarDisplay(console, lambda: False)
+    display = RunDisplay(console, lambda: False)
     display.begin(record_of("seed=0", max_steps=max_steps))
     display.report({"step": 3, "loss": 0.5, "bad[red]name": 1})
     display._bars.refresh()

@@ -12,6 +12,7 @@ from sweeps.launchers.runs import SweepRun
 from sweeps.launchers.scheduler import Policy, Scheduler
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
+from sweeps.record.records import RunDir
 
 
 class Worker:
@@ -72,7 +73,8 @@ class Feed:
             return None
         self.known_when_asked.append(len(self.told))
         number = len(self.told) + len(self.open)
-        self.open.append(SweepRun(number, [str(self.left.pop(0))], f"trial{number}", f"trial{number}"))
+        name = f"trial{number}"
+        self.open.append(SweepRun(number, [str(self.left.pop(0))], name, name, RunDir(name)))
         return self.open[-1]
 
     def settle(self):
@@ -84,7 +86,7 @@ def test_two_workers_are_busy_nine_tenths_of_the_time_with_trials_that_differ_te
     feed, pool = Feed([10, 1, 1, 10, 1, 1, 1, 10, 1, 10] * 4), Pool(2)
     view = View("search", Console(file=io.StringIO()), total=40)
     view.open()
-    Scheduler([], pool, Policy(), view, keep_config=False, feed=feed).run(StopRequest())
+    Scheduler([], pool, Policy(), view, feed).run(StopRequest())
     assert len(feed.told) == 40
     assert pool.at_work / (2 * pool.clock) > 0.9
     assert feed.known_when_asked[:4] == [0, 0, 1, 2], "each knows of all that have ended"

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from sweeps.launchers.inspection import Inspector
+from sweeps.launchers import job
 from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local import launch as local
 from sweeps.record.processes import Process, start_of
@@ -31,22 +31,22 @@ def study(tmp_path):
 def work(monkeypatch):
     """What was done since it was last cleared: how often a config was composed, a run inspected, a job run."""
     done = {"composed": 0, "inspected": 0, "run": []}
-    compose, inspect, run = JobSetup.compose, Inspector._inspect, JobSetup.run
+    compose, inspect, run = JobSetup.compose, job.inspect_run, JobSetup.run
 
     def counting_compose(self, *arguments, **options):
         done["composed"] += 1
         return compose(self, *arguments, **options)
 
-    def counting_inspect(self, *arguments, **options):
+    def counting_inspect(*arguments):
         done["inspected"] += 1
-        return inspect(self, *arguments, **options)
+        return inspect(*arguments)
 
     def counting_run(self, overrides, number, composed=b"", folder=None):
         done["run"].append([override for override in overrides if override.startswith(("seed", "optim", "+model"))])
         return run(self, overrides, number, composed, folder)
 
     monkeypatch.setattr(JobSetup, "compose", counting_compose)
-    monkeypatch.setattr(Inspector, "_inspect", counting_inspect)
+    monkeypatch.setattr(job, "inspect_run", counting_inspect)
     monkeypatch.setattr(JobSetup, "run", counting_run)
     return done
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -51,8 +52,8 @@ def settings(tmp_path):
 
     def make(pruner=ASHA, *, metric="loss", direction="min", split="val", max_steps=9, pause_at=None):
         objective = {"metric": metric, "direction": direction, "split": split, "report": "last"}
-        node = {"objective": objective, "pruner": pruner, "pause_at": pause_at}
-        return judge_of(node, sweep=tmp_path, setting_id="A", run_id="a", max_steps=max_steps)
+        node = {"objective": objective, "pruner": pruner, "pause_at": pause_at, "max_steps": max_steps}
+        return judge_of(SimpleNamespace(settings=node, setting_id="A", run_id="a"), tmp_path)
 
     return make
 
@@ -74,10 +75,8 @@ def test_a_run_reports_the_metric_of_its_pruner_at_the_steps_that_hold_it(log, j
     assert own.report({"step": 0.25, "elapsed": 1.0, "loss": 3.0}) is None
     assert own.report({"step": 0.5, "elapsed": 2.0, "other": 3.0}) is None
     assert own.report({"step": 1 / 3 + 0.5, "loss": 2}) is None
-    assert own.last == 0.833333
     for bad in (None, float("nan"), float("inf"), "text", True):
         assert own.report({"step": 2, "loss": bad}) is None
-    assert own.last == 2
     assert log.read("loss") == {"A": {"a": {0.25: 3.0, 0.833333: 2.0}}}
 
 
@@ -133,7 +132,6 @@ def test_a_pruned_run_is_resumed_under_halving_when_later_seeds_lift_its_setting
     for run, loss in {"a": 0.1, "b": 0.8}.items():
         log.add(Report(run.upper(), f"{run}2", 1.0, "loss", loss))
     assert own.resumes(pruned(1))
-    assert own.last == 0, "asked, nothing else"
     assert not worst.resumes(pruned(1))
     assert not judge("c3", HalvingPruner(), setting_id="C").resumes(pruned(1)), "a run of which the log knows nothing"
 
@@ -170,7 +168,6 @@ def test_a_run_that_was_killed_before_it_was_judged_is_judged_when_it_resumes(lo
     own = judge("c", SuccessiveHalvingPruner())
     stop = own.resume(1.0)
     assert (stop and stop.kind) == verdict
-    assert own.last == 1
     assert own.resume(1.0, was_stopped=True) is None, "it was pruned, and is to be resumed"
 
 
@@ -180,7 +177,6 @@ def test_reports_beyond_the_checkpoint_are_of_an_earlier_attempt(log, judge):
     fill(log, {"b": 0.1}, step=3.0)
     own = judge("a", SuccessiveHalvingPruner())
     assert own.resume(2.0) is None
-    assert own.last == 2
     assert own.report({"step": 2.5, "loss": 0.4}) is None, "before the rung at step 3, which the old attempt reached"
     assert own.report({"step": 3, "loss": 0.4}).kind == "pruned"
     assert judge("a", SuccessiveHalvingPruner()).resume(0) is None, "it starts again"

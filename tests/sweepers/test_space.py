@@ -6,8 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from sweeps.errors import ConfigError
 
 distributions = pytest.importorskip("optuna").distributions
-from sweeps.sweepers.search import axes  # noqa: E402
-from sweeps.sweepers.search.space import differences, space_of  # noqa: E402
+from sweeps.sweepers.search.space import differences, some_value, space_of, text_of, values_in  # noqa: E402
 
 Choice, Float, Int = (getattr(distributions, f"{name}Distribution") for name in ("Categorical", "Float", "Int"))
 
@@ -41,17 +40,17 @@ def test_what_is_not_swept_is_fixed_and_of_equal_keys_the_last_counts():
 
 def test_values_are_counted_where_they_can_be():
     assert space("a=range(1,10,step=3)", "b=x,y").size == 6
-    assert axes.values_in(space("a=range(0,1,step=0.25)").axes["a"]) == ["0", "0.25", "0.5", "0.75"]
+    assert values_in(space("a=range(0,1,step=0.25)").axes["a"]) == ["0", "0.25", "0.5", "0.75"]
     assert space("a=interval(0,1)", "b=x,y").size is None
 
 
 def test_drawn_numbers_are_short_enough_for_a_folder():
     axis = space("a=interval(0,1)").axes["a"]
-    assert axes.text_of(axis, 0.012345678) == "0.01235"
-    assert axes.values_in(space("a=range(10,10.02,0.005)").axes["a"]) == ["10", "10.005", "10.01", "10.015"], (
+    assert text_of(axis, 0.012345678) == "0.01235"
+    assert values_in(space("a=range(10,10.02,0.005)").axes["a"]) == ["10", "10.005", "10.01", "10.015"], (
         "as it is given"
     )
-    assert axes.text_of(space("a=int(interval(1,9))").axes["a"], 4.0) == "4"
+    assert text_of(space("a=int(interval(1,9))").axes["a"], 4.0) == "4"
 
 
 def test_every_choice_can_be_checked_beforehand():
@@ -81,7 +80,7 @@ def test_an_axis_of_one_choice_takes_the_place_of_the_general_one():
         ]
     names = []
     found.draw(
-        lambda name, axis: names.append(name) or "b" if name == "model" else names.append(name) or axes.some_value(axis)
+        lambda name, axis: names.append(name) or "b" if name == "model" else names.append(name) or some_value(axis)
     )
     assert names == ["model", "optim.lr where model=b", "extra where model=b"], "each keeps to its own bounds"
     assert found.samples() == [

@@ -37,7 +37,7 @@ def test_a_completed_run_leaves_its_record_metrics_and_weights(do_run, folder, c
     record = do_run("optim.lr=0.5")
     assert record == folder.read()
     assert (record.status, record.error, record.steps) == (Status.COMPLETED, None, 2)
-    assert (record.name, record.sweep, record.overrides) == ("run", "test", ["optim.lr=0.5"])
+    assert (record.name, record.sweep, record.overrides[-1]) == ("run", "test", "optim.lr=0.5")
     assert record.facts["parameters"] == 44_878
     assert record.config["optim"]["lr"] == 0.5
     rows = folder.read_metrics()

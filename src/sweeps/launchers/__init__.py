@@ -1,1 +1,1 @@
-"""Where runs run: the grid, the local launcher and the progress display."""
+"""From runs to processes: the checks before the first run, the scheduler, the display, and the launchers."""

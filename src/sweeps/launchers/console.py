@@ -1,11 +1,12 @@
-"""Progress of one run on the terminal: a bar where there is one, plain lines elsewhere. Never imports torch."""
+"""Progress of one run: a bar on a terminal, plain lines elsewhere. Never imports torch."""
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -68,97 +69,81 @@ def showing(progress: Progress) -> Iterator[None]:
 
 
 def display(stop_requested: Callable[[], bool]) -> Progress:
-    """A display for one run that fits what standard output is."""
-    console = SweepConsole()
-    return BarDisplay(console, stop_requested) if console.is_terminal else LineDisplay(console, stop_requested)
+    """A display for one run on standard output."""
+    return RunDisplay(SweepConsole(), stop_requested)
 
 
-class LineDisplay(Progress):
-    """A line per report: for files, pipes and batch jobs."""
+@dataclass
+class Activity:
+    """One run under way, at `step` of `max_steps`: None where nobody knows how many there will be."""
+
+    place: str
+    name: str
+    step: float | None = None
+    max_steps: float | None = None
+    text: str = ""
+    metric: str = ""
+    next_line: float = 0.0  # when its next report is printed, on the monotonic clock
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, from 0 to 1; 0 where that is unknown."""
+        return min((self.step or 0.0) / self.max_steps, 1.0) if self.max_steps else 0.0
+
+    def is_due(self, step: float) -> bool:
+        """Whether the report of `step` is printed: at most one a second, but the first and the last one always."""
+        now = time.monotonic()
+        if now < self.next_line and (self.max_steps is None or step < self.max_steps):
+            return False
+        self.next_line = now + LINE_SECONDS
+        return True
+
+
+class RunDisplay(Progress):
+    """One run: on a terminal a bar, or a counter of steps where nobody knows how many there will be; else lines."""
 
     def __init__(self, console: Console, stop_requested: Callable[[], bool]) -> None:
-        self.console = console
-        self._stop_requested = stop_requested
-        self.max_steps: float | None = None
-        self.next_line = 0.0
-        self._metric = ""
+        self.console, self._stop_requested = console, stop_requested
+        self._run = Activity("", "")
+        self._bars: Bars | None = None
 
     def begin(self, record: RunRecord) -> None:
-        """Say which run it is, and where it resumes."""
-        self.max_steps, self._metric = record.max_steps, record.objective.metric
+        self._run = Activity("", record.name, max_steps=record.max_steps, metric=record.objective.metric)
         self.line(f"{record.name}: {f'resuming from {step_of(record.steps)}' if record.steps else 'starting'}")
+        if self.console.is_terminal:
+            columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[text]}")]
+            if record.max_steps:
+                columns = [BarColumn(), *columns, TimeRemainingColumn(compact=True)]
+            self._bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
+            self._task = self._bars.add_task("", total=record.max_steps, text="")
+            self.update(record.steps or 0, "")
+            self._bars.start()
+
+    def update(self, step: float, text: str) -> None:
+        if self._bars is not None:
+            place = step_of(step, self._run.max_steps)
+            self._bars.update(self._task, completed=step, description=place, text=escape(printable(text)))
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Print its metrics, if it is time."""
-        if is_due(self, row["step"]):
-            self.line(f"  {step_of(row['step'], self.max_steps)}  {metrics_of(row, self._metric)}".rstrip())
+        text = metrics_of(row, self._run.metric)
+        if self._bars is not None:
+            self.update(row["step"], text)
+        elif self._run.is_due(row["step"]):
+            self.line(f"  {step_of(row['step'], self._run.max_steps)}  {text}".rstrip())
 
     def end(self, record: RunRecord, *, skipped: bool = False) -> None:
-        """Say how it ended."""
+        if self._bars is not None:
+            self._bars.stop()
         if record.status is not Status.FAILED:  # the error itself is printed last
             before = "already complete, skipped: " if skipped else ""
             self.line(f"{record.name}: {before}{verdict(record)}", style=STYLES.get(record.status, ""))
 
     def stop_requested(self) -> bool:
-        """Whether somebody has asked to stop."""
         return self._stop_requested()
 
     def line(self, text: str, style: str = "") -> None:
         """Print `text` as it is, unwrapped: nothing in it is markup or an escape sequence."""
         self.console.print(Text(printable(text), style=style), soft_wrap=True)
-
-
-class BarDisplay(LineDisplay):
-    """A bar while the run is under way, or a counter of steps where nobody knows how many there will be."""
-
-    _bars: Bars | None = None
-
-    def begin(self, record: RunRecord) -> None:
-        """Start the bar."""
-        super().begin(record)
-        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[text]}")]
-        if record.max_steps:
-            columns = [BarColumn(), *columns, TimeRemainingColumn(compact=True)]
-        self._bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=2)
-        self._task = self._bars.add_task("", total=record.max_steps, text="")
-        self._move(record.steps or 0, "")
-        self._bars.start()
-
-    def update(self, step: float, text: str) -> None:
-        """Move the bar between two reports."""
-        self._move(step, text)
-
-    def report(self, row: Mapping[str, Any]) -> None:
-        """Move the bar."""
-        self._move(row["step"], metrics_of(row, self._metric))
-
-    def end(self, record: RunRecord, *, skipped: bool = False) -> None:
-        """Remove the bar and say how the run ended."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
-        super().end(record, skipped=skipped)
-
-    def _move(self, step: float, text: str) -> None:
-        if self._bars is not None:
-            place = step_of(step, self.max_steps)
-            self._bars.update(self._task, completed=step, description=place, text=escape(printable(text)))
-
-
-class _Printed(Protocol):
-    """A run whose reports are printed: `next_line` is when, on the monotonic clock."""
-
-    max_steps: float | None
-    next_line: float
-
-
-def is_due(run: _Printed, step: float) -> bool:
-    """Whether the report of `step` is printed: at most one a second, but the first and the last one always."""
-    now = time.monotonic()
-    if now < run.next_line and (run.max_steps is None or step < run.max_steps):
-        return False
-    run.next_line = now + LINE_SECONDS
-    return True
 
 
 def step_of(step: float, max_steps: float | None = None) -> str:

@@ -5,6 +5,7 @@ set (`sweep.output`, `sweep.name`, `hydra.sweep.dir`, `hydra.sweep.subdir`) is h
 follows from its overrides alone, without composing them.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,11 +45,7 @@ class Folders:
         self.are_default = not typed and (written == SUBDIR or written.startswith(RUN_NAME))
 
     def name(self, overrides: Sequence[str], number: int) -> str:
-        """The folder of the run with this number, relative to the sweep's.
-
-        Raises:
-            ConfigError: `hydra.sweep.subdir` names none below the sweep's folder.
-        """
+        """The folder of the run with this number, relative to the sweep's."""
         if self.are_default:
             return run_name(overrides, self._ignore)
         # halving limits each of its rounds; the run is the same in all of them
@@ -103,11 +100,7 @@ class Folders:
 def compose(
     loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], number: int, pinned: dict[str, Any]
 ) -> DictConfig:
-    """The config of the job with this number, Hydra's own node included; `pinned` has values that are settled.
-
-    Raises:
-        ConfigError: Hydra stumbles over an override, and does not say how itself.
-    """
+    """The config of the job with this number, Hydra's own node included; `pinned` has values that are settled."""
     try:
         job = loader.load_sweep_config(config, list(overrides))
     except (HydraException, OmegaConfBaseException):
@@ -141,16 +134,13 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
 
     It is what was typed as hydra.sweep.dir, else the `name` of the engine's node below its `output`, else what the
     application's config says. One that is named by the time is new: two sweeps of the same second get two folders.
-
-    Raises:
-        ConfigError: it lies inside a run's folder, or the name is none.
     """
     mount = mount_of(config)
     folder, by_time = _place_of(config, mount)
-    first, number = folder, 1
+    first = folder
     absent = [place for place in folder.absolute().parents if not place.exists()]
     check_above(folder)
-    while True:
+    for number in itertools.count(2):
         made = [] if folder.exists() else [folder.absolute()]
         try:
             folder.mkdir(parents=True, exist_ok=not by_time)
@@ -158,7 +148,6 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
         except FileExistsError:
             if not by_time:
                 raise
-            number += 1
             folder = first.with_name(f"{first.name}-{number}")
     with read_write(config.hydra):
         config.hydra.sweep.dir = str(folder)
@@ -170,11 +159,7 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
 
 
 def check_above(folder: Path) -> None:
-    """Refuse a folder at or below that of a run, where nobody would find what is in it.
-
-    Raises:
-        ConfigError: names the run.
-    """
+    """Refuse a folder at or below that of a run, where nobody would find what is in it."""
     for place in (folder.absolute(), *folder.absolute().parents):
         if _is_run(place):
             raise ConfigError(
@@ -184,16 +169,10 @@ def check_above(folder: Path) -> None:
 
 
 def check_single(folder: Path) -> None:
-    """Refuse the folder of a single run that would hide other runs, or be hidden by one.
-
-    Raises:
-        ConfigError: says what is there.
-    """
+    """Refuse the folder of a single run that would hide other runs, or be hidden by one."""
     if RunDir(folder).record.exists():
         return  # a run's own folder already
-    for parent in folder.absolute().parents:
-        if _is_run(parent):
-            check_above(folder)
+    check_above(folder)
     found = next((folder / name for name in SWEEP_FILES if (folder / name).exists()), None)
     if found is None and folder.is_dir():
         found = next((run.path for run in find_runs(folder)), None)

@@ -1,13 +1,14 @@
-"""What every job of a sweep shares, and how one is composed and run. Never imports torch."""
+"""What every job of a sweep shares, and how one is composed, checked and run. Never imports torch."""
 
 import copy
-import inspect
 import os
 import pickle
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import unwrap
+from pathlib import Path
 from typing import Any, cast
 
 import cloudpickle
@@ -16,7 +17,15 @@ from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from sweeps.launchers.folders import compose
+from sweeps.config import mount_of
+from sweeps.decision import Action, check, decide
+from sweeps.errors import ConfigError, SweepsError
+from sweeps.launchers.folders import compose, hydra_config
+from sweeps.launchers.runs import Cost, Preflight
+from sweeps.record.recording import new_record
+from sweeps.record.records import RunDir
+from sweeps.record.resolved import resolve
+from sweeps.targets import named
 
 UNGUARDED = 71  # exit code of a worker that was about to run the whole script again
 NO_GUARD = (
@@ -40,7 +49,12 @@ class JobSetup:
     @property
     def function(self) -> TaskFunction:
         """The application's own training function."""
-        return cast(TaskFunction, inspect.unwrap(getattr(self.task, "task", self.task)))
+        return cast(TaskFunction, unwrap(getattr(self.task, "task", self.task)))
+
+    @property
+    def home(self) -> str:
+        """The module of the training function."""
+        return str(self.function.__module__)
 
     def pack(self) -> bytes:
         """The setup and Hydra's global state, for another process, which imports the user's script as well."""
@@ -66,25 +80,29 @@ class JobSetup:
         """The config of the job with this number, Hydra's own node included."""
         return compose(self.context.config_loader, self.config, overrides, number, self.pinned)
 
-    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"", folder: str | None = None) -> JobReturn:
+    def run(self, overrides: Sequence[str], number: int, composed: bytes = b"", folder: str = "") -> JobReturn:
         """Do one job.
 
         Args:
             composed: its config as `packed`, where somebody has it already.
-            folder: where it lives, as `Folders` says; None leaves it to Hydra, for applications of others.
+            folder: where it lives, as `Folders` says; applications without the engine's node leave that to Hydra.
         """
-        job = pickle.loads(zlib.decompress(composed)) if composed else self.compose(overrides, number)
-        if folder is not None:
+        job = unpacked(composed) if composed else self.compose(overrides, number)
+        is_ours = mount_of(self.config) is not None
+        if is_ours:
             with read_write(job.hydra), open_dict(job.hydra):
                 job.hydra.sweep.subdir = os.path.relpath(folder, job.hydra.sweep.dir)
                 job.hydra.output_subdir = None  # the run itself writes it, once the folder is known to be its own
-        return run_job(
+        result = run_job(
             hydra_context=self.context,
             task_function=self.task,
             config=job,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+        if is_ours:  # the parent of a large sweep keeps thousands of results
+            result.cfg = result.hydra_cfg = None
+        return result
 
 
 def _place_in_script(task: Any) -> tuple[str, int] | None:
@@ -113,3 +131,76 @@ def packed(job: DictConfig) -> bytes:
     """A job's config for `run`: composing takes a tenth of a second, unpacking a hundredth of that, and 5 kB."""
     # Hydra executes the modules of plugins again, and pickle refuses the classes of the first time.
     return zlib.compress(cloudpickle.dumps(job))
+
+
+def unpacked(data: bytes) -> DictConfig:
+    """The config of a job that was `packed`."""
+    return cast(DictConfig, pickle.loads(zlib.decompress(data)))
+
+
+def inspect(setup: JobSetup, folder: Path, runs: Sequence[tuple[str, int, Sequence[str], str]]) -> list[Preflight]:
+    """Findings on `runs` of the sweep in `folder`: each (folder below it, number, overrides, hash of composition)."""
+    return [inspect_run(setup, folder.absolute(), *run) for run in runs]
+
+
+def inspect_run(
+    setup: JobSetup, sweep: Path, name: str, number: int, overrides: Sequence[str], composition: str
+) -> Preflight:
+    """Findings on one run of the sweep in the folder `sweep`."""
+    folder = RunDir(sweep / name)
+    try:
+        job = setup.compose(overrides, number)
+        with hydra_config(job, folder.path):
+            cfg = without_hydra(job)
+            resolved = resolve(cfg, (folder.path, sweep))
+            facts = check(resolved, cfg, sweep, setup.home)
+            decision = decide(folder, resolved, sweep)
+    except SweepsError as error:
+        return Preflight(error=str(error))
+    previous = decision.previous
+    kept = previous is not None and previous.run_id != resolved.run_id  # on_mismatch=keep: another run, which stays
+    title = str(resolved.settings["name"] or sweep.name)
+    record = previous or new_record(resolved, name=name, sweep=title, overrides=overrides)
+    declare = not kept and (previous is None or record.composition != composition)
+    record.composition = composition
+    record.facts = facts | record.facts
+    finished = decision.action is Action.SKIP
+    left = None if resolved.max_steps is None else max(resolved.max_steps - (record.steps or 0), 0)
+    return Preflight(
+        run_id=resolved.run_id,
+        setting_id=resolved.setting_id,
+        finished=finished,
+        record=record if declare else None,
+        replaces=decision.action is Action.REPLACE,
+        steps_left=0 if finished else left,
+        facts=facts,
+        composed=b"" if finished else packed(job),
+    )
+
+
+def cost(setup: JobSetup, runs: Sequence[tuple[Path, bytes]]) -> list[Cost]:
+    """What the application's hook says of `runs`, each (folder, its config as `packed`); none where it has no hook."""
+    costs = []
+    for folder, composed in runs:
+        job = unpacked(composed)
+        with hydra_config(job, folder.absolute()):
+            cfg = without_hydra(job)
+            resolved = resolve(cfg, (folder.absolute(),))
+            hook = resolved.settings["hooks"]["cost"]
+            if not hook:
+                return []
+            key = f"{resolved.mount}.hooks.cost"
+            found: Any = named(hook, key, setup.home)(cfg)
+        known = ("seconds_per_step", "memory", "disk")
+        if not isinstance(found, Mapping) or not found.keys() <= set(known):
+            raise ConfigError(f"{key}={hook} returned {found!r:.60}: it returns a dict with some of {', '.join(known)}")
+        costs.append(Cost(**found))
+    return costs
+
+
+def without_hydra(job: DictConfig) -> DictConfig:
+    """A job's own config."""
+    own = job.copy()
+    with open_dict(own):
+        del own["hydra"]
+    return own

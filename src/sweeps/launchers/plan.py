@@ -61,17 +61,12 @@ def _costs(todo: Sequence[SweepRun], pool: Pool, stop: StopRequest, view: View) 
     settings: dict[str, SweepRun] = {}
     for run in todo:
         settings.setdefault(run.preflight.setting_id, run)
-    costs: dict[str, Cost] = {}
-    for number, (setting, run) in enumerate(settings.items(), start=1):
-        assert run.folder is not None
-        question = {"number": run.number, "overrides": run.overrides, "composed": run.preflight.composed}
-        (cost,) = ask(pool, [("cost", {**question, "folder": run.folder.path})], stop, workers=1)
-        if cost is None:
-            return {}
-        costs[setting] = cost
-        if number == 1 and len(settings) > 1:
-            view.note(f"{view.title}: asking for the cost of {plural(len(settings), 'setting')} ...")
-    return costs
+    runs = [(run.folder.path, run.preflight.composed) for run in settings.values()]
+    costs: list[Cost] = ask(pool, [("cost", {"runs": runs[:1]})], stop)[0]
+    if costs and runs[1:]:
+        view.note(f"{view.title}: asking for the cost of {plural(len(runs), 'setting')} ...")
+        costs += ask(pool, [("cost", {"runs": runs[1:]})], stop)[0]
+    return dict(zip(settings, costs, strict=False))  # an application without the hook gives none
 
 
 def _total(todo: Sequence[SweepRun], costs: dict[str, Cost], at_once: int) -> str:

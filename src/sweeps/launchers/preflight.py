@@ -1,26 +1,38 @@
 """Before the first run: recognise what is complete, check all the rest, say what is left."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
 from sweeps.errors import ConfigError, RecordError
-from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.job import NO_GUARD, UNGUARDED
 from sweeps.launchers.local.pool import POLL_SECONDS, Pool
-from sweeps.launchers.runs import Preflight, SweepRun, failures
+from sweeps.launchers.runs import Preflight, SweepRun, failures, make_runs
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.view import View
+from sweeps.record import identity
 from sweeps.record.records import RunDir, find_runs
 from sweeps.results.format import plural
 
+# Resolvers whose value follows from the config, or is no part of a run's identity. Others may read the environment, or
+# rest on code that has changed.
+_KNOWN = re.compile(r"oc\.(?!env)[\w.]+|now|hydra|sweeps\.\w+|vision\.\w+")
+_RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")
+_NUMBER = re.compile(r"\$\{\s*hydra[:.]\s*job\.(num|id)")
 CHUNK = 8  # runs that a worker inspects before it answers, at most
 
 
 def prepare(
     runs: Sequence[SweepRun],
-    composition: Fingerprint,
+    composition: "Fingerprint",
     folder: Path,
     pool: Pool,
     view: View,
@@ -35,9 +47,6 @@ def prepare(
         under_way: the names of runs that are queued or running elsewhere. One whose settings have changed since is
             among those that are left; all others are not.
         refuse: whether a run that cannot work refuses all; else it fails alone.
-
-    Raises:
-        ConfigError: some run cannot work.
     """
     by_name: dict[str, SweepRun] = {}
     for run in runs:
@@ -66,7 +75,7 @@ def prepare(
     sound = [run for run in by_name.values() if not run.preflight.error]
     _find_elsewhere([run for run in unknown if not run.preflight.error], folder, by_name)
     for run in unknown:
-        if run.preflight.finished and run.folder is not None:
+        if run.preflight.finished:
             run.complete(run.folder.read())
     by_settings: dict[str, SweepRun] = {}
     for run in sorted(
@@ -79,7 +88,7 @@ def prepare(
 
 def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[str]) -> None:
     """Let runs that the sweep has under another name, `lr=0.1` instead of `lr=0.1,seed=0`, stay in their folders."""
-    new = {run.preflight.run_id: run for run in runs if run.folder is not None and not run.folder.record.exists()}
+    new = {run.preflight.run_id: run for run in runs if not run.folder.record.exists()}
     for found in find_runs(folder) if new and folder.is_dir() else ():
         if found.path.relative_to(folder).as_posix() in names:
             continue
@@ -91,12 +100,9 @@ def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[st
 
 
 def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
-    """Compose and check runs that may come; the first that cannot work refuses the sweep.
-
-    Raises:
-        ConfigError: names its overrides and what is wrong.
-    """
-    runs = [SweepRun(number, list(overrides), f".sample-{number}", "") for number, overrides in enumerate(samples)]
+    """Compose and check runs that may come; the first that cannot work refuses the sweep."""
+    names = [f".sample-{number}" for number in range(len(samples))]
+    runs = make_runs(samples, 0, folder, names)
     for run, preflight in zip(runs, _inspect(runs, folder, pool, stop), strict=True):
         if preflight.error:
             raise ConfigError(f"{','.join(run.overrides)}: {preflight.error}. No run was started")
@@ -106,9 +112,9 @@ def declare(runs: Sequence[SweepRun]) -> None:
     """Write a record for every run whose folder says less than is known now: what has not started is `pending`."""
     for run in runs:
         done = run.read() if run.result is not None else None
-        if run.folder is not None and done is not None and done.status.is_final:
+        if done is not None and done.status.is_final:
             run.folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
-        if run.preflight.record is not None and run.folder is not None and run.same_as is None:
+        if run.preflight.record is not None and run.same_as is None:
             with contextlib.suppress(OSError):  # a file in the way of one folder: that run will fail, and say so
                 if run.preflight.replaces:
                     run.folder.clear()
@@ -132,8 +138,8 @@ def say_what_is_left(runs: Sequence[SweepRun], todo: Sequence[SweepRun], view: V
     view.note(f"{view.title}: {', '.join([*parts, f'{len(todo):,} to do'])}")
 
 
-def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, workers: int | None = None) -> list[Any]:
-    """The answers to `questions`, each a (kind, content), in their order, from at most so many `workers` at once.
+def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest) -> list[Any]:
+    """The answers of the workers to `questions`, each a (kind, content), in their order.
 
     Raises:
         KeyboardInterrupt: somebody asked to stop.
@@ -144,7 +150,7 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, wor
     while waiting or pool.busy:
         if stop:
             raise KeyboardInterrupt("nothing was started")
-        for worker in pool.idle[: len(waiting)][: (workers or len(waiting)) - len(pool.busy)]:
+        for worker in pool.idle[: len(waiting)]:
             number, (kind, content) = waiting.pop(0)
             worker.submit((number, kind), kind, content)
         for event in pool.poll(POLL_SECONDS):
@@ -161,7 +167,7 @@ def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest, wor
 
 def _is_finished(run: SweepRun) -> bool:
     """Whether a finished record of the same composition lies in the run's folder; if so, that is its result."""
-    if not run.composition or run.folder is None or not run.folder.record.exists() or run.folder.path.is_symlink():
+    if not run.composition or not run.folder.record.exists() or run.folder.path.is_symlink():
         return False
     try:
         record = run.folder.read()
@@ -193,3 +199,53 @@ def _inspect(runs: Sequence[SweepRun], folder: Path, pool: Pool, stop: StopReque
         chunk = [(run.name, run.number, run.overrides, run.composition) for run in runs[start : start + size]]
         questions.append(("inspect", {"folder": folder, "runs": chunk}))
     return [preflight for answer in ask(pool, questions, stop) for preflight in answer]
+
+
+class Fingerprint:
+    """The hash of a run's overrides together with every file, stored config and version that their meaning rests on.
+
+    With an equal one a run need not be composed to be known, which would take a hundred times as long.
+
+    Overrides of the engine's node, at `mount`, are left out: another number of retries makes no run unknown. Always
+    empty, and so never equal, where a config reads what is no part of the hash, such as the environment.
+    """
+
+    def __init__(self, loader: ConfigLoader, config_name: str | None, mount: str | None) -> None:
+        versions = [identity.RESULT_VERSION, *map(metadata.version, ("hydra-core", "omegaconf"))]
+        digest = hashlib.sha256(repr((config_name, versions)).encode())
+        self._mount = () if mount is None else (mount,)
+        texts = [f"{key}: {node}" for key, node in _stored(ConfigStore.instance().repo)]
+        for source in loader.get_search_path().get_path():
+            folder = Path((source.path or "").removeprefix("file://"))
+            if "://" not in str(source.path or "").removeprefix("file://") and folder.is_dir():
+                files = (path for path in folder.rglob("*.y*ml") if "hydra" not in path.parts[len(folder.parts) :])
+                texts += [path.name + path.read_text(encoding="utf-8", errors="replace") for path in sorted(files)]
+        self._readable = mount is not None and all(map(_is_readable, texts))
+        for text in texts:
+            digest.update(text.encode())
+        self._digest = digest
+
+    def of(self, overrides: Sequence[str]) -> str:
+        """The hash for one run."""
+        kept = [one for one in overrides if not identity.is_ignored(identity.target_of(one), self._mount)]
+        # Hydra gives an interpolation to its jobs escaped: $\{now\:%H\}
+        if not self._readable or not _is_readable("\0".join(kept).replace("\\", "")):
+            return ""
+        digest = self._digest.copy()
+        digest.update("\0".join(kept).encode())
+        return digest.hexdigest()[:16]
+
+
+def _is_readable(text: str) -> bool:
+    return not _NUMBER.search(text) and all(_KNOWN.fullmatch(name) for name in _RESOLVER.findall(text))
+
+
+def _stored(repo: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """What the application keeps in Hydra's ConfigStore."""
+    for name in sorted(repo):
+        entry = repo[name]
+        if isinstance(entry, dict):
+            if prefix or name != "hydra":
+                yield from _stored(entry, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", OmegaConf.to_yaml(entry.node)

@@ -25,7 +25,6 @@ class Preflight:
     beforehand. `composed` is the config of a run with something left, for `JobSetup.run`.
     """
 
-    name: str
     run_id: str = ""
     setting_id: str = ""
     error: str = ""
@@ -51,7 +50,7 @@ class SweepRun:
     """One job of a sweep, and what has become of it.
 
     `label` is what tells it from the other runs: its name without what all of them have in common.
-    `folder` is None where the launcher serves another application, of whose runs it knows nothing. `result` is there
+    The `folder` of a run of an application without the engine's node is empty: there is no record. `result` is there
     once the run is done with. `same_as` names an earlier run with the same settings, whose result counts for both.
     """
 
@@ -59,9 +58,9 @@ class SweepRun:
     overrides: list[str]
     name: str
     label: str
-    folder: RunDir | None = None
+    folder: RunDir
     composition: str = ""
-    preflight: Preflight = field(default_factory=lambda: Preflight(""))
+    preflight: Preflight = field(default_factory=Preflight)
     tries: int = 0
     not_before: float = 0.0  # monotonic clock
     result: JobReturn | None = None
@@ -69,8 +68,6 @@ class SweepRun:
 
     def read(self) -> RunRecord | None:
         """What the run says of itself now; None where it says nothing, or nothing readable."""
-        if self.folder is None:
-            return None
         try:
             return self.folder.read()
         except RecordError:
@@ -93,21 +90,19 @@ class SweepRun:
 def make_runs(
     jobs: Sequence[Sequence[str]],
     first: int,
-    folder: Path | None,
+    folder: Path,
     names: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
 ) -> list[SweepRun]:
     """The runs of a sweep from the overrides of its jobs, numbered from `first`.
 
-    They live in `folder`, if any, under the `names` that `Folders` gives. Keys that are in `ignore` name no run.
+    They live in `folder`, under the `names` that `Folders` gives. Keys that are in `ignore` name no run.
     """
-    runs = []
-    for number, (overrides, label) in enumerate(zip(jobs, labels(jobs, ignore), strict=True), start=first):
-        name = run_name(overrides, ignore) if names is None else names[number - first]
-        runs.append(
-            SweepRun(number, list(overrides), name, label, RunDir(folder / name) if folder is not None else None)
-        )
-    return runs
+    named = names or [run_name(overrides, ignore) for overrides in jobs]
+    return [
+        SweepRun(number, list(overrides), name, label, RunDir(folder / name))
+        for number, (overrides, name, label) in enumerate(zip(jobs, named, labels(jobs, ignore), strict=True), first)
+    ]
 
 
 def failures(runs: Sequence[SweepRun]) -> int:

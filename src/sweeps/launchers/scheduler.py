@@ -74,14 +74,20 @@ class Policy:
 
 
 class Feed(Protocol):
-    """Cells that are not known beforehand: one is made when a worker is free, from what the others came to."""
+    """Runs that are not known beforehand: one is made when a worker is free, from what the others came to.
+
+    `total` is how many it makes in all, `finished` how many of them were done before.
+    """
+
+    total: int
+    finished: int
 
     @property
     def has_more(self) -> bool:
         """Whether there will be another run."""
 
     def next(self) -> SweepRun | None:
-        """A run to run; None where there is none now."""
+        """A run to do; None where there is none now."""
 
     def settle(self) -> None:
         """Take note of the runs that have their result."""
@@ -91,45 +97,28 @@ class Scheduler:
     """Gives runs to idle workers until none is left, somebody asks to stop, or the policy says so."""
 
     def __init__(
-        self,
-        runs: Sequence[SweepRun],
-        pool: Pool,
-        policy: Policy,
-        view: View,
-        *,
-        keep_config: bool,
-        feed: Feed | None = None,
+        self, runs: Sequence[SweepRun], pool: Pool, policy: Policy, view: View, feed: Feed | None = None
     ) -> None:
         self._waiting = list(runs)
-        self._pool = pool
-        self._policy = policy
-        self._view = view
-        self._keep_config = keep_config
-        self._feed = feed
+        self._pool, self._policy, self._view, self._feed = pool, policy, view, feed
         self._failures = 0
-
-    @property
-    def _enough(self) -> bool:
-        """Whether the policy ends the sweep."""
-        return self._policy.is_enough(self._failures)
 
     def run(self, stop: StopRequest) -> None:
         """Do the runs; each has its `result` afterwards, or none where it was not done or interrupted."""
         asked = False
         while self._waiting or self._pool.busy or (self._feed is not None and self._feed.has_more):
-            if stop or self._enough:
-                if not asked:
-                    self._pool.stop()
-                    self._view.note(
-                        STOPPING if stop else "enough failures: stopping the runs under way at their next report"
-                    )
-                    asked = True
-                if not self._pool.busy:
-                    return
-            else:
+            stopping = bool(stop) or self._policy.is_enough(self._failures)
+            if not stopping:
                 self._fill()
+            elif not asked:
+                asked = True
+                self._pool.stop()
+                enough = "enough failures: stopping the runs under way at their next report"
+                self._view.note(STOPPING if stop else enough)
+            if stopping and not self._pool.busy:
+                return
             for event in self._pool.poll(POLL_SECONDS):
-                self._handle(event, stopping=bool(stop) or self._enough)
+                self._handle(event, stopping=bool(stop) or self._policy.is_enough(self._failures))
             self._end_overdue()
             if self._feed is not None:
                 self._feed.settle()
@@ -137,25 +126,24 @@ class Scheduler:
 
     def _fill(self) -> None:
         for worker in self._pool.idle:
-            ready = [run for run in self._waiting if run.not_before <= time.monotonic()]
-            if ready:
-                run = ready[0]
+            run = next((run for run in self._waiting if run.not_before <= time.monotonic()), None)
+            if run is not None:
                 self._waiting.remove(run)
-            elif self._feed is not None and (made := self._feed.next()) is not None:
-                run = made
-            else:
+            elif self._feed is not None:
+                run = self._feed.next()
+            if run is None:
                 return
             run.tries += 1
             self._view.start(worker.slot.name, run)
-            job = {"number": run.number, "overrides": run.overrides, "composed": run.preflight.composed}
-            job["folder"] = None if run.folder is None else str(run.folder.path)
-            worker.submit(run, "run", {**job, "keep_config": self._keep_config})
+            job = {"overrides": run.overrides, "number": run.number, "composed": run.preflight.composed}
+            worker.since = time.monotonic() + START_SECONDS
+            worker.submit(run, "run", {**job, "folder": str(run.folder.path)})
 
     def _handle(self, event: Event, *, stopping: bool) -> None:
         worker, run = event.worker, event.worker.task
         if event.kind not in ("done", "died"):
             if event.kind == "begin":
-                worker.since, worker.has_begun = time.monotonic(), True
+                worker.since = time.monotonic()
             self._view.tell(worker.slot.name, event.kind, event.content)
             return
         worker.finish()
@@ -195,15 +183,13 @@ class Scheduler:
         limit = self._policy.timeout
         if limit is None:
             return
+        text, advice = f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS"
         for worker in self._pool.busy:
-            start = 0.0 if worker.has_begun else START_SECONDS
-            if time.monotonic() - worker.since > limit + start:
+            if time.monotonic() - worker.since > limit:
                 run = worker.task
                 worker.kill()
                 worker.finish()
-                self._ended(
-                    worker, run, "timeout", f"still running after {limit:g} s", "a larger sweep.timeout=SECONDS"
-                )
+                self._ended(worker, run, "timeout", text, advice)
 
     def _ended(self, worker: Worker, run: SweepRun, kind: str, text: str, advice: str) -> None:
         """The process of a run is gone; perhaps it had just finished and could not say so any more."""
@@ -237,7 +223,7 @@ def describe_exit(exit_code: int) -> tuple[str, str, str]:
 def record_end(run: SweepRun, kind: str, text: str, advice: str) -> None:
     """Write into a run's record, if there is one, how its process ended, since it could not do so itself."""
     record = run.read()
-    if run.folder is not None and record is not None:
+    if record is not None:
         peak = f" (peak memory {record.peak_memory / 2**20:,.0f} MiB)" if record.peak_memory else ""
         record.status = Status.FAILED
         record.error = Failure(kind, f"{text}{peak}", advice=advice)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 STOPPING = "stopping at the next report; Ctrl-C again stops at once"
 
@@ -40,9 +39,7 @@ def stop_on_signals(answer: str = "") -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before: dict[signal.Signals, Any] = {}
-    for number in SIGNALS:
-        before[number] = signal.signal(number, request.handle)
+    before = {number: signal.signal(number, request.handle) for number in SIGNALS}
     try:
         yield request
     finally:

@@ -1,7 +1,7 @@
 """Which settings of the engine a sweeper, a launcher or a single run supports: others are invalid there."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,7 @@ _BY_LAUNCHERS: dict[str, tuple[Any, ...]] = {
 
 
 def check_supported(config: DictConfig, hydra: Any) -> None:
-    """Refuse settings of the engine that the chosen sweeper, launcher or mode would ignore.
-
-    Args:
-        config: a sweep's or a run's; one without the engine's node has nothing to check.
-        hydra: Hydra's own node.
-
-    Raises:
-        ConfigError: names the setting and the way out.
-    """
+    """Refuse settings of the engine that the chosen sweeper, launcher or mode would ignore; `hydra` is Hydra's node."""
     mount = mount_of(config)
     if mount is None:
         return
@@ -46,7 +38,7 @@ def check_supported(config: DictConfig, hydra: Any) -> None:
         if str(hydra[part].get("_target_")).startswith(_OURS):
             continue
         chosen = hydra.runtime.choices.get(f"hydra/{part}")
-        found = {key: _plain(settings[key]) for key in keys}
+        found = {key: settings[key] for key in keys}
         if "name" in found and Path(str(hydra.sweep.dir)).match(str(found["name"])):
             del found["name"]  # the application's own hydra.sweep.dir follows from it
         ignored = [f"{mount}.{key}={_shown(value)}" for key, value in found.items() if value not in keys[key]]
@@ -89,11 +81,7 @@ def _missing(schema: type, config: Any, prefix: str = "") -> Iterator[str]:
             yield from _missing(field.type, config._get_node(field.name), f"{key}.")
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
 def _shown(value: Any) -> str:
-    return (
-        str(value).lower() if isinstance(value, bool) else "[...]" if isinstance(value, (list, Mapping)) else str(value)
-    )
+    if OmegaConf.is_config(value):
+        return "[...]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

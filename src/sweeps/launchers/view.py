@@ -12,31 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.launchers.console import STYLES, is_due, metrics_of, step_of, verdict
+from sweeps.launchers.console import STYLES, Activity, metrics_of, step_of, verdict
 from sweeps.launchers.runs import SweepRun
 from sweeps.record.records import Status
 from sweeps.results.format import metric, plural
 from sweeps.terminal import clean, printable
 
 SHARE_FOR_ESTIMATE = 0.05  # of the work must be done before the rest is estimated: the start is not like the rest
-
-
-@dataclass
-class Activity:
-    """One run under way, at `step` of `max_steps`: None where nobody knows how many there will be."""
-
-    place: str
-    name: str
-    step: float | None = None
-    max_steps: float | None = None
-    text: str = ""
-    metric: str = ""
-    next_line: float = 0.0  # when its next report is printed, on the monotonic clock
-
-    @property
-    def share(self) -> float:
-        """How much of the run is done, from 0 to 1; 0 where that is unknown."""
-        return min((self.step or 0.0) / self.max_steps, 1.0) if self.max_steps else 0.0
 
 
 @dataclass
@@ -98,19 +80,14 @@ class View:
     total: int
     finished: int = 0
     failed: int = 0
-    _counts: Counter[str] = field(default_factory=Counter)
     _activities: dict[str, Activity] = field(default_factory=dict)
     _ended: dict[int, Status] = field(default_factory=dict)
     _best: tuple[float, str] | None = None
     _began: float = field(default_factory=time.monotonic)
-    _done_here: float = 0.0
     _live: Live | None = None
 
     def open(self) -> None:
         """Begin to show."""
-        self._counts[Status.COMPLETED] = self.finished
-        self._counts[Status.FAILED] = self.failed
-        self._counts[Status.PENDING] = self.total - self.finished - self.failed
         if self.console.is_terminal:
             self._live = Live(self.overview(), console=self.console, refresh_per_second=2, transient=True)
             self._live.start()
@@ -119,12 +96,10 @@ class View:
         """Leave the terminal as a plain one."""
         if self._live is not None:
             self._live.stop()
-            self._live = None
 
     def start(self, slot: str, run: SweepRun) -> None:
         """A run was given to a worker."""
         self._activities[slot] = Activity(slot, run.label)
-        self._move(Status.PENDING, Status.RUNNING)
 
     def tell(self, slot: str, kind: str, content: Mapping[str, Any]) -> None:
         """What a run reports.
@@ -141,7 +116,7 @@ class View:
             run.text = content["text"]
         else:
             run.text = metrics_of(content, run.metric)
-            if self._live is None and is_due(run, content["step"]):
+            if self._live is None and run.is_due(content["step"]):
                 self._print(f"  {run.name}  {step_of(content['step'], run.max_steps)}  {run.text}".rstrip())
 
     def end(self, slot: str, run: SweepRun, error: BaseException | None = None) -> None:
@@ -151,9 +126,7 @@ class View:
         if error is not None and record is not None and record.error is None:
             record = None  # it could not write why it failed: a full disk, for example
         status = record.status if record is not None else Status.FAILED if error is not None else Status.COMPLETED
-        self._move(Status.RUNNING, status)
         self._ended[run.number] = status
-        self._done_here += 1
         if record is None:
             self._print(f"{run.label}: {status}{f': {error}' if error else ''}", STYLES.get(status, ""))
             return
@@ -166,13 +139,11 @@ class View:
 
     def again(self, run: SweepRun) -> None:
         """A run that has just ended waits for another try."""
-        self._move(self._ended.pop(run.number), Status.PENDING)
-        self._done_here -= 1
+        del self._ended[run.number]
 
     def put_back(self, slot: str, run: SweepRun, text: str) -> None:
         """A run is no longer under way, though it has not ended either; `text` says why."""
         del self._activities[slot]
-        self._move(Status.RUNNING, Status.PENDING)
         self._print(f"{run.label}: {text}")
 
     def note(self, text: str) -> None:
@@ -188,13 +159,13 @@ class View:
         """The sweep now."""
         best = f"{self._best[1]}: {metric(self._best[0])}" if self._best is not None else ""
         work = self.total - self.finished - self.failed
-        share = (self._done_here + sum(run.share for run in self._activities.values())) / work if work else 1.0
+        share = (len(self._ended) + sum(run.share for run in self._activities.values())) / work if work else 1.0
         left = (time.monotonic() - self._began) * (1 / share - 1) if share > SHARE_FOR_ESTIMATE else None
-        return Overview(self.title, self._counts, list(self._activities.values()), best, left)
-
-    def _move(self, before: Status, after: Status) -> None:
-        self._counts[before] -= 1
-        self._counts[after] += 1
+        counts: Counter[str] = Counter(self._ended.values())
+        counts += Counter({Status.COMPLETED: self.finished, Status.FAILED: self.failed})
+        counts[Status.RUNNING] += len(self._activities)
+        counts[Status.PENDING] = self.total - counts.total()
+        return Overview(self.title, counts, list(self._activities.values()), best, left)
 
     def _print(self, text: str, style: str = "") -> None:
         self.console.print(Text(printable(text), style=style), soft_wrap=True)

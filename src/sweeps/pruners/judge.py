@@ -2,13 +2,15 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweeps.errors import ConfigError
-from sweeps.pruners.base import SLACK, Comparison, Pruner
 from sweeps.pruners.report_log import Report, ReportLog
+from sweeps.pruners.rules import SLACK, Comparison, Pruner
 from sweeps.record.records import Failure, RunRecord, Status
+from sweeps.record.resolved import Resolved
 from sweeps.record.typed import is_number
 from sweeps.targets import make
 
@@ -16,6 +18,7 @@ PRUNED, PAUSED = "pruned", "paused"  # kinds of a pruned run's reason: stopped b
 _SHARED = ("metric", "direction", "resume_pruned", "keep_checkpoint")  # keys of every pruner that its class never sees
 
 
+@dataclass
 class Judge:
     """Writes the reports of one run to the log of its sweep, and asks the pruner.
 
@@ -27,34 +30,27 @@ class Judge:
         resume_pruned: whether to resume a run that was pruned before.
     """
 
-    def __init__(
-        self,
-        log: ReportLog,
-        pruner: Pruner,
-        *,
-        setting_id: str,
-        run_id: str,
-        metric: str,
-        sign: float,
-        max_steps: float | None,
-        pause_at: float | None,
-        resume_pruned: bool = False,
-    ) -> None:
-        self._log, self._pruner, self._setting, self._run = log, pruner, setting_id, run_id
-        self._metric, self._sign, self._max_steps, self._pause_at = metric, sign, max_steps, pause_at
-        self._resume_pruned = resume_pruned
-        self._rounds = pruner.rounds(max_steps)
-        self.last = 0.0  # the last step that was reported
+    log: ReportLog
+    pruner: Pruner
+    setting_id: str
+    run_id: str
+    metric: str
+    sign: float
+    max_steps: float | None
+    pause_at: float | None
+    resume_pruned: bool = False
+
+    def __post_init__(self) -> None:
+        self._waits = bool(self.pruner.rounds(self.max_steps))  # for the other runs, before it is judged
 
     def report(self, row: Mapping[str, Any]) -> Failure | None:
         """Note a row of metrics; why the run should stop here, else None."""
-        self.last = round(row["step"], 6)
-        value = row.get(self._metric)
-        stop = None
-        if self._metric and value is not None and is_number(value):
-            self._log.add(Report(self._setting, self._run, self.last, self._metric, float(value)))
-            stop = None if self._rounds else self._verdict(self.last)
-        return stop or self._pause(self.last)
+        step = round(row["step"], 6)
+        value: Any = row.get(self.metric)
+        if not self.metric or not is_number(value):
+            return self._pause(step)
+        self.log.add(Report(self.setting_id, self.run_id, step, self.metric, float(value)))
+        return (None if self._waits else self._verdict(step)) or self._pause(step)
 
     def resume(self, steps: float, was_stopped: bool = False) -> Failure | None:
         """Why a run that resumes after `steps` steps should stop at once, else None.
@@ -65,8 +61,8 @@ class Judge:
 
         What the log holds beyond `steps` is of an earlier attempt, whose checkpoint is gone.
         """
-        self.last = self._reported(steps)
-        return self._pause(steps) or (None if was_stopped and not self._rounds else self._verdict(self.last))
+        judged = self._waits or not was_stopped
+        return self._pause(steps) or (self._verdict(self._reported(steps)) if judged else None)
 
     def resumes(self, record: RunRecord) -> bool:
         """Whether a run that was pruned or paused is to be resumed now.
@@ -77,64 +73,60 @@ class Judge:
         if record.status is not Status.PRUNED:
             return False
         steps = record.steps or 0.0
-        if self._pause_at is not None and steps >= self._pause_at - SLACK:
+        if self.pause_at is not None and steps >= self.pause_at - SLACK:
             return False
         paused = record.error is not None and record.error.kind == PAUSED
-        if paused or self._resume_pruned or type(self._pruner) is Pruner:
+        if paused or self.resume_pruned or type(self.pruner) is Pruner:
             return True
         last = self._reported(steps)
-        return bool(self._rounds) and last > 0 and self._verdict(last) is None
+        return self._waits and last > 0 and self._verdict(last) is None
 
     def missing(self, reported: Sequence[str]) -> str | None:
         """What to tell about a complete run that has `reported` these metrics, but never the one that is compared."""
-        if not self._metric or self._metric in reported or type(self._pruner) is Pruner:
+        if not self.metric or self.metric in reported or type(self.pruner) is Pruner:
             return None
         return (
-            f"sweep.pruner.metric={self._metric} was never reported, so {self._pruner.name} could stop nothing; "
+            f"sweep.pruner.metric={self.metric} was never reported, so {self.pruner.name} could stop nothing; "
             f"reported were {', '.join(reported) or 'no metrics'}"
         )
 
     def _reported(self, steps: float) -> float:
         """The last step up to `steps` that the log holds of this run."""
-        own = self._log.read(self._metric).get(self._setting, {}).get(self._run, {})
+        own = self.log.read(self.metric).get(self.setting_id, {}).get(self.run_id, {})
         return max((step for step in own if step <= steps + SLACK), default=0.0)
 
     def _verdict(self, last: float) -> Failure | None:
         """What the pruner says of the report at `last`."""
-        if self._max_steps is not None and last >= self._max_steps - SLACK:
+        if self.max_steps is not None and last >= self.max_steps - SLACK:
             return None
-        turned = self._log.read(self._metric, self._sign)
-        runs = turned.get(self._setting, {})
-        own = {step: value for step, value in runs.get(self._run, {}).items() if step <= last + SLACK}
+        turned = self.log.read(self.metric, self.sign)
+        runs = turned.get(self.setting_id, {})
+        own = {step: value for step, value in runs.get(self.run_id, {}).items() if step <= last + SLACK}
         if not own:
             return None
-        siblings = [values for run, values in runs.items() if run != self._run]
-        rivals = {setting: list(of.values()) for setting, of in turned.items() if setting != self._setting}
-        reason = self._pruner.prune(Comparison(own, siblings, rivals, setting=self._setting, max_steps=self._max_steps))
-        return None if reason is None else Failure(PRUNED, f"{self._pruner.name} by {self._metric}: {reason}")
+        siblings = [values for run, values in runs.items() if run != self.run_id]
+        rivals = {setting: list(of.values()) for setting, of in turned.items() if setting != self.setting_id}
+        reason = self.pruner.prune(Comparison(own, siblings, rivals, setting=self.setting_id, max_steps=self.max_steps))
+        return None if reason is None else Failure(PRUNED, f"{self.pruner.name} by {self.metric}: {reason}")
 
     def _pause(self, step: float) -> Failure | None:
-        if self._pause_at is None or step < self._pause_at - SLACK:
+        if self.pause_at is None or step < self.pause_at - SLACK:
             return None
-        if self._max_steps is not None and step >= self._max_steps - SLACK:
+        if self.max_steps is not None and step >= self.max_steps - SLACK:
             return None
-        if self._rounds:
-            return Failure(PAUSED, f"{self._pruner.name}: waiting at step {self._pause_at:g} for the other runs")
-        return Failure(PAUSED, f"paused at sweep.pause_at={self._pause_at:g}; a larger value, or null, resumes the run")
+        if self._waits:
+            return Failure(PAUSED, f"{self.pruner.name}: waiting at step {self.pause_at:g} for the other runs")
+        return Failure(PAUSED, f"paused at sweep.pause_at={self.pause_at:g}; a larger value, or null, resumes the run")
 
 
-def judge_of(
-    settings: Mapping[str, Any], *, sweep: Path, setting_id: str, run_id: str, max_steps: float | None
-) -> Judge | None:
-    """The judge that the engine's node `settings`, as plain data, asks for; `sweep` is the folder of the sweep.
+def judge_of(resolved: Resolved, sweep: Path) -> Judge | None:
+    """The judge that a run's settings ask for; `sweep` is the folder of its sweep.
 
     None where there is neither a pruner nor a step to pause at: then nothing stops a run, and one that was stopped
     before is resumed.
-
-    Raises:
-        ConfigError: the pruner cannot be made or cannot work with these settings.
     """
-    pruner, pause_at = _pruner_of(settings), settings.get("pause_at")
+    settings, max_steps = resolved.settings, resolved.settings["max_steps"]
+    pruner, pause_at = _pruner_of(settings), settings["pause_at"]
     if pause_at is not None and not (is_number(pause_at) and pause_at > 0):
         raise ConfigError(
             f"sweep.pause_at={pause_at} is invalid: a number of steps above 0, such as 1; null never pauses"
@@ -142,16 +134,17 @@ def judge_of(
     if pruner is None and pause_at is None:
         return None
     metric, sign = _compared_by(settings, needed=pruner is not None)
+    resume_pruned = bool((settings["pruner"] or {}).get("resume_pruned"))
     return Judge(
         _log_of(sweep),
         pruner or Pruner(),
-        setting_id=setting_id,
-        run_id=run_id,
-        metric=metric,
-        sign=sign,
-        max_steps=max_steps,
-        pause_at=pause_at,
-        resume_pruned=bool((settings.get("pruner") or {}).get("resume_pruned")),
+        resolved.setting_id,
+        resolved.run_id,
+        metric,
+        sign,
+        max_steps,
+        pause_at,
+        resume_pruned,
     )
 
 
@@ -166,10 +159,7 @@ def rounds_of(settings: Mapping[str, Any], max_steps: float | None) -> list[floa
     return [*(rung for rung in rungs if limit is None or rung < limit), None]
 
 
-@functools.lru_cache(maxsize=4)
-def _log_of(sweep: Path) -> ReportLog:
-    """One log for all runs of a process, which has read most of it before."""
-    return ReportLog(sweep)
+_log_of = functools.lru_cache(maxsize=4)(ReportLog)  # one for all runs of a process, which has read most of it before
 
 
 def _pruner_of(settings: Mapping[str, Any]) -> Pruner | None:

@@ -1,4 +1,4 @@
-"""The pruners, as pure functions of what was reported; more is better in all of them.
+"""The pruners, as pure functions of what was reported; more is better in all of them. Never imports torch.
 
 Settings are compared, by the mean of those of their seeds that have reported as many steps: the seeds of one setting
 do not compete with each other.
@@ -12,12 +12,62 @@ MedianPruner             Golovin et al. 2017, "Google Vizier", section 3.2.2
 import hashlib
 import itertools
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sweeps.errors import ConfigError
-from sweeps.pruners.base import SLACK, Comparison, Pruner, Values
 from sweeps.record.typed import is_number
+
+Values = Mapping[float, float]  # steps -> value, turned so that more is better
+
+SLACK = 1e-6  # steps: what rounding may cost; the report log keeps as many digits
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known of a run, and of those it competes with, when it is judged.
+
+    `own` are its reports up to now, at least one, `siblings` those of the other seeds of its setting, `rivals` those of
+    the runs of every other setting, by setting_id. `max_steps` is how many steps a whole run has, None where nobody
+    said.
+    """
+
+    own: Values
+    siblings: Sequence[Values]
+    rivals: Mapping[str, Sequence[Values]]
+    setting: str
+    max_steps: float | None = None
+
+
+class Pruner:
+    """Decides which runs are not worth their remaining steps. The base class stops none.
+
+    A subclass is pure: it decides from the comparison alone, and so repeats its decision whenever it is asked again.
+    It gets its parameters as keyword arguments, from the keys of its config in the group `sweep/pruner`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    def prune(self, comparison: Comparison) -> str | None:
+        """The reason to stop the run after its last report, or None to continue.
+
+        It is not asked about a run that has reported its last step.
+        """
+        return None
+
+    def rounds(self, max_steps: float | None) -> list[float]:
+        """Steps at which all runs wait for each other before they are judged; none for pruners that compare at once.
+
+        Called before the first run starts.
+
+        Raises:
+            ConfigError: the pruner cannot work with so many steps, or needs to know how many they are.
+        """
+        return []
 
 
 class MedianPruner(Pruner):
@@ -31,12 +81,13 @@ class MedianPruner(Pruner):
     name = "median"
 
     def __init__(self, *, n_startup_trials: int = 4, n_warmup_steps: float = 1.0) -> None:
-        _check("n_startup_trials", n_startup_trials, "at least one other setting", lambda v: _is_whole(v) and v >= 1)
+        _check(
+            "n_startup_trials", n_startup_trials, "at least one other setting", lambda v: isinstance(v, int) and v >= 1
+        )
         _check("n_warmup_steps", n_warmup_steps, "a number of steps of at least 0, such as 1", lambda v: v >= 0)
         self._least, self._warmup = n_startup_trials, n_warmup_steps
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting's best value with the other settings' averages."""
         step = max(comparison.own)
         if step < self._warmup - SLACK:
             return None
@@ -64,7 +115,6 @@ class PatientPruner(Pruner):
         self._patience, self._min_delta = patience, min_delta
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Look for the step of the last improvement."""
         own = comparison.own
         best, since = -float("inf"), 0.0
         for step in sorted(own):
@@ -87,11 +137,10 @@ class SuccessiveHalvingPruner(Pruner):
     def __init__(self, *, min_resource: float = 1.0, reduction_factor: int = 3) -> None:
         _check("min_resource", min_resource, "the first rung is a number of steps above 0, such as 1", lambda v: v > 0)
         rule = "one in how many continues, a whole number of at least 2, such as 3"
-        _check("reduction_factor", reduction_factor, rule, lambda v: _is_whole(v) and v >= 2)
+        _check("reduction_factor", reduction_factor, rule, lambda v: isinstance(v, int) and v >= 2)
         self._first, self._factor = min_resource, reduction_factor
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting with all others that have reached the rung."""
         return self._ranked(comparison, self._first, list(comparison.rivals.values()))
 
     def rungs(self, max_steps: float | None, first: float | None = None) -> Iterator[float]:
@@ -137,7 +186,6 @@ class HyperbandPruner(SuccessiveHalvingPruner):
     name = "hyperband"
 
     def prune(self, comparison: Comparison) -> str | None:
-        """Compare the setting with those that drew the same first rung."""
         first = self.bracket(comparison.setting, comparison.max_steps)
         same = [
             runs for setting, runs in comparison.rivals.items() if self.bracket(setting, comparison.max_steps) == first
@@ -145,8 +193,7 @@ class HyperbandPruner(SuccessiveHalvingPruner):
         return self._ranked(comparison, first, same)
 
     def rounds(self, max_steps: float | None) -> list[float]:
-        """None, since no run waits; but the brackets depend on the length of a run."""
-        _need_max_steps(self.name, max_steps)
+        _need_max_steps(self.name, max_steps)  # the brackets depend on it, though no run waits
         return []
 
     def bracket(self, setting: str, max_steps: float | None) -> float:
@@ -169,17 +216,12 @@ class HalvingPruner(SuccessiveHalvingPruner):
     name = "halving"
 
     def rounds(self, max_steps: float | None) -> list[float]:
-        """All rungs."""
         return list(self.rungs(_need_max_steps(self.name, max_steps)))
 
 
 def _check(key: str, value: Any, rule: str, holds: Callable[[Any], bool]) -> None:
     if not is_number(value) or not holds(value):
         raise ConfigError(f"sweep.pruner.{key}={value} is invalid: {rule}")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int)
 
 
 def _need_max_steps(name: str, max_steps: float | None) -> float:

@@ -3,14 +3,14 @@
 import difflib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from sweeps.config import SweepConfig, mount_of, settings_of
+from sweeps.config import mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.record.identity import is_ignored, target_of
 from sweeps.record.identity import settings_of as leaves_of
@@ -35,15 +35,14 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
     for key, values in lists.items():
         if len(values) > 1:
             check_sweepable(key, mount, f"several values ({', '.join(value.partition('=')[2] for value in values)})")
-    lists = {
-        key: values for key, values in lists.items() if target_of(key) not in {f"{mount}.{one}" for one in MAKE_RUNS}
-    }
+    of_grid = {f"{mount}.{one}" for one in MAKE_RUNS}
+    lists = {key: values for key, values in lists.items() if target_of(key) not in of_grid}
     settings = settings_of(config)
     if settings.repeats is not None:
         # the first seed of every setting before any second one, so that a sweep that is stopped early has seen them all
-        seeds = _seeds(settings, config, mount, [key.lstrip("+") for key in lists])
-        lists = {settings.seed_key: seeds, **lists}
-    return _without(_combinations(_zipped(lists, _plain(settings.zip))), _plain(settings.exclude))
+        lists = {settings.seed_key: _seeds(settings.repeats, settings.seed_key, config, mount, lists), **lists}
+    zips, excluded = (cast(list[Any], OmegaConf.to_container(one)) for one in (settings.zip, settings.exclude))
+    return _without(_combinations(_zipped(lists, zips)), excluded)
 
 
 def is_of_sweep(key: str, mount: str) -> bool:
@@ -78,11 +77,7 @@ def values_by_key(overrides: Sequence[Override]) -> dict[str, list[str]]:
 
 
 def values_of(override: Override) -> list[str]:
-    """The values of a discrete sweep, as they are typed.
-
-    Raises:
-        ConfigError: a range is infinite or far too long, or there is none.
-    """
+    """The values of a discrete sweep, as they are typed."""
     value = override.value()
     if isinstance(value, RangeSweep):
         count_of(override.get_key_element(), value)
@@ -96,11 +91,7 @@ def values_of(override: Override) -> list[str]:
 
 
 def count_of(key: str, sweep: RangeSweep) -> float:
-    """How many steps a range has; at most 0 where it is empty.
-
-    Raises:
-        ConfigError: it is infinite or far too long.
-    """
+    """How many steps a range has; at most 0 where it is empty."""
     numbers = [float(number) for number in (sweep.start or 0, sweep.stop or 0, sweep.step)]
     shown = f"{key}=range({', '.join(f'{number:g}' for number in numbers)})"
     if not all(map(math.isfinite, numbers)):
@@ -112,12 +103,10 @@ def count_of(key: str, sweep: RangeSweep) -> float:
     return count
 
 
-def _seeds(settings: SweepConfig, config: DictConfig, mount: str, given: Sequence[str]) -> list[str]:
+def _seeds(repeats: int, key: str, config: DictConfig, mount: str, given: Iterable[str]) -> list[str]:
     """`seed=0`, `seed=1` ... for `repeats`."""
-    repeats, key = settings.repeats, settings.seed_key
-    assert repeats is not None
     shown = f"{mount}.repeats={repeats}"
-    if key in given:
+    if key in [one.lstrip("+") for one in given]:
         raise ConfigError(f"{shown} is invalid beside {key}=: {mount}.repeats=3 is {key}=0,1,2; give one of the two")
     if not 1 <= repeats <= MOST_VALUES:
         raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5")
@@ -196,15 +185,17 @@ def _without(runs: list[list[str]], excluded: Sequence[Any]) -> list[list[str]]:
 
 def _rule(rule: Any) -> dict[str, list[str]]:
     """Keys, and the values of each that an exclusion fits, from `{model: small}` or `model=small`."""
-    if isinstance(rule, dict) and rule:
-        lists = {str(key): value if isinstance(value, list) else [value] for key, value in rule.items()}
-        return {key.lstrip("+"): [str(value) for value in values] for key, values in lists.items()}
-    parts = [part.partition("=") for part in str(rule).split(",")] if isinstance(rule, str) else []
-    if not parts or not all(equals and key for key, equals, _ in parts):
+    given: dict[Any, Any] = {}
+    if isinstance(rule, dict):
+        given = rule
+    elif isinstance(rule, str) and all(part.partition("=")[0] and "=" in part for part in rule.split(",")):
+        given = dict(part.partition("=")[::2] for part in rule.split(","))
+    if not given:
         raise ConfigError(
             f'exclude: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run\'s name such as "model=small,lr=1.0"'
         )
-    return {key.lstrip("+"): [value] for key, _, value in parts}
+    lists = {str(key).lstrip("+"): one if isinstance(one, list) else [one] for key, one in given.items()}
+    return {key: [str(value) for value in values] for key, values in lists.items()}
 
 
 def _fits(run: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> bool:
@@ -219,9 +210,3 @@ def _alike(given: str, wanted: str) -> bool:
         return given == wanted or float(given) == float(wanted)
     except ValueError:
         return given.casefold() == wanted.casefold() and wanted.casefold() in ("true", "false", "null", "none")
-
-
-def _plain(node: Any) -> list[Any]:
-    """A list of the config as plain data."""
-    found = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
-    return found if isinstance(found, list) else []

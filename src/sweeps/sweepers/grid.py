@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
-from sweeps.config import mount_of
+from sweeps.config import mount_of, settings_of
 from sweeps.errors import RunFailed
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders
@@ -37,7 +38,6 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     assert config is not None
     assert context is not None
     mount = mount_of(config)
-    settings = OmegaConf.select(config, mount) if mount is not None else None
     check_supported(config, config.hydra)
     parser = OverridesParser.create(config_loader=context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
@@ -46,41 +46,42 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     launches = Launches(sweeper.launcher, config, sweeper.max_batch_size)
     if not launches.is_ours:
         sweeper.validate_batch_is_legal(runs)  # our launchers do so themselves, in their workers
-    console = SweepConsole()
-    plan = settings is not None and settings.plan
-    rounds: list[float | None] = [None]
-    if settings is not None and not plan:
-        rounds = _rounds(context.config_loader, config, settings, runs, console)
-    results: list[JobReturn] = []
-    left_out = ""
-    with owned_folder(config) as folder:
-        if settings is not None:
-            folders = Folders(context.config_loader, config, folder)
-            names = folders.names(runs)
-            if not launches.is_ours:
-                runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
-        if not plan:
+    if mount is None:
+        with owned_folder(config) as folder:
             write_config(config, folder)
+            results = launches.launch(runs)
+        for job in results:
+            _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
+        return [results]
+    console, settings = SweepConsole(), settings_of(config)
+    rounds: list[float | None] = [None]
+    if not settings.plan:
+        rounds = _rounds(context.config_loader, config, mount, runs, console)
+    left_out, results = "", []
+    with owned_folder(config) as folder:
+        folders = Folders(context.config_loader, config, folder)
+        names = folders.names(runs)
+        if not launches.is_ours:
+            runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
+        if settings.plan:
+            return [launches.launch(runs)]
+        write_config(config, folder)
         try:
             for number, step in enumerate(rounds, start=1):
                 if launches.has_enough:
                     left_out = f"; round {number} of {len(rounds)} was not started"
                     break
-                if settings is not None and len(rounds) > 1:
+                if len(rounds) > 1:
                     limit = settings.pause_at if step is None else step
                     until = "to completion" if limit is None else f"to step {limit:.12g}"
                     console.print(f"round {number} of {len(rounds)}: {until}", highlight=False)
                 pause = [] if step is None else [f"{mount}.pause_at={step:.12g}"]
                 results = launches.launch([[*run, *pause] for run in runs])  # each round resumes what the last one kept
         finally:
-            if settings is not None and not plan:
-                summarize(console, folder)
-    if settings is None:
-        for job in results:
-            _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
+            summarize(console, folder)
     errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
-    left = sum(isinstance(error, NotDone) for error in errors)
     if errors:
+        left = sum(isinstance(error, NotDone) for error in errors)
         rest = f" and {left} were not started" if left else ""
         failed = f"{len(errors) - left} of {len(results)} runs failed{rest}{left_out}"
         raise RunFailed(f"{failed}; the run.json of each, in {folder}, says why")
@@ -88,14 +89,14 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
 
 
 def _rounds(
-    loader: ConfigLoader, config: DictConfig, settings: DictConfig, runs: Sequence[Sequence[str]], console: Any
+    loader: ConfigLoader, config: DictConfig, mount: str, runs: Sequence[Sequence[str]], console: Console
 ) -> list[float | None]:
     """The steps at which the runs wait for each other in each round of the sweep; None: they run to completion.
 
     Pruners that compare runs as they report have one round. Halving has one more than it has rungs, which makes its
     runs wait for each other under any launcher. The last round pauses where `pause_at` says.
     """
-    mount = mount_of(config)
+    settings: Any = settings_of(config)
     try:
         rounds = rounds_of(settings, settings.max_steps)
     except OmegaConfBaseException:  # it refers to what each run sets for itself
@@ -105,10 +106,8 @@ def _rounds(
         found: set[float | None] = {OmegaConf.select(job, f"{mount}.max_steps") for job in jobs}
         known = sorted(steps for steps in found if steps is not None)
         if len(known) > 1:
-            console.print(
-                f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs; the largest sets the rounds",
-                highlight=False,
-            )
+            spread = f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs"
+            console.print(f"{spread}; the largest sets the rounds", highlight=False)
         rounds = rounds_of(settings, known[-1] if known else None)
     return rounds
 

@@ -1,8 +1,9 @@
 """The local launcher: from the jobs that Hydra hands over to their results, on this machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -10,15 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.folders import Folders, title_of
 from sweeps.launchers.job import JobSetup
-from sweeps.launchers.local.inline import InlinePool
-from sweeps.launchers.local.pool import Pool
-from sweeps.launchers.local.slots import Slot, check_count, make_slots
+from sweeps.launchers.local.pool import InlineWorker, Pool
+from sweeps.launchers.local.slots import check_count, make_slots
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
-from sweeps.launchers.runs import SweepRun, failures, make_runs, settle
+from sweeps.launchers.preflight import Fingerprint, check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.runs import failures, make_runs, settle
 from sweeps.launchers.scheduler import Feed, Policy, Scheduler
 from sweeps.launchers.signals import StopRequest, stop_on_signals
 from sweeps.launchers.supported import check_supported
@@ -50,17 +49,12 @@ def launch(
     check_supported(config, config.hydra)
     policy = policy or Policy.of(config)
     names = Folders(context.config_loader, config, folder).names(job_overrides, initial_job_idx) if mount else None
-    runs = make_runs(job_overrides, initial_job_idx, folder if mount else None, names, ignored_of(config))
+    runs = make_runs(job_overrides, initial_job_idx, folder, names, ignored_of(config))
     policy.recall(runs)
-    recycle_after = options.get("recycle_after")
-    check_count("recycle_after", recycle_after, 1)
-    wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
-    at_a_time = min(len(runs), policy.at_a_time or len(runs))
-    slots = make_slots(jobs=at_a_time, device=_device_of(config), runs_per_gpu=options.get("runs_per_gpu", 1), **wanted)
-    setup = JobSetup(context, task, config, _pinned(config, folder, slots))
-    view = View(title_of(folder), SweepConsole(), total=len(runs))
     todo = [run for run in runs if run.result is None]
-    with stop_on_signals() as stop, _pool(slots, setup, recycle_after, view, stop) as pool:
+    view = View(title_of(folder), SweepConsole(), total=len(runs))
+    setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
+    with _workers(setup, options, min(len(runs), policy.at_a_time or len(runs)), view) as (pool, stop):
         if mount:
             composition = Fingerprint(context.config_loader, config.hydra.job.config_name, mount)
             todo = prepare(runs, composition, folder, pool, view, stop, refuse=policy.refuse)
@@ -69,10 +63,13 @@ def launch(
                 show_plan(runs, todo, pool, stop, view)
                 return []
             declare(runs)
-            note_invocation(folder, [slot.name for slot in slots], folder_of_code(setup.function))
-        _run(runs, todo, pool, policy, view, stop, keep_config=not mount)
-    if stop:
-        raise KeyboardInterrupt
+            note_invocation(folder, pool.slots, folder_of_code(setup.function))
+        view.failed = failures(runs)
+        view.finished = len(runs) - len(todo) - view.failed
+        view.open()
+        with closing(view):
+            Scheduler(todo, pool, policy, view).run(stop)
+        settle(runs, stopped=bool(stop))
     return [run.result for run in runs if run.result is not None]
 
 
@@ -80,7 +77,7 @@ def launch_feed(
     context: HydraContext,
     task: TaskFunction,
     config: DictConfig,
-    feed: "CountedFeed",
+    feed: Feed,
     samples: Sequence[Sequence[str]],
     options: Mapping[str, Any],
 ) -> None:
@@ -93,68 +90,38 @@ def launch_feed(
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
-    wanted = {key: options.get(key) for key in ("workers", "gpus", "threads")}
-    runs_per_gpu = options.get("runs_per_gpu", 1)
-    # As many workers for what is left as for all of it: the number of threads follows from that.
-    slots = make_slots(jobs=feed.total, device=_device_of(config), runs_per_gpu=runs_per_gpu, **wanted)
-    setup = JobSetup(context, task, config, _pinned(config, folder, slots))
     view = View(title_of(folder), SweepConsole(), total=feed.total, finished=feed.finished)
     view.note(
         f"{view.title}: {feed.total} trials, {feed.finished} already complete, {feed.total - feed.finished} to do"
     )
-    if not feed.has_more:
-        return
-    with stop_on_signals() as stop, _pool(slots, setup, options.get("recycle_after"), view, stop) as pool:
-        check_samples(samples, folder, pool, stop)
-        note_invocation(folder, [slot.name for slot in slots], folder_of_code(setup.function))
-        view.open()
-        try:
-            Scheduler([], pool, Policy.of(config), view, keep_config=False, feed=feed).run(stop)
-        finally:
-            view.close()
+    setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
+    # As many workers for what is left as for all of it: the number of threads follows from that.
+    with _workers(setup, options, feed.total, view) as (pool, stop):
+        if feed.has_more:
+            check_samples(samples, folder, pool, stop)
+            note_invocation(folder, pool.slots, folder_of_code(setup.function))
+            view.open()
+            with closing(view):
+                Scheduler([], pool, Policy.of(config), view, feed=feed).run(stop)
+
+
+@contextmanager
+def _workers(setup: JobSetup, options: Mapping[str, Any], jobs: int, view: View) -> Iterator[tuple[Pool, StopRequest]]:
+    """The workers for so many jobs at a time, and a request to stop, which ends in a KeyboardInterrupt."""
+    check_count("recycle_after", options.get("recycle_after"), 1)
+    given = {key: options[key] for key in ("workers", "gpus", "runs_per_gpu", "threads") if key in options}
+    device = _device_of(setup.config)
+    slots = make_slots(jobs=jobs, device=device, **given)
+    if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and device.startswith("cuda:"):
+        setup.pinned["device"] = "cuda"  # in a worker the GPU has another number
+    with stop_on_signals() as stop:
+        pool = Pool(slots, setup.pack() if slots else b"", options.get("recycle_after"))
+        if not slots:
+            pool.workers = [InlineWorker(setup, view.tell, lambda: bool(stop))]
+        with pool:
+            yield pool, stop
     if stop:
         raise KeyboardInterrupt
-
-
-class CountedFeed(Feed, Protocol):
-    """A feed that knows how many runs it makes in all, and how many were done before."""
-
-    total: int
-    finished: int
-
-
-def _run(
-    runs: Sequence[SweepRun],
-    todo: Sequence[SweepRun],
-    pool: Pool,
-    policy: Policy,
-    view: View,
-    stop: StopRequest,
-    *,
-    keep_config: bool,
-) -> None:
-    view.failed = failures(runs)
-    view.finished = len(runs) - len(todo) - view.failed
-    view.open()
-    try:
-        Scheduler(todo, pool, policy, view, keep_config=keep_config).run(stop)
-    finally:
-        view.close()
-    settle(runs, stopped=bool(stop))
-
-
-def _pool(slots: Sequence[Slot], setup: JobSetup, recycle_after: int | None, view: View, stop: StopRequest) -> Pool:
-    if slots:
-        return Pool(slots, setup.pack(), recycle_after)
-    return InlinePool(setup, view.tell, lambda: bool(stop))
-
-
-def _pinned(config: DictConfig, folder: Path, slots: Sequence[Slot]) -> dict[str, Any]:
-    """Values that workers must not find out anew: the date is another one there, and a GPU has another number."""
-    pinned: dict[str, Any] = {"hydra.sweep.dir": str(folder)}
-    if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and _device_of(config).startswith("cuda:"):
-        pinned["device"] = "cuda"
-    return pinned
 
 
 def _device_of(config: DictConfig) -> str:

@@ -1,6 +1,6 @@
 """Worker processes and what they say: the mechanism, without a policy.
 
-A worker is a spawned process with a pipe. Whatever happens in it, a segfault as well as an exception, the pool findings
+A worker is a spawned process with a pipe. Whatever happens in it, a segfault as well as an exception, the pool gives
 as an event; the caller decides what follows.
 """
 
@@ -10,7 +10,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -21,8 +21,11 @@ from typing import Any, Self
 
 from hydra.core.utils import env_override
 
+from sweeps.launchers.console import showing
+from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local import worker as worker_process
 from sweeps.launchers.local.slots import Slot
+from sweeps.launchers.local.worker import EventProgress, answer
 from sweeps.launchers.signals import hold_back_signals
 
 LAST_SECONDS = 3.0  # in which an idle worker ends by itself
@@ -51,8 +54,7 @@ class Worker:
     def __init__(self, slot: Slot, setup: bytes | Path, recycle_after: int | None) -> None:
         self.slot = slot
         self.task: Any = None  # what it is at work on; whatever the caller passed to `submit`
-        self.since = 0.0  # monotonic clock: since when it has had its task, or has been training
-        self.has_begun = False  # to train
+        self.since = 0.0  # monotonic clock: when its run began to train, or is to have begun
         self._setup = setup
         self._recycle_after = recycle_after
         self._process: SpawnProcess | None = None
@@ -61,26 +63,19 @@ class Worker:
 
     def submit(self, task: Any, kind: str, content: Any) -> None:
         """Give an idle worker its next task."""
-        if self._process is None or self._connection is None:
-            self._start()
-        assert self._connection is not None
-        self.task, self.since, self.has_begun = task, time.monotonic(), False
-        self._runs += kind == "run"
+        self.task = task
         try:
-            self._connection.send((kind, content))
+            self._send(kind, content)
         except OSError:  # it died while it was idle
             self.kill()
-            self._start()
-            self._runs += kind == "run"
-            self._connection.send((kind, content))
+            self._send(kind, content)
+        self._runs += kind == "run"
 
     def send_stop(self) -> None:
         """Ask the run under way to stop at its next report."""
         if self._connection is not None and self.task is not None:
-            try:
+            with contextlib.suppress(OSError):  # dead already, which `read` will find
                 self._connection.send(("stop", None))
-            except OSError:
-                return  # dead already; `read` will preflight it
 
     def watched(self) -> list[Any]:
         """What becomes ready when there is something to read."""
@@ -119,17 +114,20 @@ class Worker:
             with contextlib.suppress(OSError):
                 self._connection.send((worker_process.QUIT, None))
 
-    def wait_for_end(self, seconds: float) -> None:
-        """Wait until the process has ended, but no longer than so many seconds."""
-        if self._process is not None and self.task is None:
-            self._process.join(seconds)
-
-    def kill(self) -> None:
-        """End the process at once."""
+    def kill(self, patience: float = 0.0) -> None:
+        """End the process at once; one that is idle has so many seconds to end by itself."""
         if self._process is not None:
+            if self.task is None:
+                self._process.join(patience)
             self._process.kill()
             self._process.join()
         self._forget()
+
+    def _send(self, kind: str, content: Any) -> None:
+        if self._connection is None:
+            self._start()
+        assert self._connection is not None
+        self._connection.send((kind, content))
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -148,12 +146,31 @@ class Worker:
         self._process = self._connection = None
 
 
+class InlineWorker(Worker):
+    """For `workers=0`: no process, so that a debugger can follow. Its task is done when the pool is polled."""
+
+    def __init__(self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]):
+        super().__init__(Slot("here", {}), b"", None)
+        self._here = setup
+        self._progress = EventProgress(lambda kind, content: tell(self.slot.name, kind, content), stop_requested)
+
+    def submit(self, task: Any, kind: str, content: Any) -> None:
+        self.task, self._message = task, (kind, content)
+
+    def read(self) -> list[Event]:
+        if self.task is None:
+            return []
+        with showing(self._progress):
+            return [Event(self, "done", answer(self._here, *self._message))]
+
+
 class Pool:
     """The workers of a sweep; leaving the `with` block ends every process."""
 
     def __init__(self, slots: Sequence[Slot], setup: bytes, recycle_after: int | None = None) -> None:
+        self.slots = [slot.name for slot in slots]
         self._file: Path | None = None
-        if slots and len(setup) > PIPE_BYTES:
+        if len(setup) > PIPE_BYTES:
             descriptor, name = tempfile.mkstemp(prefix="sweeps-", suffix=".setup")  # readable by its owner alone
             self._file = Path(name)
             with os.fdopen(descriptor, "wb") as file:
@@ -169,8 +186,7 @@ class Pool:
         for worker in self.workers:
             worker.quit()
         for worker in self.workers:
-            worker.wait_for_end(LAST_SECONDS)
-            worker.kill()
+            worker.kill(patience=LAST_SECONDS)
         if self._file is not None:
             self._file.unlink(missing_ok=True)
 
@@ -189,7 +205,7 @@ class Pool:
         watched = [item for worker in self.workers for item in worker.watched()]
         if watched:
             wait(watched, timeout)
-        else:
+        elif not self.busy:
             time.sleep(timeout)
         return [event for worker in self.workers for event in worker.read()]
 

@@ -1,7 +1,6 @@
 """Where runs can go: slots of GPUs, or shares of the CPU."""
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +31,6 @@ def make_slots(
 
     The number of threads follows from the machine and the whole sweep, not from what is left of it: on the CPU
     another number of threads changes the last bits of a result.
-
-    Raises:
-        ConfigError: a count that is negative, or more than the machine has.
     """
     cores = available_cores()
     check_count("workers", workers, 0)
@@ -69,11 +65,7 @@ def make_slots(
 
 
 def check_count(key: str, value: int | None, least: int) -> None:
-    """Refuse an option, of the launcher where its key says no more, that is too small; None leaves the choice to us.
-
-    Raises:
-        ConfigError: names the option and the rule.
-    """
+    """Refuse an option, of the launcher where its key says no more, that is too small; None leaves the choice to us."""
     if value is not None and value < least:
         option = key if "." in key else f"hydra.launcher.{key}"
         raise ConfigError(f"{option}={value} is invalid: at least {least}, or null")
@@ -107,15 +99,7 @@ def visible_gpus() -> list[str]:
         return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
     if "SLURM_JOB_ID" in os.environ and _slurm_manages_gpus():
         return []
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    try:
-        command = [tool, "--query-gpu=index", "--format=csv,noheader"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
+    return _output("nvidia-smi", "--query-gpu=index", "--format=csv,noheader").split()
 
 
 def _given_by_slurm(key: str) -> int | None:
@@ -126,12 +110,17 @@ def _given_by_slurm(key: str) -> int | None:
 
 def _slurm_manages_gpus() -> bool:
     """Whether this node's GPUs are Slurm's to give, so that a job that was told of none has none."""
-    command = ["scontrol", "--oneliner", "show", "node", os.environ.get("SLURMD_NODENAME", "")]
+    node = os.environ.get("SLURMD_NODENAME", "")
+    return " Gres=gpu" in _output("scontrol", "--oneliner", "show", "node", node)
+
+
+def _output(*command: str) -> str:
+    """What a program prints; nothing where it is missing, fails or does not answer."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and " Gres=gpu" in done.stdout
+        return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _choose_gpus(device: str, gpus: int | None) -> list[str]:

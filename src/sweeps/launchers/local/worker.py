@@ -19,7 +19,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn
 
 from sweeps.launchers.console import showing
-from sweeps.launchers.job import JobSetup
+from sweeps.launchers.job import JobSetup, cost, inspect
 from sweeps.launchers.signals import let_signals_through
 from sweeps.progress import Progress
 from sweeps.record.records import RunRecord
@@ -28,57 +28,35 @@ QUIT = "quit"
 ORPHANED = 70  # exit code of a worker whose parent is gone
 
 
-class PipeProgress(Progress):
-    """Passes on the events of a run."""
+class EventProgress(Progress):
+    """Sends the events of a run to the display of its sweep, as `View.tell` takes them."""
 
     def __init__(self, send: Callable[[str, Any], None], stop_requested: Callable[[], bool]) -> None:
         self._send = send
         self._stop_requested = stop_requested
 
     def begin(self, record: RunRecord) -> None:
-        """Pass on where the run stands, and how far it goes."""
         steps, metric = record.steps or 0, record.objective.metric
         self._send("begin", {"step": steps, "max_steps": record.max_steps, "metric": metric})
 
     def update(self, step: float, text: str) -> None:
-        """Pass it on."""
         self._send("update", {"step": step, "text": text})
 
     def report(self, row: Mapping[str, Any]) -> None:
-        """Pass it on."""
         self._send("report", dict(row))
 
     def stop_requested(self) -> bool:
-        """Whether the sweep is being stopped."""
         return self._stop_requested()
 
 
-class Tasks:
-    """What a worker can be asked to do, by name."""
-
-    def __init__(self, setup: JobSetup) -> None:
-        self._setup = setup
-        self._inspector: Any = None
-
-    def __call__(self, kind: str, content: Any) -> Any:
-        """The result of one task; an exception, a request to stop included, is a result."""
-        try:
-            if kind == "run":
-                return self._run(**content)
-            from sweeps.launchers.inspection import Inspector  # torch
-
-            self._inspector = self._inspector or Inspector(self._setup)
-            return getattr(self._inspector, kind)(**content)
-        except (Exception, KeyboardInterrupt) as error:
-            return error
-
-    def _run(
-        self, number: int, overrides: list[str], composed: bytes, folder: str | None, keep_config: bool
-    ) -> JobReturn:
-        result = self._setup.run(overrides, number, composed, folder)
-        if not keep_config:  # the parent of a large sweep keeps thousands of results
-            result.cfg = result.hydra_cfg = None
-        return result
+def answer(setup: JobSetup, kind: str, content: Mapping[str, Any]) -> Any:
+    """The result of what a worker is asked to do; an exception, a request to stop included, is a result."""
+    try:
+        if kind == "run":
+            return setup.run(**content)
+        return {"inspect": inspect, "cost": cost}[kind](setup, **content)
+    except (Exception, KeyboardInterrupt) as error:
+        return error
 
 
 def main(connection: Connection, setup: bytes | Path) -> None:
@@ -97,10 +75,10 @@ def main(connection: Connection, setup: bytes | Path) -> None:
         except OSError:  # the parent is gone; seen as an error of the run, it would stand in its record as a failure
             os._exit(ORPHANED)
 
-    tasks = Tasks(JobSetup.unpack(setup.read_bytes() if isinstance(setup, Path) else setup))
-    with showing(PipeProgress(send, stop.is_set)):
+    own = JobSetup.unpack(setup.read_bytes() if isinstance(setup, Path) else setup)
+    with showing(EventProgress(send, stop.is_set)):
         while (task := inbox.get())[0] != QUIT:
-            send("done", _pack(tasks(*task)))
+            send("done", _pack(answer(own, *task)))
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[tuple[str, Any]]", stop: threading.Event) -> None:
@@ -124,8 +102,9 @@ def _pack(result: Any) -> bytes:
     except Exception:
         if isinstance(result, JobReturn):
             result._return_value = _as_text(result._return_value)
-            return bytes(cloudpickle.dumps(result))
-        return bytes(cloudpickle.dumps(_as_text(result)))
+        else:
+            result = _as_text(result)
+        return bytes(cloudpickle.dumps(result))
 
 
 def _as_text(value: Any) -> Any:

@@ -15,13 +15,12 @@ from omegaconf import DictConfig
 from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.folders import Folders, title_of
 from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import Pool
 from sweeps.launchers.local.slots import Slot, available_cores
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.preflight import Fingerprint, check_samples, declare, prepare, say_what_is_left
 from sweeps.launchers.runs import SweepRun, failures, make_runs, settle
 from sweeps.launchers.scheduler import Policy
 from sweeps.launchers.signals import stop_on_signals

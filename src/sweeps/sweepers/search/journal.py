@@ -8,10 +8,7 @@ from optuna.study import Study
 from sweeps.errors import ConfigError
 from sweeps.record.files import LINES_LIMIT, open_to_append
 from sweeps.record.typed import is_number
-from sweeps.sweepers.search.axes import holds
-from sweeps.sweepers.search.space import Space
-
-_BLOCK = 1 << 20
+from sweeps.sweepers.search.space import Space, holds
 
 
 def check_content(study: Study, space: Space) -> None:
@@ -44,11 +41,7 @@ def check_content(study: Study, space: Space) -> None:
 
 
 def mend(path: Path) -> None:
-    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner.
-
-    Raises:
-        ConfigError: the journal is no ordinary file, or of a size that no search makes.
-    """
+    """Take away what a killed search left: half of a last line, and locks, since the folder has one owner."""
     for lock in path.parent.glob(f"{path.name}*.lock*"):
         lock.unlink(missing_ok=True)
     try:
@@ -56,15 +49,8 @@ def mend(path: Path) -> None:
             size = file.seek(0, os.SEEK_END)
             if size > LINES_LIMIT:
                 raise OSError(f"its {size:,} bytes are more than the {LINES_LIMIT:,} that are read")
-            whole = size
-            while whole:
-                start = max(whole - _BLOCK, 0)
-                file.seek(start)
-                end = file.read(whole - start).rfind(b"\n") + 1
-                whole = start + end
-                if end:
-                    break
-            if whole < size:
+            file.seek(0)
+            if (whole := file.readall().rfind(b"\n") + 1) < size:
                 file.truncate(whole)
     except OSError as error:
         raise ConfigError(f"{path} cannot be used ({error}); move it away, or name another sweep.name=NAME") from error

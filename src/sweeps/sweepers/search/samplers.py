@@ -12,8 +12,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from sweeps.errors import ConfigError
-from sweeps.sweepers.search.axes import Axis, count_in, described, values_in
-from sweeps.sweepers.search.space import Space
+from sweeps.sweepers.search.space import Axis, Space, count_in, described, values_in
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid")
 ONLY_COMPLETE = ("gp", "cmaes")  # they look at nothing but complete trials

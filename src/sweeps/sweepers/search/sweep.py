@@ -1,5 +1,6 @@
 """A search as Hydra starts it: trials as workers become free on this machine, in batches under other launchers."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from sweeps.record.records import RunDir
 from sweeps.sweepers.expansion import MAKE_RUNS
 from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
 from sweeps.sweepers.search.space import Space, space_of
-from sweeps.sweepers.search.trials import OBJECTIVE, Asked, Search
+from sweeps.sweepers.search.trials import OBJECTIVE, Search
 
 if TYPE_CHECKING:
     from hydra_plugins.sweeps.plugins import SearchSweeper
@@ -57,7 +58,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         )
         folders = Folders(loader, config, folder)
         folders.names(space.samples())
-        feed = Feed(search, folders, space)
+        feed = Feed(search, folders)
         if search.has_more:
             write_config(config, folder)
         try:
@@ -136,10 +137,10 @@ def _print_best(
 class Feed:
     """Trials as the runs of a sweep. One whose run fails stays open for the next command."""
 
-    def __init__(self, search: Search, folders: Folders, space: Space) -> None:
-        self._search, self._folders, self._space = search, folders, space
-        self._running: dict[str, list[tuple[int, SweepRun]]] = {}
-        self._failed: dict[str, int] = {}  # trials by the name of their run
+    def __init__(self, search: Search, folders: Folders) -> None:
+        self._search, self._folders = search, folders
+        self._running: dict[str, list[SweepRun]] = {}  # by their name: equal ones, of which the first is done
+        self._failed: dict[str, int] = {}  # how many, by the name of their run
         self.total, self.finished = search.total, search.finished
 
     @property
@@ -158,12 +159,16 @@ class Feed:
         A trial that equals one under way waits for its result; one that equals a run that failed has failed as well.
         """
         while (asked := self._search.ask()) is not None:
-            run = self._run(asked)
-            if run.name in self._failed:
-                self._failed[run.name] += 1
+            overrides = [*asked.overrides, *self._search.space.of_sweep]
+            name = self._folders.name(overrides, asked.number)
+            overrides += self._folders.pinned(name)  # a batch of a launcher has numbers of its own
+            folder = RunDir(self._folders.folder / name)
+            run = SweepRun(asked.number, overrides, name, ",".join(asked.drawn), folder)
+            if name in self._failed:
+                self._failed[name] += 1
                 continue
-            same = self._running.setdefault(run.name, [])
-            same.append((asked.number, run))
+            same = self._running.setdefault(name, [])
+            same.append(run)
             if len(same) == 1:
                 return run
         return None
@@ -171,28 +176,16 @@ class Feed:
     def settle(self) -> None:
         """Give the search the result of every run that has one."""
         for name, same in list(self._running.items()):
-            result = same[0][1].result
+            result = same[0].result
             if result is None:
                 continue
             del self._running[name]
-            record = same[0][1].read()
+            record = same[0].read()
             if result.status is JobStatus.COMPLETED and record is not None and record.status.is_finished:
-                rows = _rows(same[0][1].folder)
-                for number, _ in same:
-                    self._search.tell(number, record, rows)
+                rows: list[dict[str, Any]] = []
+                with contextlib.suppress(RecordError):  # damaged; the record has the result
+                    rows = RunDir(self._folders.folder / name).read_metrics()
+                for run in same:
+                    self._search.tell(run.number, record, rows)
             elif not isinstance(result._return_value, NotDone):
                 self._failed[name] = len(same)
-
-    def _run(self, asked: Asked) -> SweepRun:
-        overrides = [*asked.overrides, *self._space.of_sweep]
-        name = self._folders.name(overrides, asked.number)
-        overrides += self._folders.pinned(name)  # a batch of a launcher has numbers of its own
-        return SweepRun(asked.number, overrides, name, ",".join(asked.drawn), RunDir(self._folders.folder / name))
-
-
-def _rows(folder: RunDir | None) -> list[dict[str, Any]]:
-    """What a run has reported; nothing where its file is damaged, since its record has the result."""
-    try:
-        return folder.read_metrics() if folder is not None else []
-    except RecordError:
-        return []

@@ -21,10 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweeps.errors import ConfigError
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number
-from sweeps.sweepers.search.axes import suggested
 from sweeps.sweepers.search.journal import check_content, mend
 from sweeps.sweepers.search.samplers import ONLY_COMPLETE, check_sampler, make_sampler
-from sweeps.sweepers.search.space import Space, differences
+from sweeps.sweepers.search.space import Space, differences, suggested
 
 JOURNAL_NAME = "study.journal"
 OBJECTIVE = "objective"  # the sweep's own; other names mean something else of a run's record, of which less is better
@@ -48,9 +47,6 @@ class Search:
     Args:
         folder: the sweep's; the caller owns it.
         direction: of the sweep's own objective, "min" or "max".
-
-    Raises:
-        ConfigError: an option is wrong, or the folder holds another search.
     """
 
     def __init__(
@@ -66,7 +62,7 @@ class Search:
     ) -> None:
         check_sampler(sampler, space, objectives)
         _check(n_trials, objectives, direction)
-        self._space, self._sampler, self._seed, self._objectives = space, sampler, seed, objectives
+        self.space, self._sampler, self._seed, self._objectives = space, sampler, seed, objectives
         self._study = _opened(folder / JOURNAL_NAME, space, objectives, direction)
         size = space.size if sampler == "grid" else None
         self.total = n_trials if size is None else min(n_trials, size)
@@ -104,14 +100,14 @@ class Search:
         left, count = self._left, len(self._trials)
         if not left and count >= self.total:
             return None
-        self._study.sampler = make_sampler(self._sampler, self._seed, left[0].number if left else count, self._space)
+        self._study.sampler = make_sampler(self._sampler, self._seed, left[0].number if left else count, self.space)
         try:
             trial = Trial(self._study, left[0]._trial_id) if left else self._study.ask()
-            drawn = self._space.draw(lambda name, axis: suggested(trial, name, axis))
+            drawn = self.space.draw(lambda name, axis: suggested(trial, name, axis))
         except pickle.UnpicklingError as error:
             raise _damaged(Path(JOURNAL_NAME), error) from error
         self._open[trial.number] = trial
-        return Asked(trial.number, drawn, [*self._space.fixed, *drawn])
+        return Asked(trial.number, drawn, [*self.space.fixed, *drawn])
 
     def tell(self, number: int, record: RunRecord, rows: Sequence[Mapping[str, Any]] = ()) -> None:
         """The result of a trial: its run is finished. One that diverged or was pruned is worse than all the others.
@@ -120,9 +116,6 @@ class Search:
 
         Args:
             rows: what the run has reported.
-
-        Raises:
-            ConfigError: the first complete run knows nothing of what is to be optimised.
         """
         assert record.status.is_finished
         values = self._values(record)
@@ -144,30 +137,21 @@ class Search:
 
     def best(self) -> list[tuple[list[str], list[float]]]:
         """(what was drawn, values) of the best trial, or of all that no other beats in every objective."""
-        found = self._complete()
-        if len(self._objectives) > 1:
-            found = [trial for trial in self._study.best_trials if _STOPPED not in trial.user_attrs]
-        elif found:
-            found = [max(found, key=lambda trial: self._gains(trial)[0])]
-        return [(self._drawn(trial.params), list(trial.values)) for trial in found]
+        found = [trial for trial in self._study.best_trials if _STOPPED not in trial.user_attrs]
+        if len(self._objectives) == 1:
+            found = found[:1]
+        drawn = [self.space.draw(lambda name, axis, trial=trial: trial.params[name]) for trial in found]  # type: ignore[misc]
+        return list(zip(drawn, (list(trial.values) for trial in found), strict=True))
 
     def _complete(self) -> list[FrozenTrial]:
         """The trials whose runs are complete."""
         return [trial for trial in self._trials if trial.state.name == "COMPLETE" and _STOPPED not in trial.user_attrs]
 
-    def _gains(self, trial: FrozenTrial) -> list[float]:
-        signs = [1.0 if direction.name == "MAXIMIZE" else -1.0 for direction in self._study.directions]
-        return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
-
     def _worst(self) -> list[float] | None:
         """The worst value of every objective so far."""
-        done = self._complete()
-        if not done:
-            return None
-        return [min(done, key=lambda trial: self._gains(trial)[at]).values[at] for at in range(len(self._objectives))]
-
-    def _drawn(self, params: Mapping[str, Any]) -> list[str]:
-        return self._space.draw(lambda name, axis: params[name])
+        values = list(zip(*(trial.values for trial in self._complete()), strict=True))
+        worst = [min if direction is StudyDirection.MAXIMIZE else max for direction in self._study.directions]
+        return [of(one) for of, one in zip(worst, values, strict=True)] if values else None
 
     def _values(self, record: RunRecord) -> list[float] | None:
         facts = {name: value for name, value in record.facts.items() if is_number(value)}
