@@ -135,7 +135,8 @@ class RecordedRun(Run):
         if not self.is_own_process:
             return
         self._check_caller("report")
-        if self.stopped is not None:  # the training function has swallowed it
+        if self.stopped is not None:
+            log.warning("the training function has caught sweeps.StopRun and trained on; let it pass (`raise`)")
             raise self.stopped
         elapsed = time.perf_counter() - self._began
         row = new_row(metrics, step, self._rows[-1]["step"] if self._rows else None, elapsed)
