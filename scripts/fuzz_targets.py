@@ -35,7 +35,7 @@ from sweeps.record.provenance import invocations_of
 from sweeps.record.recording import new_record
 from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 from sweeps.record.resolved import resolve
-from sweeps.record.rows import parse_row
+from sweeps.record.typed import parse_row
 from sweeps.results.compare import right_answers
 from sweeps.results.runs import Objective
 from sweeps.sweepers.expansion import expand
