@@ -151,7 +151,7 @@ def state_from_accounting(job: str) -> str:
         text = _call(["sacct", "--noheader", "--parsable2", "--allocations", "--format=State", f"--jobs={job}"])
     except SlurmError:
         return ""
-    return text.split()[-1] if text.split() == [text.strip()] else text.partition(" ")[0].strip()
+    return text.split()[0] if text.split() else ""  # CANCELLED by 1000
 
 
 def is_preempted(job: str) -> bool:
