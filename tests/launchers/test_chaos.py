@@ -42,7 +42,7 @@ def test_so_does_an_application_of_its_own(tmp_path):
     modes = [smaller("grid", share=9, share_of_pool=3)]
     with chaos.ForkServer(app.program) as starter:
         done = list(chaos.Driver(tmp_path, starter, seed=6, say=print, modes=modes, app=app, with_a_disk=0).until(8))
-    assert sum(one.outcome.kills.total() for one in done) == 8
+    assert sum(one.kills.total() for one in done) == 8
     assert [text for one in done for text in one.faults] == []
 
 
