@@ -14,10 +14,18 @@ from sweeps.errors import ConfigError, RecordError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
-from sweeps.record.recording import StopRun, add_row, outcome_of, settle_objective, summarize
+from sweeps.record.recording import (
+    NOT_A_NUMBER,
+    StopRun,
+    add_row,
+    as_number,
+    new_row,
+    outcome_of,
+    settle_objective,
+    summarize,
+)
 from sweeps.record.records import Failure, RunDir, RunRecord
 from sweeps.record.resolved import Resolved
-from sweeps.record.rows import NOT_A_NUMBER, as_number, new_row
 from sweeps.run import Run, warn_once
 from sweeps.trackers import Tracker, Trackers
 

@@ -97,8 +97,8 @@ class LocalLauncher(_SweepLauncher):
 class SlurmLauncherConfig:
     """`hydra/launcher=slurm`: the runs of a sweep as jobs of a cluster, an array with one task per run.
 
-    Needs `pip install 'hydra-sweeps[slurm]'`, and a sweep folder that every node sees. What is null is left to Slurm,
-    whose partitions have defaults of their own.
+    Needs Slurm's commands, and a sweep folder that every node sees. What is null is left to Slurm, whose partitions
+    have defaults of their own.
     """
 
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
