@@ -239,7 +239,7 @@ def resumed(folder: Path, arguments: Sequence[str]) -> None:
     own = without_hydra(whole)
     own.sweep.hooks.check = None  # the application's, which reads images
     with contextlib.suppress(OSError), hydra_config(whole, place.path):  # its own sentence names the file
-        do_run(train, own, place, examples.resolved(), folder, "run", ["model=lenet_bn"], ".hydra", Progress())
+        do_run(train, own, place, examples.resolved(), folder, ".hydra", Progress())
 
 
 @target("previous", examples.with_other_settings)
