@@ -445,7 +445,7 @@ def reported(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def loaded(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.results.dataframes import load
+    from sweeps.results.export import load
 
     load(folder)
 

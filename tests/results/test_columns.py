@@ -26,7 +26,7 @@ def test_what_was_swept_has_a_column_and_what_was_not_has_none(run_in, study):
             for seed in (0, 1):
                 run_in(model=model, lr=lr, seed=seed, batch=64)
     assert columns(study) == [("model", "model"), ("optim.lr", "lr"), ("seed", "seed")]
-    assert in_all_runs(results.load([study])) == ["trainer.batch_size=64"]
+    assert in_all_runs(results.load([study]))[1] == ["trainer.batch_size=64"]
 
 
 def test_a_flat_config_needs_no_groups(regression_in, study):
@@ -126,6 +126,15 @@ def test_the_objective_facts_and_how_a_run_ended(run_in, study):
     assert table.lines[1].cells[3] == "61,706"
     said = "In all runs: examples_per_second=24,123, note=small, wait_seconds=12.3, train_flops=1.235e+12, steps=2/10."
     assert said in table.notes
+
+
+def test_a_fact_that_one_completed_run_lacks_is_not_in_all_runs(run_in, study):
+    run_in(lr=0.1, facts={"augment": "flip_crop"})
+    run_in(lr=0.2, facts={})
+    run_in(lr=0.3, facts={"augment": "flip_crop"})
+    kept, said = in_all_runs(rows := results.load([study]), columns_of(rows))
+    assert "facts.augment" in [column.key for column in kept]
+    assert said == ["steps=2/10"]
 
 
 def test_the_best_report_is_said_in_the_header(run_in, study):

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from sweeps.report.palette import LOOKS, Look
+from sweeps.report.content import LOOKS, Look
 from sweeps.results.columns import Column
 from sweeps.results.matrix import Matrix
 
