@@ -14,10 +14,10 @@ from rich.text import Text
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.record.files import atomic_write
 from sweeps.results import export, tables
-from sweeps.results.columns import columns_of, curve_column, find_column, sort_rows
+from sweeps.results.columns import Column, columns_of, find_column, sort_rows
 from sweeps.results.compare import compare
-from sweeps.results.format import clean
-from sweeps.results.ranking import rank, sentences
+from sweeps.results.format import BLANK, clean, number, sparkline
+from sweeps.results.ranking import objectives, rank, sentences
 from sweeps.results.runs import RunRow, load
 from sweeps.results.settings import Setting, group_by
 from sweeps.results.table import Table
@@ -96,7 +96,7 @@ def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
         raise ConfigError("--curves draws with characters that LaTeX lacks; python -m sweeps.report makes figures")
     columns = columns_of(rows, args.all_metrics)
     if args.curves:
-        columns.insert([column.key for column in columns].index("status"), curve_column(rows))
+        columns.insert([column.key for column in columns].index("status"), _curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":
@@ -106,8 +106,31 @@ def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
     return _as_text(tables.summary(rows, columns), args)
 
 
+def _curve_column(rows: Sequence[RunRow]) -> Column:
+    """The objective report by report: a sparkline on a terminal, the values in an export.
+
+    All runs with the same objective share a scale, so that their curves compare.
+    """
+    curves = {row.path: _curve(row) for row in rows}
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row.objective.metric if row.objective else "", []).extend(curves[row.path])
+
+    def show(row: RunRow) -> str:
+        curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
+        return sparkline(curve, min(of), max(of)) if curve else BLANK
+
+    header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
+    return Column("curve", header, lambda row: curves[row.path], show, right=False)
+
+
+def _curve(row: RunRow) -> list[float]:
+    metric = row.objective.metric if row.objective else ""
+    return [value for report in row.reports()[0] if (value := number(report.get(metric))) is not None]
+
+
 def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
-    columns = columns_of(rows)
+    columns = columns_of(rows, args.all_metrics)
     wanted = dict.fromkeys(key.strip() for key in args.group_by.split(","))
     keys = [find_column(key, "--group-by", rows, columns) for key in wanted]
     groups = group_by(rows, keys)

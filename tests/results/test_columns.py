@@ -128,15 +128,6 @@ def test_the_objective_facts_and_how_a_run_ended(run_in, study):
     assert said in table.notes
 
 
-def test_a_fact_that_one_completed_run_lacks_is_not_in_all_runs(run_in, study):
-    run_in(lr=0.1, facts={"augment": "flip_crop"})
-    run_in(lr=0.2, facts={})
-    run_in(lr=0.3, facts={"augment": "flip_crop"})
-    kept, said = in_all_runs(rows := results.load([study]), columns_of(rows))
-    assert "facts.augment" in [column.key for column in kept]
-    assert said == ["steps=2/10"]
-
-
 def test_the_best_report_is_said_in_the_header(run_in, study):
     run_in(objective=("test_acc", "max", "best", "test"))
     assert "best\ntest_acc" in [column.header for column in columns_of(results.load([study]))]

@@ -37,7 +37,7 @@ def test_where_one_seed_in_five_collapses_an_interval_covers_less_as_its_docstri
     for _ in range(tables):
         found = interval(np.where(rng.random(5) < 0.2, 0.1, rng.normal(0.9, 0.01, 5)).tolist())
         held += found.low <= mean <= found.high
-    assert held / tables == pytest.approx(0.69, abs=0.04)
+    assert held / tables == pytest.approx(0.67, abs=0.04)
 
 
 def test_the_same_values_have_the_same_interval_and_one_value_has_none():

@@ -210,7 +210,7 @@ def test_the_direction_is_that_of_the_matched_seeds(run_in, study):
 def test_survivors_never_win(run_in, study, status):
     """Three of five survive with .915, .93 and .92; five steady ones have .90."""
     for seed in range(5):
-        run_in(lr=0.03, seed=seed, accuracies=(0.85 + seed / 1000,))
+        run_in(lr=0.03, seed=seed, accuracies=(0.85 + seed**2 / 1000,))
         run_in(lr=0.1, seed=seed, accuracies=(0.9 + seed / 1000,))
         run_in(lr=0.3, seed=seed, accuracies=(0.915 + seed / 200,), status=status if seed > 2 else Status.COMPLETED)
     rows = rows_of(study)
@@ -268,8 +268,8 @@ def test_what_was_chosen_on_held_out_data_is_tested_once(run_in, study, made_up)
 
 
 def test_the_test_value_of_the_chosen_setting_is_over_completed_runs_alone(run_in, study, made_up):
-    for seed, status in enumerate((Status.COMPLETED, Status.COMPLETED, Status.PRUNED)):
-        rows = [made_up.report(1, 0.7, "val", test_acc=0.1 if status is Status.PRUNED else 0.6)]
+    for seed, status in enumerate((Status.COMPLETED, Status.COMPLETED, Status.RUNNING)):
+        rows = [made_up.report(1, 0.7, "val", test_acc=0.1 if status is Status.RUNNING else 0.6)]
         run_in(seed=seed, rows=rows, status=status, objective=("val_acc", "max", "last", "val"))
     assert any("its test_acc is 0.6000 ± 0.0000 (std, n = 2)" in note for note in settings_table(rows_of(study)).notes)
 

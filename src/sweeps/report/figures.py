@@ -149,7 +149,10 @@ def _heat(content: Content) -> Iterator[Figure]:
 
 
 def _costs(content: Content) -> Iterator[Figure]:
-    """Each setting's mean objective against `seconds` or a fact; `front` marks those that no other beats in both."""
+    """Each setting's mean objective against `seconds` or a fact.
+
+    `front` marks those that no other beats in both; one that lost seeds is neither marked nor beats another.
+    """
     gain, pruned = content.gain, sum(entry.is_pruned for entry in content.compared)
     for cost in content.costs:
         rows: list[Row] = []
@@ -160,14 +163,16 @@ def _costs(content: Content) -> Iterator[Figure]:
                 mean = mean_of(values)
                 says = f"{one.label}: {text.figure(one.mean)}, {cost} {text.fact(mean)}, {text.plural(one.n, 'run')}"
                 shared = {**_run(entries[0], content), "label": one.label}
-                rows.append({**shared, "cost": mean, "value": one.mean, "front": False, "says": says})
+                rows.append(
+                    {**shared, "cost": mean, "value": one.mean, "front": bool(gain) and not one.lost, "says": says}
+                )
         if _distinct(rows, "cost") < 2:  # at one and the same cost there is nothing to weigh
             continue
         if gain:
             best = -float("inf")
             for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]))):
-                row["front"] = gain(row["value"]) > best
-                best = max(best, gain(row["value"]))
+                row["front"] = row["front"] and gain(row["value"]) > best
+                best = gain(row["value"]) if row["front"] else best
         line = "; a line joins those that no other beats in both" if gain else ""
         says = f"Mean {content.metric} of every setting against {cost}{line}.{_left_out(pruned)}"
         chart = charts.cost(rows, content.metric, cost, content.looks)

@@ -171,17 +171,14 @@ def _with_short_headers(columns: Sequence[Column]) -> list[Column]:
 
 
 def in_all_runs(rows: Sequence[RunRow], columns: Sequence[Column] = ()) -> tuple[list[Column], list[str]]:
-    """`columns` without those that tell nothing, and `optim.lr=0.1` for each setting and fact that all runs share.
-
-    Runs that were not completed may lack a fact; of the completed ones, one without it differs from the others.
-    """
+    """`columns` without those that tell nothing, and `optim.lr=0.1` for each setting and fact that all runs share."""
     known = [row for row in rows if row.status != UNREADABLE]
     typed = dict.fromkeys(key for row in known for key in row.overridden) if len(known) > 1 else {}
-    same = {key: _texts(setting_column(key, known), known) for key in typed}
-    told, kept = [(key, shown) for key, shown in same.items() if len(shown) == 1], []
+    told = [(key, shown) for key in typed if len(shown := _texts(setting_column(key, known), known)) == 1]
+    kept = []
     for column in columns:
         shown = _texts(column, rows) - {text.BLANK} if column.is_stated and len(rows) > 1 else set()
-        if len(shown) == 1 and all(column.show(row) != text.BLANK for row in rows if row.counts):
+        if len(shown) == 1:
             told.append((column.header, shown))
         else:
             kept.append(column)
@@ -267,26 +264,3 @@ def sort_rows(rows: Sequence[RunRow], column: Column) -> list[RunRow]:
         return value is None or value == "", True, 0.0, column.show(row)
 
     return sorted(rows, key=key)
-
-
-def curve_column(rows: Sequence[RunRow]) -> Column:
-    """The objective report by report: a sparkline on a terminal, the values in an export.
-
-    All runs with the same objective share a scale, so that their curves compare.
-    """
-    curves = {row.path: _curve(row) for row in rows}
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(row.objective.metric if row.objective else "", []).extend(curves[row.path])
-
-    def show(row: RunRow) -> str:
-        curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
-        return text.sparkline(curve, min(of), max(of)) if curve else text.BLANK
-
-    header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
-    return Column("curve", header, lambda row: curves[row.path], show, right=False)
-
-
-def _curve(row: RunRow) -> list[float]:
-    metric = row.objective.metric if row.objective else ""
-    return [value for report in row.reports()[0] if (value := text.number(report.get(metric))) is not None]

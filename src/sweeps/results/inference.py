@@ -50,7 +50,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     """Student's interval of the mean of `values`; None below two of them, or where they are equal and tell no spread.
 
     It covers 95 % where values are normal, and nearly so where they are symmetric. It does not where a few seeds are of
-    another kind: of values of which one in five has collapsed, it holds the mean in 69 % of tables of five seeds.
+    another kind: of values of which one in five has collapsed, it holds the mean in 67 % of tables of five seeds.
     """
     n = len(values)
     if n < 2 or _is_constant(values):

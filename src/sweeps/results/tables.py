@@ -84,7 +84,7 @@ def settings_table(
         (ranked, Head("best run", gives_way=7), lambda one: text.figure(one.best)),
         (
             any(one.apart for one in settings),
-            Head("not in the mean", right=False, gives_way=6),
+            Head("left out", right=False, gives_way=6),
             lambda one: text.counted(one.apart.items()),
         ),
         (
@@ -118,7 +118,6 @@ def _between(one: Setting) -> str:
 
 def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: str) -> list[str]:
     notes = sentences(rows, noun)
-    tested = [one for one in settings if one.p is not None]
     if any(one.standing == BEST for one in settings):
         notes[-1] += f" It is marked {_MARK}."
     within = list(dict.fromkeys(key for one in settings for key in one.differs_in if not one.setting_id))
@@ -126,11 +125,11 @@ def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: s
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
     if over := ", ".join(key for key in within if key != "seed"):
         notes.append(f"Means that run over {over}, and not over seeds alone, are no evidence of a setting.")
-    if tested:
+    if any(one.p is not None for one in settings):
         notes.append(
-            f"With 95 % confidence the truly best setting is marked {_MARK} or = (one-sided paired t tests on matched "
-            f"seeds against {_MARK}, Holm over {len(tested)}). Not promised: that settings marked = are equal, or that "
-            "all others are worse. Two settings by name: --compare A B."
+            f"With 95 % confidence the truly best setting is marked {_MARK} or =: paired t tests on matched seeds "
+            f"against {_MARK}, one-sided, corrected (Holm). Not promised: that those marked = are equal, or that all "
+            "others are worse. Two settings by name: --compare A B."
         )
     if any(one.interval for one in settings):
         notes.append("Intervals of the mean by Student's t: for seeds that vary evenly, not for some that collapse.")
