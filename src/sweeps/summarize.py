@@ -14,7 +14,7 @@ from rich.text import Text
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.record.files import atomic_write
 from sweeps.results import export, tables
-from sweeps.results.columns import Column, columns_of, find_column, sort_rows
+from sweeps.results.columns import Column, columns_of, find_column, sort_key, sort_rows
 from sweeps.results.compare import compare
 from sweeps.results.format import BLANK, clean, number, sparkline
 from sweeps.results.ranking import objectives, rank, sentences
@@ -149,13 +149,9 @@ def _sorted_groups(groups: list[Setting], wanted: str) -> list[Setting]:
     known = list(export.setting_fields(groups[0]))
     if wanted not in known:
         raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")
-
-    def key(group: Setting) -> tuple[bool, bool, float, str]:
-        value = export.setting_fields(group)[wanted]
-        is_number = isinstance(value, (int, float))
-        return value is None, not is_number, value if is_number else 0.0, clean(value)
-
-    return sorted(groups, key=key)
+    values = [export.setting_fields(group)[wanted] for group in groups]
+    order = sorted(range(len(groups)), key=lambda at: sort_key(values[at], clean(values[at])))
+    return [groups[at] for at in order]
 
 
 def _as_text(found: list[Table], args: argparse.Namespace) -> str:

@@ -256,11 +256,12 @@ def find_column(key: str, option: str, rows: Sequence[RunRow], columns: Sequence
 def sort_rows(rows: Sequence[RunRow], column: Column) -> list[RunRow]:
     """`rows` by `column`: the best value or the smallest setting first, blanks last, ties as they stood."""
 
-    def key(row: RunRow) -> tuple[bool, bool, float, str]:
-        value = column.get(row)
-        figure = text.number(value)
-        if figure is not None:
-            return False, False, -figure if column.largest_first else figure, ""
-        return value is None or value == "", True, 0.0, column.show(row)
+    return sorted(rows, key=lambda row: sort_key(column.get(row), column.show(row), column.largest_first))
 
-    return sorted(rows, key=key)
+
+def sort_key(value: Any, shown: str, largest_first: bool = False) -> tuple[bool, bool, float, str]:
+    """Numbers by size, then texts, then blanks."""
+    figure = text.number(value)
+    if figure is not None:
+        return False, False, -figure if largest_first else figure, ""
+    return value is None or value == "", True, 0.0, shown

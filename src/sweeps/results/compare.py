@@ -25,14 +25,13 @@ class Comparison:
     """Two settings, the answer as a sentence, what it rests on, and notes. `by_answer` is McNemar's test per seed.
 
     `p` is the table's where one of the two is the best of several, since it was picked by looking; else that of the
-    pair. `compared` is how many settings the table has.
+    pair.
     """
 
     first: Setting
     second: Setting
     paired: Paired
     p: float | None
-    compared: int
     verdict: str  # "yes", "no", "not shown", "unstable" or "not evidence"
     sentence: str
     notes: list[str] = field(default_factory=list)
@@ -113,7 +112,7 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     by_answer = dict(_by_answer(a, b, objective))
     sentence = _sentence(a, b, found, p, verdict, gain)
     notes = [*_notes(a, b, found, compared, is_of_table, verdict), *_answer_notes(by_answer, objective)]
-    return Comparison(a, b, found, p, compared, verdict, sentence, notes, by_answer)
+    return Comparison(a, b, found, p, verdict, sentence, notes, by_answer)
 
 
 def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[Column], wanted: str) -> Setting:

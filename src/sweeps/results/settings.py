@@ -180,10 +180,14 @@ def judged(settings: Sequence[Setting]) -> list[Setting]:
     these tests. No factor is below two, so that of two settings neither is wronged: the choice of the direction counts.
     """
     found = [dataclasses.replace(one, interval=interval(one.figures)) for one in settings]
-    found = [dataclasses.replace(one, standing=UNSTABLE) if one.n and one.lost else one for one in found]
     for objective in dict.fromkeys(one.objective for one in settings):
+        if objective is None or not objective.is_ranked:
+            continue
+        for at, one in enumerate(found):
+            if one.objective == objective and one.n and one.lost:
+                found[at] = dataclasses.replace(one, standing=UNSTABLE)
         places = [at for at, one in enumerate(found) if one.objective == objective and one.is_sound]
-        if not places or objective is None or not objective.is_ranked:
+        if not places:
             continue
         best = max(places, key=lambda at: found[at].gain)
         others = [at for at in places if at != best]

@@ -88,7 +88,7 @@ def settings_table(
             lambda one: text.counted(one.apart.items()),
         ),
         (
-            ranked and not is_grouped,
+            not is_grouped and any(one.standing in (BEST, UNSTABLE) for one in settings),
             Head("against the best", right=False, gives_way=1),
             _standing,
         ),
@@ -120,6 +120,8 @@ def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: s
     notes = sentences(rows, noun)
     if any(one.standing == BEST for one in settings):
         notes[-1] += f" It is marked {_MARK}."
+    elif any(one.standing == UNSTABLE for one in settings):
+        notes.append("No setting is called the best: none has several seeds and lost none.")
     within = list(dict.fromkeys(key for one in settings for key in one.differs_in if not one.setting_id))
     if within:
         notes.append(f"Runs of one group differ in: {', '.join(within)}.")
@@ -127,9 +129,9 @@ def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: s
         notes.append(f"Means that run over {over}, and not over seeds alone, are no evidence of a setting.")
     if any(one.p is not None for one in settings):
         notes.append(
-            f"With 95 % confidence the truly best setting is marked {_MARK} or =: paired t tests on matched seeds "
-            f"against {_MARK}, one-sided, corrected (Holm). Not promised: that those marked = are equal, or that all "
-            "others are worse. Two settings by name: --compare A B."
+            f"With 95 % confidence the truly best stable setting is marked {_MARK} or =: paired t tests on matched "
+            f"seeds against {_MARK}, one-sided, corrected (Holm). Not promised: that those marked = are equal, or that "
+            "all others are worse. Two settings by name: --compare A B."
         )
     if any(one.interval for one in settings):
         notes.append("Intervals of the mean by Student's t: for seeds that vary evenly, not for some that collapse.")
