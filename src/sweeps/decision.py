@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from sweeps.config import lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
 from sweeps.pruners import judge_of
-from sweeps.record.identity import differences, settings_of
-from sweeps.record.masking import shown
+from sweeps.record.identity import differences
 from sweeps.record.processes import this_process
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved
@@ -82,11 +81,11 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
             return Decision(Action.SKIP, previous)
         case "rerun":
             return Decision(Action.REPLACE)
-    new = settings_of(shown(resolved.config), resolved.ignore)
+    changed = differences(previous.settings(), resolved.shown_settings())
     raise ConfigError(
-        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
-        f"is. Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is "
-        f"deleted) or {resolved.mount}.on_mismatch=keep"
+        f"{folder.path} holds a run with other settings ({changed}) and was left as it is. Choose another "
+        f"{resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
+        f"{resolved.mount}.on_mismatch=keep"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sweeps.errors import ConfigError, RunFailed, SweepsError
 from sweeps.record.files import remove_leftovers
+from sweeps.record.identity import settings_of
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
@@ -54,6 +55,8 @@ def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence
     """The record of a run that has not started."""
     asked = {key: str(value or "") for key, value in resolved.settings["objective"].items()}
     objective = Objective(asked["metric"], asked["direction"], asked["split"], asked["report"])
+    config = shown(resolved.config)
+    plain = settings_of(config, resolved.ignore)
     return RunRecord(
         run_id=resolved.run_id,
         setting_id=resolved.setting_id,
@@ -64,8 +67,9 @@ def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence
         seed=shown(resolved.seed),
         seed_keys=list(resolved.seed_keys),
         overrides=shown_words(overrides),
-        config=shown(resolved.config),
+        config=config,
         ignore=list(resolved.ignore),
+        placed={key: value for key, value in resolved.shown_settings().items() if plain.get(key) != value},
         max_steps=resolved.max_steps,
     )
 

@@ -93,7 +93,8 @@ class RunRecord:
 
     `run_id` and `setting_id` identify the run and its setting (the run without its seed), see `sweeps.record.identity`.
     `config` is the resolved config; `ignore` are its keys that are no part of the identity, first of them the node of
-    the engine; `seed_keys` are the key of the seed and those that follow from it. `facts` are what the application
+    the engine; `placed` are the settings whose values hold a folder or the time of the run, by dotted keys, with a name
+    in place of it; `seed_keys` are the key of the seed and those that follow from it. `facts` are what the application
     recorded: numbers and texts. `steps` is the last reported step (None: none), `max_steps` that of a whole run (None:
     unknown), `metrics` holds the rows `last` and `best` of metrics.jsonl. `seconds` is the time in the training
     function up to the last report, over all attempts. `started` and `ended` are ISO 8601 with the offset to UTC;
@@ -112,6 +113,7 @@ class RunRecord:
     overrides: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
+    placed: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     steps: float | None = None
     max_steps: float | None = None
@@ -129,7 +131,7 @@ class RunRecord:
 
     def settings(self) -> dict[str, Any]:
         """The settings that identify the run, the seed included, by their dotted keys."""
-        return settings_of(self.config, self.ignore)
+        return settings_of(self.config, self.ignore) | self.placed
 
     def to_json(self) -> str:
         """The record as JSON text; numbers that are not finite become null, which every JSON reader accepts."""
