@@ -1,5 +1,6 @@
 """A sweep as data frames, for notebooks: `sweeps.load("multirun/lr_study").runs`. Never imports torch."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,8 @@ from sweeps.results.runs import load as load_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 
 class Frames(NamedTuple):
@@ -47,9 +50,12 @@ def load(*folders: str | Path) -> Frames:
 def _reports(row: RunRow) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl; none where they are damaged, which the run's `problem` says."""
     try:
-        yield from RunDir(row.path).read_metrics()
+        reports = RunDir(row.path).read_metrics()
     except RecordError:
         return
+    if reports.note:
+        log.warning("%s: %s", row.name, reports.note)
+    yield from reports
 
 
 def _relative(path: Path, roots: list[Path]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sweeps.errors import RecordError
 from sweeps.record.identity import is_ignored
-from sweeps.record.records import RunDir, RunRecord, Status, find_runs
+from sweeps.record.records import Reports, RunDir, RunRecord, Status, find_runs
 from sweeps.results.format import clean, number
 
 UNREADABLE = "unreadable"
@@ -154,9 +154,10 @@ def _row(run: RunDir) -> RunRow:
             reports = run.read_metrics()
         except RecordError as error:
             kind, text = (f"{kind}, metrics".removeprefix(", "), f"{text} {clean(error)}".strip())
-            reports, value = [], None
+            reports, value = Reports(), None
         if reports:
-            valued = [row for row in reports if number(row.get(objective.metric)) is not None]
+            known = [best, *reports] if reports.note and best else reports  # the best one may not have been read
+            valued = [row for row in known if number(row.get(objective.metric)) is not None]
             last, best = (valued or reports)[-1], _best(valued, objective)
             value = number((best if objective.report == "best" else last).get(objective.metric))
             steps = number(reports[-1]["step"])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ class CsvTracker(Tracker):
             with open_to_append(self._path) as file:
                 file.write(_text(self._names, [_safe(row)]).encode())
             return
-        before = csv.DictReader(io.StringIO(read_bytes(self._path).decode(), newline=""))
+        before = csv.DictReader(io.StringIO(read_bytes(self._path, sys.maxsize).decode(), newline=""))
         self._names += new
         self._replace([*before, _safe(row)])
 
