@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.errors import NewerRecordError, RecordError
-from sweeps.record import records
+from sweeps.record import metrics
 from sweeps.record.files import atomic_write
 from sweeps.record.records import (
     SCHEMA_VERSION,
@@ -232,7 +232,7 @@ def test_of_many_reports_readers_get_some_and_the_run_itself_all(run_dir, monkey
         run_dir.append_metrics(row(step))
     with run_dir.metrics.open("a") as file:
         file.write('{"step": 10')
-    monkeypatch.setattr(records, limit, {"MOST_LINES": 100, "SIZE_LIMIT": 64 * 200}[limit])
+    monkeypatch.setattr(metrics, limit, {"MOST_LINES": 100, "SIZE_LIMIT": 64 * 200}[limit])
     found = run_dir.read_metrics()
     assert "of its lines were read" in found.note
     steps = [one["step"] for one in found]

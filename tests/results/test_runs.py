@@ -7,7 +7,7 @@ import pytest
 
 from sweeps import results
 from sweeps.errors import RecordError
-from sweeps.record import records
+from sweeps.record import metrics
 from sweeps.record.records import Failure, RunDir, Status
 from sweeps.results.runs import UNREADABLE
 
@@ -87,7 +87,7 @@ def test_a_torn_last_line_is_left_out(run_in, study):
 
 
 def test_of_very_many_reports_the_best_and_the_last_are_known(run_in, study, monkeypatch):
-    monkeypatch.setattr(records, "MOST_LINES", 10)
+    monkeypatch.setattr(metrics, "MOST_LINES", 10)
     accuracies = [0.5 + 0.001 * step for step in range(100)]
     accuracies[33] = 0.9
     run_in(accuracies=accuracies, status=Status.INTERRUPTED, objective=("test_acc", "max", "best", "test"))

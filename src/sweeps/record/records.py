@@ -5,40 +5,27 @@ after a crash, or on a machine without torch. This module never imports torch.
 """
 
 import dataclasses
-import io
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from sweeps.errors import NewerRecordError, RecordError
-from sweeps.record.files import (
-    SIZE_LIMIT,
-    atomic_write,
-    links_in,
-    open_file,
-    open_to_append,
-    parse_json,
-    read_bytes,
-    to_json,
-)
+from sweeps.record.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
 from sweeps.record.first_release import upgraded
 from sweeps.record.identity import settings_of
+from sweeps.record.metrics import Reports, metrics_until, read_metrics
 from sweeps.record.processes import STALE_SECONDS, Process
-from sweeps.record.rows import parse_row
 from sweeps.record.typed import typed
 
 SCHEMA_VERSION = 2
 
 RECORD_NAME = "run.json"
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")  # beside the folders of its runs
-MOST_LINES = 250_000  # of a run's metrics that readers take
-_PARTS = 64  # evenly spread over a file of metrics that is larger than what readers take
 SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
 
@@ -255,7 +242,7 @@ class RunDir:
             file.write(line.encode())
             os.fsync(file.fileno())
 
-    def read_metrics(self, most: int | None = None) -> "Reports":
+    def read_metrics(self, most: int | None = None) -> Reports:
         """One row per report; a torn last line, the trace of a crash, is left out.
 
         Of more lines than `most`, or than are good for the memory, some that are spread over the whole, the first and
@@ -264,29 +251,7 @@ class RunDir:
         Raises:
             RecordError: a line before the last is damaged.
         """
-        try:
-            with open_file(self.metrics, sys.maxsize) as file:
-                size = os.fstat(file.fileno()).st_size
-                content = file.read(size) if size <= SIZE_LIMIT else _parts(file, size)
-        except FileNotFoundError:
-            return Reports()
-        except OSError as error:
-            raise RecordError(f"cannot read {self.metrics}: {error}") from error
-        count = content.count(b"\n")
-        every = max(1, -(-count // (most or MOST_LINES)))
-        lines = [line for number, line in enumerate(io.BytesIO(content)) if number % every == 0 or number >= count - 1]
-        rows = Reports()
-        if every > 1 or size > SIZE_LIMIT:
-            rows.note = f"{self.metrics.name} is large: {len(lines):,} of its lines were read, spread over all of it"
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(parse_row(line))
-            except ValueError as error:
-                if number == len(lines):
-                    break
-                which = "a line" if rows.note else f"line {number}"
-                raise RecordError(f"{which} of {self.metrics} is damaged: {error}") from error
-        return rows
+        return read_metrics(self.metrics, most)
 
     def metrics_until(self, step: float) -> list[dict[str, Any]]:
         """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
@@ -294,44 +259,12 @@ class RunDir:
         Raises:
             RecordError: one of them is damaged.
         """
-        rows: list[dict[str, Any]] = []
-        try:
-            with open_file(self.metrics, sys.maxsize) as file:
-                for line in file:
-                    row = parse_row(line)
-                    if row["step"] > step:
-                        break
-                    rows.append(row)
-        except FileNotFoundError:
-            return []
-        except (OSError, ValueError) as error:
-            if rows and rows[-1]["step"] == step:  # a torn line behind it
-                return rows
-            raise RecordError(f"line {len(rows) + 1} of {self.metrics} cannot be read: {error}") from error
-        return rows
+        return metrics_until(self.metrics, step)
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace all of `metrics.jsonl`."""
         lines = (to_json(dict(row)) + "\n" for row in rows)
         atomic_write(self.metrics, "".join(lines).encode(), private=True)
-
-
-class Reports(list[dict[str, Any]]):
-    """Rows of metrics.jsonl; the `note` says if they are not all."""
-
-    note = ""
-
-
-def _parts(file: BinaryIO, size: int) -> bytes:
-    """Whole lines of a file that is larger than `SIZE_LIMIT`, from places spread over it, its ends among them."""
-    length, found = SIZE_LIMIT // _PARTS, []
-    for number in range(_PARTS):
-        start = (size - length) * number // (_PARTS - 1)
-        file.seek(start)
-        part = file.read(length)
-        begin = part.find(b"\n") + 1 if start else 0
-        found.append(part[begin:] if start + length >= size else part[begin : part.rfind(b"\n") + 1])
-    return b"".join(found)
 
 
 def find_runs(folder: str | Path) -> Iterator[RunDir]:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from sweeps.errors import RecordError
 from sweeps.record.identity import is_ignored
-from sweeps.record.records import Reports, RunDir, RunRecord, Status, find_runs
+from sweeps.record.metrics import Reports
+from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 from sweeps.results.format import clean, number
 
 UNREADABLE = "unreadable"

@@ -1,12 +1,13 @@
 """The trackers of a run, none of which can make it fail. Never imports torch."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sweeps.errors import ConfigError
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.targets import make
+from sweeps.targets import make, target_of
 from sweeps.trackers.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -68,16 +69,30 @@ def make_trackers(node: Any) -> list[Tracker]:
     Raises:
         ConfigError: one of them cannot be made.
     """
+    return [make(one) for one in _nodes(node)]
+
+
+def check_trackers(node: Any) -> None:
+    """See that `sweep.tracker` names trackers; imports none of them.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    for one in _nodes(node):
+        target_of(one)
+
+
+def _nodes(node: Any) -> list[Any]:
     if not node:
         return []
-    if not isinstance(node, Mapping):
+    nodes = [node] if not isinstance(node, Mapping) or "_target_" in node else [one for one in node.values() if one]
+    if not all(isinstance(one, Mapping) for one in nodes):
         raise ConfigError(f"sweep.tracker={str(node)[:60]} is invalid: choose one by name, such as sweep/tracker=csv")
-    nodes = [node] if "_target_" in node else node.values()
-    return [make(one) for one in nodes if one]
+    return nodes
 
 
 def _rows_of(run: RunDir) -> list[dict[str, Any]]:
     try:
-        return run.read_metrics()
+        return run.metrics_until(math.inf)
     except Exception:  # damaged: the run starts again
         return []
