@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from sweeps.errors import RecordError
 from sweeps.record.files import SIZE_LIMIT, open_file
-from sweeps.record.rows import parse_row
+from sweeps.record.typed import parse_row
 
 MOST_LINES = 250_000  # that readers take
 _PARTS = 64  # evenly spread over a file that is larger than what readers take
@@ -53,15 +53,18 @@ def metrics_until(path: Path, step: float) -> list[dict[str, Any]]:
     try:
         with open_file(path, sys.maxsize) as file:
             for line in file:
-                row = parse_row(line)
+                try:
+                    row = parse_row(line)
+                except ValueError:
+                    if line.endswith(b"\n"):
+                        raise
+                    break
                 if row["step"] > step:
                     break
                 rows.append(row)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        if rows and rows[-1]["step"] == step:  # a torn line behind it
-            return rows
         raise RecordError(f"line {len(rows) + 1} of {path} cannot be read: {error}") from error
     return rows
 
