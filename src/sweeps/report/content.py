@@ -22,7 +22,7 @@ from sweeps.results.runs import Objective, RunRow, load
 from sweeps.results.settings import Setting, has_repeats, judged, settings_of
 
 _CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-MOST_REPORTS = 10_000  # of a run that its curves are drawn from
+MOST_REPORTS = 2_000  # of a run that its curves are drawn from
 _OWN = ("step", "elapsed")  # what the engine adds to a row of metrics
 REPEATED = "repeat"  # the sweep that a repeat line names: in the old one the run would be skipped
 
