@@ -137,7 +137,7 @@ def judge_of(resolved: Resolved, sweep: Path) -> Judge | None:
         resolved.run_id,
         metric,
         sign,
-        resolved.max_steps,
+        resolved.settings["max_steps"],
         pause_at,
         resume_pruned,
     )
