@@ -86,6 +86,25 @@ return 1 / counter.total
 """
 
 
+def test_a_run_of_very_many_reports_resumes_with_all_of_them(application, tmp_path):
+    train = application(LOOP, before=COUNTER)
+    assert train(*HERE, "sweep.pause_at=2").returncode == 0
+    run = only_run(tmp_path / "multirun/s")
+    first, second = run.metrics.read_text().splitlines()
+    between = (
+        f'{{"step": {1 + number / 1e6:.6f}, "elapsed": 0.000001, "loss": 0.123456, "total": 0.5}}'
+        for number in range(1, 260_000)
+    )
+    run.metrics.write_text("\n".join([first, *between, second, ""]))
+    done = train(*HERE)
+    assert done.returncode == 0, said(done)
+    assert run.read().objective.value == pytest.approx(1 / 0.4)
+    lines = run.metrics.read_text().splitlines()
+    assert len(lines) == 260_003
+    assert lines[-3] == second
+    assert run.read().attempts == 2
+
+
 def test_a_run_has_a_line_per_report_and_a_record_with_its_facts(application, tmp_path):
     train = application(
         """

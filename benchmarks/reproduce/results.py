@@ -13,7 +13,7 @@ from benchmarks.reproduce.published import SHARED_SETTINGS, Published, published
 from sweeps.config import lookup
 from sweeps.errors import RecordError
 from sweeps.record.files import parse_json, to_json
-from sweeps.record.identity import run_id
+from sweeps.record.identity import digest
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number, typed
 from sweeps.terminal import clean
@@ -100,7 +100,7 @@ class Measured:
         Raises:
             RecordError: the record lacks something, or a release wrote it that gave its settings another meaning.
         """
-        if run_id(record.config, record.ignore) != record.run_id:
+        if digest(record.settings()) != record.run_id:
             raise RecordError(
                 f"{record.name} was measured by a release that gave its settings another meaning; "
                 "repeat it in another sweep"

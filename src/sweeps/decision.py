@@ -1,6 +1,7 @@
 """Skip, resume or start: the one place that decides what is left of a run. Never imports torch."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,13 +11,14 @@ from omegaconf import DictConfig
 
 from sweeps.config import lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
-from sweeps.pruners import judge_of
-from sweeps.record.identity import differences, settings_of
-from sweeps.record.masking import shown
+from sweeps.pruners import asked_of, judge_of
+from sweeps.record.identity import differences
 from sweeps.record.processes import this_process
+from sweeps.record.recording import RESERVED, bring_up_to_date
 from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, RunRecord, Status, find_runs
 from sweeps.record.resolved import Resolved
 from sweeps.targets import named
+from sweeps.trackers import check_trackers, make_trackers
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Decision:
 
     action: Action
     previous: RunRecord | None = None
+    is_outdated: bool = False  # whether the settings say of `previous` what its file does not: another objective
 
 
 def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
@@ -73,10 +76,11 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
     if previous.run_id == resolved.run_id:
         if not previous.status.is_finished:
             return Decision(Action.RESUME, previous)
-        if previous.status is not Status.PRUNED:
-            return Decision(Action.SKIP, previous)
-        judge = judge_of(resolved, sweep)
-        return Decision(Action.RESUME if judge is None or judge.resumes(previous) else Action.SKIP, previous)
+        if previous.status is Status.PRUNED and (
+            (judge := judge_of(resolved, sweep)) is None or judge.resumes(previous)
+        ):
+            return Decision(Action.RESUME, previous)
+        return Decision(Action.SKIP, previous, is_outdated=bring_up_to_date(previous, resolved, folder))
     if not previous.status.is_finished and not previous.steps:
         return Decision(Action.START)  # nothing would be lost
     match resolved.settings["on_mismatch"]:
@@ -85,11 +89,11 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         case "rerun":
             check_below(folder.path)
             return Decision(Action.REPLACE)
-    new = settings_of(shown(resolved.config), resolved.ignore)
+    changed = differences(previous.settings(), resolved.shown_settings())
     raise ConfigError(
-        f"{folder.path} holds a run with other settings ({differences(previous.settings(), new)}) and was left as it "
-        f"is. Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is "
-        f"deleted) or {resolved.mount}.on_mismatch=keep"
+        f"{folder.path} holds a run with other settings ({changed}) and was left as it is. Choose another "
+        f"{resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is deleted) or "
+        f"{resolved.mount}.on_mismatch=keep"
     )
 
 
@@ -155,6 +159,19 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     settings, mount = resolved.settings, resolved.mount
     hook = settings["hooks"]["check"]
     facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
+    check_engine(settings, mount)
+    make_trackers(settings["tracker"])
+    if facts is not None and not isinstance(facts, dict):
+        raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
+    return dict(facts or {})
+
+
+def check_engine(settings: Mapping[str, Any], mount: str) -> None:
+    """See that the engine's own settings can work, as far as they themselves say.
+
+    Raises:
+        ConfigError: one of them cannot.
+    """
     for key, known in _ONE_OF.items():
         value = lookup(settings, key)
         if value not in known:
@@ -166,10 +183,13 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     for key in _ABOVE_ZERO:
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
-    judge_of(resolved, sweep)
-    if facts is not None and not isinstance(facts, dict):
-        raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
-    return dict(facts or {})
+    for key in ("objective.metric", "pruner.metric"):
+        if (metric := lookup(settings, key)) in RESERVED:
+            raise ConfigError(
+                f"{mount}.{key}={metric} is invalid: that is the engine's own name; name a metric that runs report"
+            )
+    check_trackers(settings["tracker"])
+    asked_of(settings)
 
 
 def _previous(folder: RunDir) -> RunRecord | None:

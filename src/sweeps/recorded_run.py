@@ -249,7 +249,7 @@ class RecordedRun(Run):
     def _rows_until(self, step: float) -> list[dict[str, Any]]:
         """The rows of an earlier attempt up to its checkpoint; none where its line is missing or damaged."""
         try:
-            rows = [row for row in self._folder.read_metrics() if row["step"] <= step]
+            rows = self._folder.metrics_until(step)
         except RecordError as error:
             log.warning("%s; the run starts again", error)
             rows = []

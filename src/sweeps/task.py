@@ -135,6 +135,8 @@ def do_run(
     previous = decision.previous
     if decision.action is Action.SKIP:
         assert previous is not None
+        if decision.is_outdated:
+            folder.write(previous)
         if previous.run_id == resolved.run_id and previous.status.is_final:
             folder.checkpoint.unlink(missing_ok=True)  # killed after its last record, a run could not do so itself
         progress.end(previous, skipped=True)

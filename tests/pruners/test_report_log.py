@@ -7,7 +7,7 @@ import os
 import pytest
 
 from sweeps.errors import RecordError
-from sweeps.pruners import LOG_NAME, Report, ReportLog
+from sweeps.pruners import LOG_NAME, Report, ReportLog, report_log
 
 
 def write(folder, run, count):
@@ -34,6 +34,18 @@ def test_values_can_be_turned_so_that_more_is_better(tmp_path):
     assert log.read("train_loss", -1.0)["B"] == {"b": {1.0: -0.1}}
     assert log.read("train_loss")["B"] == {"b": {1.0: 0.1}}
     assert log.read("other") == {}
+
+
+def test_of_a_large_log_the_last_reports_are_known(tmp_path, monkeypatch, caplog):
+    write(tmp_path, "a", 20)
+    monkeypatch.setattr(report_log, "LINES_LIMIT", 1000)
+    log = ReportLog(tmp_path)
+    found = log.read("train_loss")["A"]["a"]
+    assert 20.0 in found
+    assert 1.0 not in found
+    assert "the last 1,000 bytes" in caplog.text
+    write(tmp_path, "a", 40)
+    assert {38.0, 39.0, 40.0} < log.read("train_loss")["A"]["a"].keys()
 
 
 def test_a_run_that_repeats_itself_counts_once(tmp_path):

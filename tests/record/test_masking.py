@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from sweeps.config import SweepConfig
 from sweeps.record.identity import run_id
-from sweeps.record.masking import is_secret, shown, shown_text, shown_words
+from sweeps.record.masking import is_secret, shown, shown_text, shown_words, shown_yaml
 from sweeps.record.provenance import code_diff, environment
 from sweeps.record.recording import describe_failure, new_record
 from sweeps.record.records import RunDir
@@ -51,6 +52,43 @@ def test_a_name_tells_a_secret(name):
         json.dumps(shown({name: {"deep": ["x1y2"]}})),
     ):
         assert "x1y2" not in text
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"connection": "Server=x;Password=x1y2;Port=1"},
+        {"tokens": ["x1y2", "aaa"]},
+        {"api_tokens": {"hub": "x1y2"}},
+        {"auth_header": "x1y2"},
+        {"header": "Bearer x1y2"},
+        {"headers": ["Accept: all", "Authorization: Basic eDF5Mg==x1y2"]},
+        {"header": "Basic eDF5Mg==x1y2"},
+        {"deep": [{"call": "curl --token x1y2"}]},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_every_file_hides_the_same(config):
+    (key,) = config
+    text = f"{key}={config[key]}".replace("'", "")
+    record, hydra = json.dumps(shown(config)), shown_yaml(OmegaConf.create(config))
+    for file in (record, hydra, *shown_words([text, f"+{text}"]), shown_text(text)):
+        assert "x1y2" not in file
+        assert "***" in file
+    assert yaml.safe_load(hydra) == json.loads(record)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"tokens": 300_000_000}, {"tokens": [1, 2]}, {"tokens": {"pad": 0}}, {"tokens": 1e9}, {"block": "Basic residual"}],
+    ids=str,
+)
+def test_a_number_of_tokens_is_no_secret(config):
+    (key,) = config
+    word = f"{key}={config[key]}"
+    assert shown(config) == config
+    assert yaml.safe_load(shown_yaml(config)) == config
+    assert isinstance(config[key], dict) or (shown_words([word]), shown_text(word)) == ([word], word)
 
 
 @pytest.mark.parametrize("name", ORDINARY)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.errors import NewerRecordError, RecordError
+from sweeps.record import metrics
 from sweeps.record.files import atomic_write
 from sweeps.record.records import (
     SCHEMA_VERSION,
@@ -222,6 +224,25 @@ def test_metrics_that_cannot_be_read_are_refused(run_dir):
     run_dir.metrics.mkdir()
     with pytest.raises(RecordError, match="cannot read"):
         run_dir.read_metrics()
+
+
+@pytest.mark.parametrize("limit", ["MOST_LINES", "SIZE_LIMIT"])
+def test_of_many_reports_readers_get_some_and_the_run_itself_all(run_dir, monkeypatch, limit):
+    for step in range(1, 1001):
+        run_dir.append_metrics(row(step))
+    with run_dir.metrics.open("a") as file:
+        file.write('{"step": 10')
+    monkeypatch.setattr(metrics, limit, {"MOST_LINES": 100, "SIZE_LIMIT": 64 * 200}[limit])
+    found = run_dir.read_metrics()
+    assert "of its lines were read" in found.note
+    steps = [one["step"] for one in found]
+    assert steps == sorted(set(steps))
+    assert (steps[0], steps[-1]) == (1, 1000)
+    assert 50 < len(steps) < 500
+    assert max(after - before for before, after in pairwise(steps)) < 50, "spread over the whole"
+    assert [one["step"] for one in run_dir.metrics_until(900)] == list(range(1, 901))
+    assert len(run_dir.metrics_until(1000)) == 1000
+    assert run_dir.read_metrics(10)[-1]["step"] == 1000
 
 
 def test_metrics_are_replaced_as_a_whole(run_dir):

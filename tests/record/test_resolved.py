@@ -11,6 +11,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from sweeps.config import SweepConfig, mount_of
 from sweeps.errors import ConfigError
+from sweeps.record.identity import digest
+from sweeps.record.recording import new_record
 from sweeps.record.resolved import resolve
 
 
@@ -51,8 +53,11 @@ def test_runs_of_other_seeds_are_one_setting():
         {"data": {"seed": "${..seed}"}},
         {"name": "run_${lr}_${seed}", "logger": {"id": "${name}"}},
         {"seeds": ["${seed}", 7]},
+        {"loader_seed": "${oc.select:seed}", "other": "${oc.select: 'seed', 0}"},
+        {"loader_seed": "${[seed]}"},
+        {"seeds": ["${seed}", 7], "first": "${seeds[0]}"},
     ],
-    ids=["absolute", "relative", "by way of others", "in a list"],
+    ids=["absolute", "relative", "by way of others", "in a list", "by a resolver", "in brackets", "out of a list"],
 )
 def test_what_follows_from_the_seed_tells_no_settings_apart(follows):
     assert ids(application(seed=0, **follows))[1] == ids(application(seed=1, **follows))[1]
@@ -74,13 +79,48 @@ def test_a_run_is_the_same_wherever_and_whenever_it_is_done():
     assert run("/a/one") == run("/b/other")
 
 
-def test_a_folder_of_hydra_is_no_setting(monkeypatch):
-    def run(folder: str) -> tuple[str, str]:
-        hydra = OmegaConf.create({"hydra": {"runtime": {"output_dir": folder}}})
-        monkeypatch.setattr(HydraConfig.instance(), "cfg", hydra)
-        return ids(application(out="${hydra:runtime.output_dir}/x", at="${out}"), folder)
+@pytest.fixture
+def hydra(monkeypatch):
+    """What `${hydra:...}` reads, for the run in a folder."""
 
-    assert run("/a/one") == run("/b/other")
+    def at(folder: str) -> None:
+        runtime = {"output_dir": folder, "cwd": str(Path(folder).parents[1])}
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", OmegaConf.create({"hydra": {"runtime": runtime}}))
+
+    return at
+
+
+@pytest.mark.parametrize("of_hydra", ["${hydra:runtime.output_dir}/x", "${hydra:runtime.cwd}/x", "${now:%H%M%S%f}x"])
+def test_a_folder_of_hydra_is_no_setting_but_what_stands_beside_it_is(of_hydra, hydra):
+    def run(folder: str, **own: Any) -> tuple[str, str]:
+        hydra(folder)
+        return ids(application(**{"out": of_hydra, "at": "${out}", **own}), folder)
+
+    assert run("/a/s/one") == run("/b/s/other")
+    assert run("/a/s/one") != run("/a/s/one", out=f"{of_hydra}_b")
+    assert run("/a/s/one") != run("/a/s/one", at="${out}/b")
+
+
+@pytest.mark.parametrize("folders", [("/x/s/r1", "/x/s"), ("/x/r1", "/x")], ids=["sweep", "single run"])
+@pytest.mark.parametrize("place", ["{}_a/w", "{}/data_a", "{},b/w", "/y{}", "{}"])
+def test_a_path_beside_or_below_the_folder_of_a_sweep_is_a_setting(folders, place):
+    value = place.format(folders[1])
+    assert ids(application(data=value), *folders) != ids(application(data=f"{value}b"), *folders)
+
+
+def test_a_record_says_what_its_identity_rests_on(hydra):
+    hydra("/a/s/one")
+    own = {"out": "${hydra:runtime.output_dir}/x", "data": "${hydra:runtime.cwd}/d", "key": "/a/s/other"}
+    resolved = resolve(application(**own), [Path("/a/s/one"), Path("/a/s")])
+    record = new_record(resolved, name="one", sweep="s", overrides=[])
+    assert record.config["out"] == "/a/s/one/x"
+    found = record.settings()
+    assert (found["out"], found["data"], found["key"]) == (
+        "@hydra:runtime.output_dir@/x",
+        "@hydra:runtime.cwd@/d",
+        "@folder1@/other",
+    )
+    assert digest(found) == record.run_id
 
 
 def test_keys_that_are_ignored_tell_no_runs_apart():

@@ -14,6 +14,7 @@ import pytest
 
 from sweeps.record.lock import owned
 from sweeps.record.records import Failure, RunDir, Status
+from sweeps.report import content
 
 from .conftest import FULL_NAME, write_run
 
@@ -494,6 +495,16 @@ def test_damaged_files_are_listed_and_cost_no_other_run(report, run_in, study):
     assert "is not a run record" in done.page
     (whole,) = [run for run in done.data["runs"] if run["name"] == "lr=0.3"]
     assert whole["metrics"]["step"] == [1, 2]
+
+
+def test_of_very_many_reports_some_are_drawn_and_the_page_says_so(report, run_in, study, monkeypatch):
+    monkeypatch.setattr(content, "MOST_REPORTS", 10)
+    run_in(lr=0.1, values=tuple(1 / (step + 1) for step in range(100)))
+    done = report(study)
+    (steps,) = (run["metrics"]["step"] for run in done.data["runs"])
+    assert (steps[0], steps[-1]) == (1, 100)
+    assert 10 <= len(steps) <= 11
+    assert "metrics.jsonl is large: 11 of its lines were read, spread over all of it" in done.page
 
 
 def test_several_folders_make_one_page_where_it_is_asked_for(report, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from sweeps import results
 from sweeps.errors import RecordError
+from sweeps.record import metrics
 from sweeps.record.records import Failure, RunDir, Status
 from sweeps.results.runs import UNREADABLE
 
@@ -83,6 +84,15 @@ def test_a_torn_last_line_is_left_out(run_in, study):
         file.write('{"step": 3, "test_a')
     (row,) = results.load([study])
     assert (row.steps, row.value, row.problem) == (2, 0.8, "")
+
+
+def test_of_very_many_reports_the_best_and_the_last_are_known(run_in, study, monkeypatch):
+    monkeypatch.setattr(metrics, "MOST_LINES", 10)
+    accuracies = [0.5 + 0.001 * step for step in range(100)]
+    accuracies[33] = 0.9
+    run_in(accuracies=accuracies, status=Status.INTERRUPTED, objective=("test_acc", "max", "best", "test"))
+    (row,) = results.load([study])
+    assert (row.value, row.steps, row.problem) == (0.9, 100, "")
 
 
 def test_damaged_metrics_are_a_problem(run_in, study):

@@ -38,6 +38,93 @@ def test_a_sweep_over_seeds_can_be_extended_and_is_summarised(application, study
     assert (study / "multirun.yaml").is_file()
 
 
+def link(application, tmp_path, text):
+    """A group of the application that is a link to another folder."""
+    (tmp_path / "shared").mkdir(exist_ok=True)
+    (tmp_path / "shared" / "big.yaml").write_text(text)
+    if not (application.folder / "model").exists():
+        (application.folder / "model").symlink_to(tmp_path / "shared")
+        (application.folder / "model" / "circle").symlink_to(application.folder)
+    return ["+model=big"]
+
+
+def package(application, tmp_path, text):
+    """A group of the application in a package."""
+    (application.folder / "sweeps_test_package" / "model").mkdir(parents=True, exist_ok=True)
+    (application.folder / "sweeps_test_package" / "__init__.py").touch()
+    (application.folder / "sweeps_test_package" / "model" / "big.yaml").write_text(text)
+    return ["+model=big", "hydra.searchpath=[pkg://sweeps_test_package]"]
+
+
+def folder(application, tmp_path, text):
+    """A group of the application in a folder that the command names."""
+    (tmp_path / "other" / "model").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "other" / "model" / "big.yaml").write_text(text)
+    return ["+model=big", f"hydra.searchpath=[{tmp_path / 'other'}]"]
+
+
+@pytest.mark.parametrize("place", [link, package, folder])
+def test_a_changed_setting_is_noticed_wherever_it_stands(application, tmp_path, place):
+    command = (*SWEEP, HERE, "lr=0.1")
+    assert application(*command, *place(application, tmp_path, "width: 3")).code == 0
+    done = application(*command, *place(application, tmp_path, "width: 3"))
+    assert (done.code, "already complete" in done.text, "checking" in done.text) == (0, True, False)
+    done = application(*command, *place(application, tmp_path, "width: 7"))
+    assert done.code == 1, done.text
+    assert "holds a run with other settings (model.width: 3 -> 7)" in done.text
+
+
+def test_complete_runs_have_the_objective_and_the_seed_that_are_asked_for_now(application, study):
+    script = application.script.read_text().replace('{"loss": loss}', '{"loss": loss, "gain": -loss}')
+    application.script.write_text(script)
+    command = (*SWEEP, "epochs=3", HERE, "lr=0.1,0.2")
+    assert application(*command).code == 0
+    before = runs_by(study, "lr")[0.1].read()
+    other = ("sweep.objective.metric=gain", "sweep.objective.direction=min", "sweep.objective.report=best")
+    done = application(*command, *other, "sweep.seed_key=lr")
+    assert done.code == 0, done.text
+    assert "2 already complete" in done.text
+    after = runs_by(study, "lr")[0.1].read()
+    assert (after.objective.metric, after.objective.value) == ("gain", pytest.approx(-0.2))
+    assert (after.seed, after.seed_keys, after.attempts) == (0.1, ["lr"], 1)
+    assert (before.run_id, before.seconds, before.steps) == (after.run_id, after.seconds, after.steps)
+    assert len({run.read().setting_id for run in find_runs(study)}) == 1
+    done = application(*command, "sweep.objective.metric=nothing")
+    assert done.code == 1
+    assert "sweep.objective.metric=nothing was never reported by " in done.text
+    assert application(*command).code == 0
+    assert runs_by(study, "lr")[0.1].read().objective == before.objective
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("sweep.max_steps=nan", "sweep.max_steps=nan is invalid"),
+        ("sweep.retries=-1", "sweep.retries=-1 is invalid"),
+        ("sweep.on_mismatch=x", "sweep.on_mismatch=x is invalid"),
+        ("sweep.pause_at=-1", "sweep.pause_at=-1.0 is invalid"),
+        ("sweep.objective.metric=step", "sweep.objective.metric=step is invalid: that is the engine's own name"),
+        ("sweep.tracker=5", "sweep.tracker=5 is invalid"),
+        ("++sweep.tracker.x=1", "'x': 1} is invalid: choose one by name"),
+        ("++sweep.tracker={x:{_target_:os.getcwd}}", "_target_=os.getcwd is not allowed"),
+        ("++sweep.tracker={x:{_target_:sweeps.trackers.csv.CsvTracker,no:1}}", "CsvTracker cannot be made"),
+    ],
+)
+def test_settings_of_the_engine_are_checked_before_any_run_and_where_all_are_complete(
+    application, study, setting, says
+):
+    done = application(*SWEEP, HERE, "lr=0.1,0.2", setting)
+    assert done.code == 1
+    assert says in done.text
+    assert not study.exists()
+    if "cannot be made" in says:  # which a worker finds out
+        return
+    assert application(*SWEEP, HERE, "lr=0.1").code == 0
+    done = application(*SWEEP, HERE, "lr=0.1", setting)
+    assert done.code == 1
+    assert says in done.text
+
+
 def test_swept_keys_may_stand_in_the_config(application, study):
     done = application(*SWEEP, HERE, "+hydra.sweeper.params.lr='0.1,0.2'")
     assert done.code == 0, done.text

@@ -57,6 +57,36 @@ def test_a_search_runs_its_trials_and_a_larger_total_adds_some(application, stud
     assert "holds a search of another space (lr: float 0.001 to 1, log -> float 0.1 to 1)" in done.text
 
 
+def test_trials_of_other_settings_are_not_ranked_with_those_before(application, study):
+    (application.folder / "model").mkdir()
+    for name, width in (("a", 1), ("b", 2)):
+        (application.folder / "model" / f"{name}.yaml").write_text(f"width: {width}\n")
+    search = (
+        "-m",
+        "sweep.name=study",
+        "hydra/sweeper=search",
+        HERE,
+        RATE,
+        "+model=a,b",
+        "hydra.sweeper.sampler=random",
+    )
+    assert application(*search, "hydra.sweeper.n_trials=2").code == 0
+    config = application.folder / "config.yaml"
+    whole = config.read_text()
+    config.write_text(whole.replace("epochs: 3", "epochs: 7"))
+    done = application(*search, "hydra.sweeper.n_trials=3")
+    assert done.code == 1
+    assert "holds a search with other settings (epochs: 3 -> 7) and was left as it is; name another" in done.text
+    config.write_text(f"# a comment\n{whole}")
+    (application.folder / "model" / "b.yaml").write_text("width: 5\n")
+    assert "(model.width where" in application(*search, "hydra.sweeper.n_trials=3").text
+    (application.folder / "model" / "b.yaml").write_text("width: 2\n")
+    done = application(*search, "hydra.sweeper.n_trials=3", "sweep.objective.report=best")
+    assert '(sweep.objective.report: "last" -> "best")' in done.text
+    assert application(*search, "hydra.sweeper.n_trials=3", "sweep.retries=1").code == 0
+    assert states_in(study) == ["COMPLETE"] * 3
+
+
 def test_the_number_that_a_run_recorded_can_be_minimised(application, study):
     objectives = "hydra.sweeper.objectives=[objective,size]"
     done = application(*SEARCH, HERE, "lr=0.1,0.2,0.5", "hydra.sweeper.sampler=grid", objectives)

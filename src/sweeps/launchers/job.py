@@ -162,7 +162,7 @@ def inspect_run(
     kept = previous is not None and previous.run_id != resolved.run_id  # on_mismatch=keep: another run, which stays
     title = str(resolved.settings["name"] or sweep.name)
     record = previous or new_record(resolved, name=name, sweep=title, overrides=overrides)
-    declare = not kept and (previous is None or record.composition != composition)
+    declare = not kept and (previous is None or decision.is_outdated or record.composition != composition)
     record.composition = composition
     record.facts = facts | record.facts
     finished = decision.action is Action.SKIP

@@ -1,14 +1,17 @@
 """Which settings of the engine a sweeper, a launcher or a single run supports: others are invalid there."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import SweepConfig, mount_of, settings_of
+from sweeps.decision import check_engine
 from sweeps.errors import ConfigError
 
 _OURS = "hydra_plugins.sweeps."
@@ -24,13 +27,18 @@ _BY_LAUNCHERS: dict[str, tuple[Any, ...]] = {
 
 
 def check_supported(config: DictConfig, hydra: Any) -> None:
-    """Refuse settings of the engine that the chosen sweeper, launcher or mode would ignore; `hydra` is Hydra's node."""
+    """Refuse settings of the engine that cannot work, or that the chosen sweeper, launcher or mode would ignore.
+
+    `hydra` is Hydra's node.
+    """
     mount = mount_of(config)
     if mount is None:
         return
     settings: Any = settings_of(config)
     for key in _missing(SweepConfig, settings):
         raise ConfigError(f"{mount}.{key} is missing: it cannot be deleted; set it to what you want")
+    with contextlib.suppress(OmegaConfBaseException):  # a value that follows from what each run sets: checked there
+        check_engine(cast(dict[str, Any], OmegaConf.to_container(settings, resolve=True)), mount)
     if hydra.mode is RunMode.RUN:
         _check_single(settings, mount, hydra)
         return

@@ -1,6 +1,6 @@
 """Which runs are not worth their remaining steps: what they report, and the rules that stop them."""
 
-from sweeps.pruners.judge import PAUSED, PRUNED, Judge, judge_of, rounds_of
+from sweeps.pruners.judge import PAUSED, PRUNED, Judge, asked_of, judge_of, rounds_of
 from sweeps.pruners.report_log import LOG_NAME, Report, ReportLog
 from sweeps.pruners.rules import (
     Comparison,
@@ -28,6 +28,7 @@ __all__ = [
     "ReportLog",
     "SuccessiveHalvingPruner",
     "Values",
+    "asked_of",
     "judge_of",
     "rounds_of",
 ]

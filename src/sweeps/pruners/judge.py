@@ -125,16 +125,11 @@ def judge_of(resolved: Resolved, sweep: Path) -> Judge | None:
     None where there is neither a pruner nor a step to pause at: then nothing stops a run, and one that was stopped
     before is resumed.
     """
-    settings, max_steps = resolved.settings, resolved.settings["max_steps"]
-    pruner, pause_at = _pruner_of(settings), settings["pause_at"]
-    if pause_at is not None and not (is_number(pause_at) and pause_at > 0):
-        raise ConfigError(
-            f"sweep.pause_at={pause_at} is invalid: a number of steps above 0, such as 1; null never pauses"
-        )
-    if pruner is None and pause_at is None:
+    asked = asked_of(resolved.settings)
+    if asked is None:
         return None
-    metric, sign = _compared_by(settings, needed=pruner is not None)
-    resume_pruned = bool((settings["pruner"] or {}).get("resume_pruned"))
+    pruner, pause_at, metric, sign = asked
+    resume_pruned = bool((resolved.settings["pruner"] or {}).get("resume_pruned"))
     return Judge(
         _log_of(sweep),
         pruner or Pruner(),
@@ -142,10 +137,26 @@ def judge_of(resolved: Resolved, sweep: Path) -> Judge | None:
         resolved.run_id,
         metric,
         sign,
-        max_steps,
+        resolved.settings["max_steps"],
         pause_at,
         resume_pruned,
     )
+
+
+def asked_of(settings: Mapping[str, Any]) -> tuple[Pruner | None, float | None, str, float] | None:
+    """The pruner, the step to pause at, the metric and its sign that the engine's settings ask for, if any.
+
+    Raises:
+        ConfigError: they cannot work.
+    """
+    pruner, pause_at = _pruner_of(settings), settings["pause_at"]
+    if pause_at is not None and not (is_number(pause_at) and pause_at > 0):
+        raise ConfigError(
+            f"sweep.pause_at={pause_at} is invalid: a number of steps above 0, such as 1; null never pauses"
+        )
+    if pruner is None and pause_at is None:
+        return None
+    return pruner, pause_at, *_compared_by(settings, needed=pruner is not None)
 
 
 def rounds_of(settings: Mapping[str, Any], max_steps: float | None) -> list[float | None]:

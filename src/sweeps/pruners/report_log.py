@@ -7,7 +7,9 @@ out.
 
 import contextlib
 import json
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,8 @@ try:
     import fcntl
 except ImportError:  # Windows, where an appending write is as safe as it gets
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 LOG_NAME = "pruning.jsonl"
 _NO_FILE = (0, 0)
@@ -61,7 +65,7 @@ class ReportLog:
         Only what was appended since is read: with a thousand runs the whole file takes a second.
 
         Raises:
-            RecordError: it cannot be read, or is too large.
+            RecordError: it cannot be read.
         """
         if (metric, sign) not in self._known:
             self._known[metric, sign], self._file = {}, _NO_FILE  # from the start
@@ -73,13 +77,16 @@ class ReportLog:
                     runs.setdefault(report.run, {})[report.step] = factor * report.value
         return self._known[metric, sign]
 
-    def _new_lines(self) -> list[bytes]:
-        """The lines that were completed since the last call; where the file is another one by now, all of them."""
+    def _new_lines(self) -> Iterator[bytes]:
+        """The lines that were completed since the last call; where the file is another one by now, all of them.
+
+        Of a file that is larger than is good for the memory the last ones: no run fails because a log has grown.
+        """
         if not self.path.exists():
             self._start_again(_NO_FILE)
-            return []
+            return
         try:
-            file = open_file(self.path, LINES_LIMIT)
+            file = open_file(self.path, sys.maxsize)
         except OSError as error:
             raise RecordError(
                 f"cannot read {self.path}: {error}; move it away, and the pruner starts without it"
@@ -88,11 +95,15 @@ class ReportLog:
             found = os.fstat(file.fileno())
             if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
                 self._start_again((found.st_dev, found.st_ino))
+            if found.st_size - self._offset > LINES_LIMIT:
+                log.warning("%s is large: the pruner knows the last %s bytes of it", self.path, f"{LINES_LIMIT:,}")
+                self._offset = found.st_size - LINES_LIMIT  # in a line, which is then no report
             file.seek(self._offset)
-            new = file.read()
-        complete = new[: new.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        return complete.splitlines()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                yield line
 
     def _start_again(self, file: tuple[int, int]) -> None:
         self._known = {key: {} for key in self._known}

@@ -26,7 +26,7 @@ def is_ignored(key: str, ignore: Iterable[str]) -> bool:
 
 def run_id(config: Mapping[str, Any], ignore: Iterable[str]) -> str:
     """The identity of a run: 12 hex digits of the SHA-256 of all settings that can change its result."""
-    return _digest(settings_of(config, ignore))
+    return digest(settings_of(config, ignore))
 
 
 def setting_id(config: Mapping[str, Any], ignore: Iterable[str], seed_keys: Iterable[str]) -> str:
@@ -34,10 +34,11 @@ def setting_id(config: Mapping[str, Any], ignore: Iterable[str], seed_keys: Iter
 
     `seed_keys` are the key of the seed and those that follow from it.
     """
-    return _digest(settings_of(config, (*ignore, *seed_keys)))
+    return digest(settings_of(config, (*ignore, *seed_keys)))
 
 
-def _digest(settings: Mapping[str, Any]) -> str:
+def digest(settings: Mapping[str, Any]) -> str:
+    """The identity that these settings make, by their dotted keys."""
     return hashlib.sha256(json.dumps([RESULT_VERSION, settings], sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -18,9 +18,13 @@ _TELLING = 4  # characters; what is shorter stands in any text
 
 _NAME = (
     r"(?:[\w.-]*(?:secret|passw(?:or)?d|passphrase|credential|(?:api|access|private)[_-]?key)[\w.-]*"
-    r"|(?:[\w.-]*[_.-])?(?:token|auth|authorization|pwd)|[\w.-]*(?-i:[a-z0-9]Token))"
+    r"|(?:[\w.-]*[_.-])?(?:token|pwd|auth(?:orization)?(?:[_-]?headers?)?)|[\w.-]*(?-i:[a-z0-9]Token))"
 )
 _IS_SECRET = re.compile(_NAME, re.IGNORECASE)
+# Secrets, unless they are a number: how many tokens a model is trained on.
+_PLURAL = r"(?:[\w.-]*\.)?(?:(?:auth|api|access|refresh|bearer)[_-]?)?tokens"
+_MAY_BE_SECRET = re.compile(_PLURAL, re.IGNORECASE)
+_NUMBERS = re.compile(r"[\d\s.,_eE+\[\]-]*|null|\$\{[^${}]*\}")
 # `name=value`, `name: value` and `--name value`; a value in quotes, the rest of a line that begins with the name, or a
 # word. `${...}` shows nothing and stays.
 _VALUE = r"""(?!\$\{|\*\*\*)(?:"[^"\n]*"|'[^'\n]*'|(?:Bearer|Basic)[ ]+\S+|[^\s"',;)}\]]+)"""
@@ -28,6 +32,10 @@ _PAIRS = re.compile(
     rf"""(?P<head>^[-+ ]?[ ]*{_NAME}:[ ]+)(?!["'$*])[^\n]+
       | (?P<assigned>(?<![\w.-]){_NAME}["']?[ \t]*[=:][ \t]*){_VALUE}
       | (?P<option>(?<!\S)--?{_NAME}[ ]+){_VALUE}
+      | (?P<several>(?<![\w.-]){_PLURAL}["']?[ \t]*[=:][ \t]*)
+          (?![\d.])(?:[\[{{](?![\d\s.,_]*\])[^\]}}\n]*[\]}}]?|(?![\[{{]){_VALUE})
+      | (?P<scheme>\b(?-i:[Bb]earer)[ ]+)(?!\*\*\*)[^\s"',;]+
+      | (?P<basic>\b(?-i:Basic)[ ]+)(?=[A-Za-z+/]*[\d=])[\w+/=]{{6,}}
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
@@ -84,22 +92,13 @@ def marked(config: Any, raw: Any, environment: Mapping[str, str], has_effect: Ca
 
 
 def shown(node: Any) -> Any:
-    """A config, or a part of one, as a record shows it."""
+    """A config, or a part of one, as every file shows it: without what names, or the text itself, say is a secret."""
     if isinstance(node, FromEnvironment):
         return node.shown
     if isinstance(node, Mapping):
         return {key: _shown_at(key, value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
         return [shown(item) for item in node]
-    return _OF_A_URL.sub(MASK, node) if isinstance(node, str) else node
-
-
-def without_secrets(node: Any) -> Any:
-    """A config that is not resolved, without what its names say is a secret, in texts as well."""
-    if isinstance(node, dict):
-        return {key: without_secrets(_shown_at(key, value)) for key, value in node.items()}
-    if isinstance(node, list):
-        return [without_secrets(item) for item in node]
     return _shown_word(node) if isinstance(node, str) else node
 
 
@@ -108,9 +107,7 @@ def shown_yaml(config: Any) -> str:
     config = (
         OmegaConf.to_container(config, structured_config_mode=SCMode.DICT) if OmegaConf.is_config(config) else config
     )
-    return str(
-        yaml.dump(_as_yaml(without_secrets(config)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
-    )
+    return str(yaml.dump(_as_yaml(shown(config)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -158,22 +155,29 @@ def shown_text(text: str, config: Any = None) -> str:
 
 def _shown_at(key: object, value: Any) -> Any:
     """A secret stays hidden with all that is below it; a switch is none."""
-    if not is_secret(key) or isinstance(value, (bool, FromEnvironment)) or value in (None, ""):
+    if isinstance(value, (bool, FromEnvironment)) or value in (None, "") or not _hides(key, value):
         return shown(value)
     return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else MASK
+
+
+def _hides(key: object, value: Any) -> bool:
+    """Whether what stands at `key` is a secret."""
+    if is_secret(key) or _MAY_BE_SECRET.fullmatch(str(key)) is None:
+        return is_secret(key)
+    return not all(map(_NUMBERS.fullmatch, map(str, value.values() if isinstance(value, Mapping) else [value])))
 
 
 def _shown_word(word: str) -> str:
     name, equals, value = word.partition("=")
     key = name.lstrip("+~-")
-    secret = is_secret(key) or is_secret(key.rpartition(".")[2])
+    secret = _hides(key, value) or _hides(key.rpartition(".")[2], value)
     if equals and not _REFERENCE.fullmatch(value) and (secret or (value[:1] in ("{", "[") and _PAIRS.search(value))):
         return f"{name}={MASK}"  # the whole of a list or a dict: where a value in it ends is a matter of grammar
     return shown_text(word)
 
 
 def _mask(match: re.Match[str]) -> str:
-    head = match["head"] or match["assigned"] or match["option"]
+    head = next(found for found in match.groups() if found is not None)
     value = match[0][len(head) :]
     quote = value[0] if value[0] in "\"'" else ""
     return f"{head}{quote}{MASK}{quote}"

@@ -6,11 +6,13 @@ import math
 import numbers
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError
 from sweeps.record.files import remove_leftovers
+from sweeps.record.identity import settings_of
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
@@ -55,22 +57,59 @@ class StopRun(BaseException):
 
 def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence[str]) -> RunRecord:
     """The record of a run that has not started."""
-    asked = {key: str(value or "") for key, value in resolved.settings["objective"].items()}
-    objective = Objective(asked["metric"], asked["direction"], asked["split"], asked["report"])
+    config = shown(resolved.config)
+    plain = settings_of(config, resolved.ignore)
     return RunRecord(
         run_id=resolved.run_id,
         setting_id=resolved.setting_id,
         name=name,
         sweep=sweep,
         status=Status.PENDING,
-        objective=objective,
+        objective=_objective_of(resolved),
         seed=shown(resolved.seed),
         seed_keys=list(resolved.seed_keys),
         overrides=shown_words(overrides),
-        config=shown(resolved.config),
+        config=config,
         ignore=list(resolved.ignore),
+        placed={key: value for key, value in resolved.shown_settings().items() if plain.get(key) != value},
         max_steps=resolved.max_steps,
     )
+
+
+def bring_up_to_date(record: RunRecord, resolved: Resolved, folder: RunDir) -> bool:
+    """Let the record of a finished run say which seed and objective its settings name now; whether that changes it.
+
+    Raises:
+        ConfigError: the run has not reported the objective.
+        RecordError: what it has reported cannot be read.
+    """
+    before = record.to_json()
+    record.setting_id, record.seed = resolved.setting_id, shown(resolved.seed)
+    record.seed_keys, record.ignore = list(resolved.seed_keys), list(resolved.ignore)
+    old, new = record.objective, _objective_of(resolved)
+    if replace(old, value=None) != new:
+        rows = folder.metrics_until(math.inf)
+        reported = _metrics_in(rows)
+        if new.metric not in reported and new.metric != old.metric and reported:
+            raise ConfigError(
+                f"sweep.objective.metric={new.metric or 'null'} was never reported by {record.name}, which is "
+                f"complete; reported were {', '.join(reported)}. Choose another sweep.name=NAME to do it again"
+            )
+        record.objective = replace(new, value=old.value)
+        if new.metric in reported:
+            summarize(record, rows)
+        if record.status is Status.DIVERGED:
+            record.objective.value = None
+    return record.to_json() != before
+
+
+def _objective_of(resolved: Resolved) -> Objective:
+    asked = {key: str(value or "") for key, value in resolved.settings["objective"].items()}
+    return Objective(asked["metric"], asked["direction"], asked["split"], asked["report"])
+
+
+def _metrics_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row if key not in RESERVED))
 
 
 @contextlib.contextmanager
@@ -220,7 +259,7 @@ def settle_objective(record: RunRecord, rows: Sequence[Mapping[str, Any]], retur
         ConfigError: other metrics than the objective were reported; names them.
     """
     objective = record.objective
-    reported = list(dict.fromkeys(key for row in rows for key in row if key not in RESERVED))
+    reported = _metrics_in(rows)
     if objective.metric in reported:
         return
     if objective.metric and reported:

@@ -17,14 +17,14 @@ from sweeps.errors import NewerRecordError, RecordError
 from sweeps.record.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
 from sweeps.record.first_release import upgraded
 from sweeps.record.identity import settings_of
+from sweeps.record.metrics import Reports, metrics_until, read_metrics
 from sweeps.record.processes import Process
-from sweeps.record.typed import parse_row, typed
+from sweeps.record.typed import typed
 
 SCHEMA_VERSION = 2
 
 RECORD_NAME = "run.json"
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")  # beside the folders of its runs
-MOST_LINES = 250_000  # of a run's metrics: each is over 64 bytes, so more do not fit into the size that is read
 SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
 
@@ -91,7 +91,8 @@ class RunRecord:
 
     `run_id` and `setting_id` identify the run and its setting (the run without its seed), see `sweeps.record.identity`.
     `config` is the resolved config; `ignore` are its keys that are no part of the identity, first of them the node of
-    the engine; `seed_keys` are the key of the seed and those that follow from it. `facts` are what the application
+    the engine; `placed` are the settings whose values hold a folder or the time of the run, by dotted keys, with a name
+    in place of it; `seed_keys` are the key of the seed and those that follow from it. `facts` are what the application
     recorded: numbers and texts. `steps` is the last reported step (None: none), `max_steps` that of a whole run (None:
     unknown), `metrics` holds the rows `last` and `best` of metrics.jsonl. `seconds` is the time in the training
     function up to the last report, over all attempts. `started` and `ended` are ISO 8601 with the offset to UTC;
@@ -110,6 +111,7 @@ class RunRecord:
     overrides: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
+    placed: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     steps: float | None = None
     max_steps: float | None = None
@@ -127,7 +129,7 @@ class RunRecord:
 
     def settings(self) -> dict[str, Any]:
         """The settings that identify the run, the seed included, by their dotted keys."""
-        return settings_of(self.config, self.ignore)
+        return settings_of(self.config, self.ignore) | self.placed
 
     def to_json(self) -> str:
         """The record as JSON text; numbers that are not finite become null, which every JSON reader accepts."""
@@ -234,30 +236,24 @@ class RunDir:
             file.write(line.encode())
             os.fsync(file.fileno())
 
-    def read_metrics(self) -> list[dict[str, Any]]:
+    def read_metrics(self, most: int | None = None) -> Reports:
         """One row per report; a torn last line, the trace of a crash, is left out.
+
+        Of more lines than `most`, or than are good for the memory, some that are spread over the whole, the first and
+        the last among them.
 
         Raises:
             RecordError: a line before the last is damaged.
         """
-        try:
-            content = read_bytes(self.metrics)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise RecordError(f"cannot read {self.metrics}: {error}") from error
-        if content.count(b"\n") > MOST_LINES:
-            raise RecordError(f"{self.metrics} has more than {MOST_LINES:,} lines; report less often, or move it away")
-        lines = content.splitlines()
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(parse_row(line))
-            except ValueError as error:
-                if number == len(lines):
-                    break
-                raise RecordError(f"line {number} of {self.metrics} is damaged: {error}") from error
-        return rows
+        return read_metrics(self.metrics, most)
+
+    def metrics_until(self, step: float) -> list[dict[str, Any]]:
+        """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
+
+        Raises:
+            RecordError: one of them is damaged.
+        """
+        return metrics_until(self.metrics, step)
 
     def write_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace all of `metrics.jsonl`."""

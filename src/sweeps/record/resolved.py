@@ -1,5 +1,6 @@
 """From a composed config to plain data, and to what identifies the run. Never imports torch."""
 
+import copy
 import enum
 import os
 import re
@@ -14,12 +15,17 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import lookup, mount_of
 from sweeps.errors import ConfigError
 from sweeps.record import identity
-from sweeps.record.masking import marked
+from sweeps.record.masking import marked, shown
 
-_REFERENCE = re.compile(r"\$\{\s*(\.*[\w.\[\]-]+)\s*\}")
+# `${seed}`, or what reads a key by its name.
+_REFERENCE = re.compile(
+    r"""\$\{\s*(?:oc\.(?:select|deprecated|dict\.keys|dict\.values)\s*:\s*)?["']?(\.*[\w.\[\]-]+)["']?\s*[,}]"""
+)
 # What a config may read that belongs to the place or the time of a run, not to its setting. The number of a job is none
 # of it: it may be the seed.
-_OF_THE_RUN = re.compile(r"\$\{\s*(now:|hydra:\s*(runtime\.(output_dir|cwd)|sweep\.|run\.|job\.override_dirname))")
+_OF_THE_RUN = re.compile(
+    r"\$\{\s*((?:now:|hydra:\s*(?:runtime\.(?:output_dir|cwd)|sweep\.|run\.|job\.override_dirname))[^{}]*)\}"
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,13 @@ class Resolved:
     """A composed config as plain data, with the identity of its run.
 
     `config` has every interpolation replaced; text from the environment knows how a record shows it (see
-    `sweeps.record.masking`). `settings` is the engine's node in it, which stands at `mount`. `ignore` are the keys that
-    are no part of the identity, `seed_keys` those that hold the seed or follow from it.
+    `sweeps.record.masking`). `identified` is the same with a name in place of what belongs to the place or the time of
+    this run alone. `settings` is the engine's node, which stands at `mount`. `ignore` are the keys that are no part of
+    the identity, `seed_keys` those that hold the seed or follow from it.
     """
 
     config: dict[str, Any]
+    identified: dict[str, Any]
     settings: dict[str, Any]
     mount: str
     ignore: tuple[str, ...]
@@ -45,11 +53,16 @@ class Resolved:
         """How many steps a whole run has, where the application says so."""
         return cast("float | None", self.settings["max_steps"])
 
+    def shown_settings(self) -> dict[str, Any]:
+        """What identifies the run, the seed included, by dotted keys, as a record shows it."""
+        return identity.settings_of(shown(self.identified), self.ignore)
+
 
 def resolve(cfg: DictConfig, folders: Sequence[Path]) -> Resolved:
     """The config of a run that lives in the first of `folders`, below the others; inside of it Hydra's own is set.
 
-    A value that holds one of the folders, the time, or another thing of this run alone tells no settings apart.
+    Where a value holds one of the folders, the time, or another thing of this run alone, that part tells no settings
+    apart; the rest of the value does.
 
     Raises:
         ConfigError: the engine's node is missing, or the seed is no number or text.
@@ -58,28 +71,62 @@ def resolve(cfg: DictConfig, folders: Sequence[Path]) -> Resolved:
     if mount is None:
         raise ConfigError("the config has no settings of sweeps; add `- sweep: default` to its defaults list")
     raw = OmegaConf.to_container(cfg, structured_config_mode=SCMode.DICT)
+    plain = _resolved(cfg)
+    anywhere = _resolved(_without_place(cfg)) if _OF_THE_RUN.search(str(raw)) else plain
+    anywhere = _without_folders(anywhere, [str(folder) for folder in folders if len(folder.parts) > 1])
+    settings = lookup(plain, mount)
+    ignore = tuple(dict.fromkeys((mount, *(str(key) for key in settings["ignore"]))))
+    seed_key = str(settings["seed_key"])
+    seed_keys = tuple(dict.fromkeys((seed_key, *sorted(_followers(_leaves(raw), seed_key)))))
+    config, identified = (
+        cast(dict[str, Any], marked(one, raw, os.environ, lambda key: not identity.is_ignored(key, ignore)))
+        for one in (plain, anywhere)
+    )
+    run_id = identity.run_id(identified, ignore)
+    setting_id = identity.setting_id(identified, ignore, seed_keys)
+    seed = lookup(plain, seed_key)
+    if isinstance(seed, (dict, list)):
+        raise ConfigError(f"{mount}.seed_key={seed_key} is invalid: it has to name a single value, not {seed!r:.60}")
+    settings = lookup(config, mount)
+    return Resolved(config, identified, settings, mount, ignore, seed_keys, run_id, setting_id, seed)
+
+
+def _resolved(cfg: DictConfig) -> Any:
     try:
         found = OmegaConf.to_container(cfg, resolve=True, structured_config_mode=SCMode.DICT)
     except OmegaConfBaseException:
         found = _leaf_by_leaf(cfg)  # a value that nobody may use; the run fails with Hydra's words where it is used
-    plain = _plain(found)
-    settings = lookup(plain, mount)
-    written = list(_leaves(raw))
-    places = [str(folder) for folder in folders if len(folder.parts) > 1]
-    elsewhere = {key for key, value in written if isinstance(value, str) and _OF_THE_RUN.search(value)} | {
-        key for key, value in _leaves(plain) if isinstance(value, str) and any(place in value for place in places)
-    }
-    named = [str(key) for key in settings["ignore"]]
-    ignore = tuple(dict.fromkeys((mount, *named, *sorted(_followers(written, elsewhere)))))
-    seed_key = str(settings["seed_key"])
-    seed_keys = tuple(dict.fromkeys((seed_key, *sorted(_followers(written, {seed_key})))))
-    config = cast(dict[str, Any], marked(plain, raw, os.environ, lambda key: not identity.is_ignored(key, ignore)))
-    run_id = identity.run_id(config, ignore)
-    setting_id = identity.setting_id(config, ignore, seed_keys)
-    seed = lookup(plain, seed_key)
-    if isinstance(seed, (dict, list)):
-        raise ConfigError(f"{mount}.seed_key={seed_key} is invalid: it has to name a single value, not {seed!r:.60}")
-    return Resolved(config, lookup(config, mount), mount, ignore, seed_keys, run_id, setting_id, seed)
+    return _plain(found)
+
+
+def _without_place(cfg: DictConfig) -> DictConfig:
+    """A copy in which what is read of the place or the time of the run is a name: @hydra:runtime.cwd@/data."""
+
+    def name(match: re.Match[str]) -> str:
+        return f"@{re.sub(r'[^a-z:._%A-Z-]', '', match[1])}@"
+
+    copied = copy.deepcopy(cfg)
+    waiting: list[Any] = [copied]
+    while waiting:
+        node = waiting.pop()
+        value = node._value()
+        if isinstance(value, str):
+            node.__dict__["_content" if OmegaConf.is_config(node) else "_val"] = _OF_THE_RUN.sub(name, value)
+        elif OmegaConf.is_config(node) and value is not None:
+            waiting += node._content.values() if isinstance(value, dict) else value
+    return copied
+
+
+def _without_folders(node: Any, folders: Sequence[str]) -> Any:
+    """`node` with a name in place of each of `folders`, where one is a path in a text or begins one."""
+    if isinstance(node, dict):
+        return {key: _without_folders(item, folders) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_without_folders(item, folders) for item in node]
+    for number, folder in enumerate(folders):
+        if isinstance(node, str) and folder in node:
+            node = re.sub(rf"(?<![\w.-]){re.escape(folder)}(?=/|$)", f"@folder{number}@", node)
+    return node
 
 
 def _plain(value: Any) -> Any:
@@ -123,18 +170,18 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
-def _followers(written: Iterable[tuple[str, Any]], keys: Iterable[str]) -> set[str]:
-    """`keys`, and those whose values refer to one of them, directly or by way of others."""
+def _followers(written: Iterable[tuple[str, Any]], key: str) -> set[str]:
+    """`key`, and those whose values refer to it, directly or by way of others."""
     references: dict[str, list[str]] = {}
-    for key, value in written:
+    for name, value in written:
         if isinstance(value, str) and "${" in value:
-            references.setdefault(key, []).extend(_absolute(key, match) for match in _REFERENCE.findall(value))
-    found = set(keys)
+            references.setdefault(name, []).extend(_absolute(name, match) for match in _REFERENCE.findall(value))
+    found = {key}
     while True:
         more = {
-            key
-            for key, targets in references.items()
-            if key not in found and any(_touches(target, one) for target in targets for one in found)
+            name
+            for name, targets in references.items()
+            if name not in found and any(_touches(target, one) for target in targets for one in found)
         }
         if not more:
             return found
@@ -142,11 +189,15 @@ def _followers(written: Iterable[tuple[str, Any]], keys: Iterable[str]) -> set[s
 
 
 def _touches(target: str, key: str) -> bool:
-    return target == key or key.startswith(f"{target}.")
+    """Whether one of the two is, or holds, the other: entries of a list stand under the key of the list."""
+    return target == key or key.startswith(f"{target}.") or target.startswith(f"{key}.")
 
 
 def _absolute(key: str, reference: str) -> str:
     """The dotted key that `reference`, written at `key`, means: one dot is the same level, two the one above."""
+    reference = re.sub(
+        r"(^)?\[([\w.-]+)\]", lambda match: match[2] if match[1] is not None else f".{match[2]}", reference
+    )
     name = reference.lstrip(".")
     dots = len(reference) - len(name)
     if not dots:

@@ -34,6 +34,7 @@ LOOKS: tuple[Look, ...] = (
     ("#3f8f8f", (3, 1), "triangle-left"),
 )
 
+MOST_REPORTS = 2_000  # of a run that its curves are drawn from
 _OWN = ("step", "elapsed")  # what the engine adds to a row of metrics
 
 
@@ -172,7 +173,7 @@ def read(folders: Sequence[Path]) -> Content:
     for place, (row, label) in enumerate(
         zip(rows, labels([row.name.split(",") for row in rows]), strict=True), start=1
     ):
-        reports, trouble = row.reports() if row.record else ([], "")
+        reports, trouble = row.reports(MOST_REPORTS) if row.record else ([], "")
         entries.append(Entry(f"run-{place}", label or row.name, row, reports, "" if row.problem else trouble))
     columns, same = in_all_runs(rows, columns_of(rows))
     objective = found[0] if found else None

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from sweeps.terminal import without_formula
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -57,7 +60,12 @@ def load(*folders: str | Path) -> Frames:
     columns = columns_of(rows, all_metrics=True)
     names = {row.path: _relative(row.path, folders) for row in rows}
     runs = [{**run_fields(row, columns), "run": names[row.path]} for row in rows]
-    reports = [{"run": names[row.path], "seed": row.seed, **one} for row in rows for one in row.reports()[0]]
+    reports = []
+    for row in rows:
+        found, note = row.reports()
+        if found and note:
+            log.warning("%s: %s", row.name, note)
+        reports += [{"run": names[row.path], "seed": row.seed, **one} for one in found]
     return Frames(pd.DataFrame(runs), pd.DataFrame(reports, columns=None if reports else ["run", "seed", "step"]))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sweeps.errors import RecordError
 from sweeps.record.identity import is_ignored
+from sweeps.record.metrics import Reports
 from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 from sweeps.results.format import clean, number
 
@@ -129,10 +130,11 @@ class RunRow:
         """The row of metrics that the objective was taken from."""
         return self.best if self.objective is not None and self.objective.report == "best" else self.last
 
-    def reports(self) -> tuple[list[dict[str, Any]], str]:
-        """The lines of its metrics.jsonl, or none and what is wrong with the file."""
+    def reports(self, most: int | None = None) -> tuple[list[dict[str, Any]], str]:
+        """The lines of its metrics.jsonl, at most so many, and a note: what is left out, or wrong with them."""
         try:
-            return RunDir(self.path).read_metrics(), ""
+            found = RunDir(self.path).read_metrics(most)
+            return found, found.note
         except RecordError as error:
             return [], str(error)
 
@@ -175,9 +177,10 @@ def _row(run: RunDir) -> RunRow:
             reports = run.read_metrics()
         except RecordError as error:
             kind, text = (f"{kind}, metrics".removeprefix(", "), f"{text} {clean(error)}".strip())
-            reports, value = [], None
+            reports, value = Reports(), None
         if reports:
-            valued = [row for row in reports if number(row.get(objective.metric)) is not None]
+            known = [best, *reports] if reports.note and best else reports  # the best one may not have been read
+            valued = [row for row in known if number(row.get(objective.metric)) is not None]
             last, best = (valued or reports)[-1], _best(valued, objective)
             value = number((best if objective.report == "best" else last).get(objective.metric))
             steps = number(reports[-1]["step"])

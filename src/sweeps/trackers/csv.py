@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class CsvTracker(Tracker):
             with open_to_append(self._path) as file:
                 file.write(_text(self._names, [line]).encode())
         else:
-            before = csv.DictReader(io.StringIO(read_bytes(self._path).decode(), newline=""))
+            before = csv.DictReader(io.StringIO(read_bytes(self._path, sys.maxsize).decode(), newline=""))
             self._replace([*before, line])
 
     def _replace(self, rows: Sequence[Mapping[str, Any]]) -> None:

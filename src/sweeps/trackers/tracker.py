@@ -3,13 +3,14 @@
 import functools
 import importlib.util
 import logging
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sweeps.errors import ConfigError
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.targets import make
+from sweeps.targets import make, target_of
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Trackers(Tracker):
         """Close each. Where a run failed before it opened them, they are opened first, so that all show the failure."""
         if status is Status.FAILED and not self._is_open:
             try:
-                rows = self._of[0].read_metrics()
+                rows = self._of[0].metrics_until(math.inf)
             except Exception:  # damaged: the run starts again
                 rows = []
             self.open(*self._of, rows)
@@ -90,12 +91,26 @@ def make_trackers(node: Any) -> list[Tracker]:
     Raises:
         ConfigError: one of them cannot be made.
     """
+    return [make(one) for one in _nodes(node)]
+
+
+def check_trackers(node: Any) -> None:
+    """See that `sweep.tracker` names trackers; imports none of them.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    for one in _nodes(node):
+        target_of(one)
+
+
+def _nodes(node: Any) -> list[Any]:
     if not node:
         return []
-    if not isinstance(node, Mapping):
+    nodes = [node] if not isinstance(node, Mapping) or "_target_" in node else [one for one in node.values() if one]
+    if not all(isinstance(one, Mapping) for one in nodes):
         raise ConfigError(f"sweep.tracker={str(node)[:60]} is invalid: choose one by name, such as sweep/tracker=csv")
-    nodes = [node] if "_target_" in node else node.values()
-    return [make(one) for one in nodes if one]
+    return nodes
 
 
 def is_installed(name: str, *modules: str) -> bool:

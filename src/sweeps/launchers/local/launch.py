@@ -12,12 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
+from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.folders import Folders, title_of
 from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import InlineWorker, Pool
 from sweeps.launchers.local.slots import check_count, make_slots
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import Fingerprint, check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
 from sweeps.launchers.runs import failures, make_runs, settle
 from sweeps.launchers.scheduler import Feed, Policy, Scheduler
 from sweeps.launchers.signals import StopRequest, stop_on_signals
@@ -57,7 +58,7 @@ def launch(
     setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
     with _workers(setup, options, min(len(runs), policy.at_a_time or len(runs)), view) as (pool, stop):
         if mount:
-            composition = Fingerprint(context.config_loader, config.hydra.job.config_name, mount)
+            composition = Fingerprint(config, mount)
             todo = prepare(runs, composition, folder, pool, view, stop, refuse=policy.refuse)
             say_what_is_left(runs, todo, view)
             if settings_of(config).plan:

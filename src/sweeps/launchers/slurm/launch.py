@@ -15,12 +15,13 @@ from omegaconf import DictConfig
 from sweeps.config import ignored_of, mount_of, settings_of
 from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
+from sweeps.launchers.fingerprint import Fingerprint
 from sweeps.launchers.folders import Folders, title_of
 from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import Pool
 from sweeps.launchers.local.slots import Slot, available_cores
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import Fingerprint, check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
 from sweeps.launchers.runs import SweepRun, failures, make_runs, settle
 from sweeps.launchers.scheduler import Policy
 from sweeps.launchers.signals import stop_on_signals
@@ -75,7 +76,7 @@ def launch(
     under_way = _under_way(runs, contact.patiently(queue.look), ledger)
     with stop_on_signals() as stop:
         with Pool(_checkers(len(runs)), setup.pack()) as pool:
-            composition = Fingerprint(context.config_loader, config.hydra.job.config_name, str(mount_of(config)))
+            composition = Fingerprint(config, mount_of(config))
             todo = prepare(runs, composition, folder, pool, view, stop, under_way, refuse=policy.refuse)
             todo = [run for run in todo if not _is_attachable(run, under_way)]
             say_what_is_left(runs, todo, view)

@@ -2,21 +2,28 @@
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from sweeps.config import mount_of, settings_of
-from sweeps.errors import ConfigError, RecordError, RunFailed
+from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError
 from sweeps.launchers.console import SweepConsole
-from sweeps.launchers.folders import Folders
+from sweeps.launchers.fingerprint import Fingerprint
+from sweeps.launchers.folders import Folders, compose, hydra_config
+from sweeps.launchers.job import without_hydra
 from sweeps.launchers.runs import NotDone, SweepRun
 from sweeps.launchers.supported import check_supported
 from sweeps.pruners import rounds_of
 from sweeps.record.records import RunDir
+from sweeps.record.resolved import resolve
 from sweeps.sweepers.expansion import MAKE_RUNS
 from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
 from sweeps.sweepers.search.space import Space, space_of
@@ -58,6 +65,8 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         )
         folders = Folders(loader, config, folder)
         folders.names(space.samples())
+        composition = Fingerprint(config, mount).of([*space.fixed, *space.of_sweep])
+        search.check_settings(composition, lambda: _settings_of(loader, config, folder, space))
         feed = Feed(search, folders)
         if search.has_more:
             write_config(config, folder)
@@ -76,6 +85,29 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
     if not best:
         raise RunFailed(f"none of {search.finished} trials has a value; the run.json of each, in {folder}, says why")
     return [[]]
+
+
+def _settings_of(loader: ConfigLoader, config: DictConfig, folder: Path, space: Space) -> dict[str, Any]:
+    """The settings of a sample of the trials, in which every choice occurs; those of all but the first as they differ.
+
+    What is searched has the same values whenever the space is the same. A sample that cannot work is told of later.
+    """
+    found: dict[str, Any] = {}
+    for number, sample in enumerate(space.samples()):
+        with contextlib.suppress(SweepsError, HydraException, OmegaConfBaseException):
+            job = compose(loader, config, [*sample, *space.of_sweep], number, {"hydra.sweep.dir": str(folder)})
+            with hydra_config(job, folder / f".sample-{number}"):
+                resolved = resolve(without_hydra(job), (folder / f".sample-{number}", folder.absolute()))
+            settings = resolved.shown_settings()
+            for key in ("metric", "report"):
+                settings[f"{resolved.mount}.objective.{key}"] = resolved.settings["objective"][key]
+            under = ",".join(sample[len(space.fixed) :])
+            found |= settings if not found else _others(settings, found, f" where {under}")
+    return found
+
+
+def _others(settings: dict[str, Any], known: dict[str, Any], suffix: str) -> dict[str, Any]:
+    return {key + suffix: value for key, value in settings.items() if known.get(key) != value}
 
 
 def _check(settings: Any, mount: str, batch_size: int) -> None:

@@ -8,7 +8,7 @@ command ends with the same number of trials, and samplers learn from nothing but
 import contextlib
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweeps.errors import ConfigError
+from sweeps.record.identity import differences as different_settings
 from sweeps.record.records import RunRecord, Status
 from sweeps.record.typed import is_number
 from sweeps.sweepers.search.journal import check_content, mend
@@ -63,7 +64,8 @@ class Search:
         check_sampler(sampler, space, objectives)
         _check(n_trials, objectives, direction)
         self.space, self._sampler, self._seed, self._objectives = space, sampler, seed, objectives
-        self._study = _opened(folder / JOURNAL_NAME, space, objectives, direction)
+        self._path = folder / JOURNAL_NAME
+        self._study = _opened(self._path, space, objectives, direction)
         size = space.size if sampler == "grid" else None
         self.total = n_trials if size is None else min(n_trials, size)
         self._open: dict[int, Trial] = {}
@@ -91,6 +93,28 @@ class Search:
     def _left(self) -> list[FrozenTrial]:
         """Trials that an earlier search left without a result."""
         return [trial for trial in self._trials if not trial.state.is_finished() and trial.number not in self._open]
+
+    def check_settings(self, composition: str, compose: Callable[[], dict[str, Any]]) -> None:
+        """See that trials of now have the settings of those before, which are ranked with them.
+
+        Args:
+            composition: a hash of what the settings are composed from; with an equal one they need not be compared.
+            compose: gives the settings of a sample of the trials, by dotted keys.
+
+        Raises:
+            ConfigError: they have others; names them.
+        """
+        known = self._study.user_attrs.get("composition")
+        if composition and composition == known:
+            return
+        now, before = compose(), self._study.user_attrs.get("settings")
+        if isinstance(before, dict) and before != now and self.finished:
+            raise ConfigError(
+                f"{self._path} holds a search with other settings ({different_settings(before, now)}) and was left as "
+                "it is; name another sweep.name=NAME, or repeat the command as it was"
+            )
+        self._study.set_user_attr("settings", now)
+        self._study.set_user_attr("composition", composition)
 
     def ask(self) -> Asked | None:
         """The next trial: one that an earlier search left open, else a new one; None if there is none.
