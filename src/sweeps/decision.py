@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 
 from sweeps.config import lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
+from sweeps.hooks import check_hook
 from sweeps.pruners import judge_of
 from sweeps.record.identity import differences, settings_of
 from sweeps.record.masking import shown
 from sweeps.record.processes import this_process
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved
-from sweeps.targets import named
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     """
     settings, mount = resolved.settings, resolved.mount
     hook = settings["hooks"]["check"]
-    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
+    facts = check_hook(hook, f"{mount}.hooks.check", home, cfg) if hook else {}  # it knows our values best
     for key, known in _ONE_OF.items():
         value = lookup(settings, key)
         if value not in known:
@@ -110,9 +110,7 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
     judge_of(resolved, sweep)
-    if facts is not None and not isinstance(facts, dict):
-        raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
-    return dict(facts or {})
+    return facts
 
 
 def _previous(folder: RunDir) -> RunRecord | None:

@@ -17,7 +17,7 @@ from sweeps.record.processes import peak_memory
 from sweeps.record.recording import StopRun, add_row, outcome_of, settle_objective, summarize
 from sweeps.record.records import Failure, RunDir, RunRecord
 from sweeps.record.resolved import Resolved
-from sweeps.record.rows import NOT_A_NUMBER, as_number, new_row
+from sweeps.record.rows import NOT_A_NUMBER, as_fact, as_number, new_row
 from sweeps.run import Run, warn_once
 from sweeps.trackers import Tracker, Trackers
 
@@ -162,7 +162,7 @@ class RecordedRun(Run):
         if not self.is_own_process:
             return
         for name, value in facts.items():
-            plain = value if value is None or isinstance(value, (str, bool)) else as_number(value)
+            plain = as_fact(value)
             if plain is NOT_A_NUMBER:
                 raise ReportError(f"record({name}={value!r:.60}) is invalid: a fact is a number or a text")
             self._record.facts[name] = plain

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sweeps.errors import ConfigError, RunFailed, SweepsError
+from sweeps.errors import ConfigError, RunFailed, SweepsError, in_a_line
 from sweeps.record.files import remove_leftovers
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
@@ -132,7 +132,7 @@ def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
     """What a record keeps of `error`: kind, text, the end of the traceback, and advice."""
     if isinstance(error, SweepsError):
         return Failure(error.kind, shown_text(str(error), config))
-    text = shown_text(f"{type(error).__name__}: {error}", config)
+    text = shown_text(in_a_line(error), config)
     lines = shown_text("".join(traceback.format_exception(error)), config).splitlines()
     trace = "\n".join(lines[-TRACEBACK_LINES:])
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # torch's own, by name

@@ -55,6 +55,11 @@ def as_number(value: Any) -> Any:
     return NOT_A_NUMBER
 
 
+def as_fact(value: Any) -> Any:
+    """`value` as a record keeps it of a run: a number, a text, a boolean or None; `NOT_A_NUMBER` where it is none."""
+    return value if value is None or isinstance(value, (str, bool)) else as_number(value)
+
+
 def parse_row(line: bytes) -> dict[str, Any]:
     """A line of `metrics.jsonl`: figures and texts by name, and `step`, a number.
 

@@ -101,7 +101,7 @@ def panels_of(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[Panel]:
             found = _checked(list(named(name, _KEY)(of))[:_MOST])
         except ConfigError as error:
             found = [Panel(_LEFT_OUT, [Text(clean(error)[:600])])]
-        except Exception as error:  # the page is about the runs, and does without
+        except (Exception, SystemExit) as error:  # the page is about the runs, and does without
             reason = f"{_KEY}={name} failed: {type(error).__name__}: {error}"
             found = [Panel(_LEFT_OUT, [Text(clean(reason)[:600])])]
         yield from found

@@ -73,7 +73,7 @@ def make_trackers(node: Any) -> list[Tracker]:
     if not isinstance(node, Mapping):
         raise ConfigError(f"sweep.tracker={str(node)[:60]} is invalid: choose one by name, such as sweep/tracker=csv")
     nodes = [node] if "_target_" in node else node.values()
-    return [make(one) for one in nodes if one]
+    return [make(one, "tracker") for one in nodes if one]
 
 
 def _rows_of(run: RunDir) -> list[dict[str, Any]]:
