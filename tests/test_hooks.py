@@ -55,7 +55,7 @@ def test_what_a_hook_says_itself_stays(hook):
     def refuse(_):
         raise DataError("no images")
 
-    with pytest.raises(DataError, match="^no images$"):
+    with pytest.raises(DataError, match="no images"):
         hook(check_hook, CHECK, refuse)
 
 

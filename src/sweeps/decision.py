@@ -1,6 +1,8 @@
 """Skip, resume or start: the one place that decides what is left of a run. Never imports torch."""
 
+import difflib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sweeps.config import lookup
+from sweeps.config import SweepConfig, lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
 from sweeps.hooks import check_hook
 from sweeps.pruners import judge_of
@@ -109,8 +111,27 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     for key in _ABOVE_ZERO:
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
+    if (seed_key := settings["seed_key"]) != SweepConfig.seed_key and not has_key(resolved.config, seed_key):
+        problem = without_seed(resolved.config, mount, seed_key)
+        raise ConfigError(f"{mount}.seed_key={seed_key} is invalid: {problem}")
     judge_of(resolved, sweep)
     return facts
+
+
+def has_key(config: Mapping[str, Any], key: str) -> bool:
+    """Whether plain data has a value, None included, at a dotted key."""
+    parent, _, last = key.rpartition(".")
+    node = lookup(config, parent) if parent else config
+    return isinstance(node, Mapping) and last in node
+
+
+def without_seed(config: Mapping[str, Any], mount: str, key: str) -> str:
+    """What to say of a config, plain data, that has no value at `key`, where the seed should be."""
+    known = list(settings_of(config, (mount,)))
+    similar = [one for one in known if "seed" in one.lower()][:5] or difflib.get_close_matches(key, known)
+    has = f"it has {', '.join(similar)}, so add {mount}.seed_key={similar[0]}" if similar else "add one"
+    or_add = f", or add {key}: 0 to the config" if similar else f" ({key}: 0), or name it: {mount}.seed_key=KEY"
+    return f"the config has no key {key} for the seed of a run; {has}{or_add}"
 
 
 def _previous(folder: RunDir) -> RunRecord | None:

@@ -85,7 +85,7 @@ def recorded(task: Task) -> Task:
 
     @functools.wraps(task)
     def recorded_task(cfg: DictConfig) -> Any:
-        return task(cfg) if running.current_run().in_sweep else EngineTask(task)(cfg)
+        return task(cfg) if running.is_in_sweep() else EngineTask(task)(cfg)
 
     return recorded_task
 

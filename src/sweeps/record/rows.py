@@ -34,7 +34,13 @@ def new_row(metrics: Mapping[str, Any], step: Any, last: float | None, elapsed: 
     for name, value in metrics.items():
         number = as_number(value)
         if number is NOT_A_NUMBER or not isinstance(name, str) or name in RESERVED:
-            rule = f"{name} is the engine's own name" if name in RESERVED else "a metric is a number by its name"
+            rule = "metrics are numbers by name; convert it, float(...), or leave it out"
+            if name in RESERVED:
+                rule = f"{name} is the engine's own name; choose another one"
+            elif number is not NOT_A_NUMBER:
+                rule = "the name of a metric is a text"
+            elif getattr(value, "shape", ()):
+                rule = "metrics are single numbers by name; take one, such as its mean(), or leave it out"
             raise ReportError(f"report({{{name!r}: {value!r:.60}}}) is invalid: {rule}")
         row[name] = number if math.isfinite(number) else None
     return row
