@@ -35,15 +35,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from fuzz_input import Input, inputs_of
-from fuzz_targets import TARGETS, warm_up
+import fuzz_targets  # noqa: F401 - fills TARGETS
+from fuzz_input import TARGETS, Input, inputs_of, warm_up
 
 from sweeps.errors import SweepsError
 from sweeps.record.processes import peak_rss, reset_peak_rss
@@ -51,14 +50,15 @@ from sweeps.terminal import printable
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_LIMIT = 5.0  # of the processor, for one input
-LOOK_SECONDS, LOOKS = 5.0, 6  # after so many looks without any use of the processor an input counts as waited for
+LOOK_SECONDS, LOOKS = 0.5, 60  # after so many looks without any use of the processor an input counts as waited for
 MEMORY_LIMIT = 512 << 20  # bytes beyond the start
 ADDRESS_SPACE = 6 << 30  # bytes beyond the start at which an allocation fails: the machine must survive
+FAST_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 CHUNK = 100  # examples that hypothesis makes at a time
 
 
 class Hang(BaseException):
-    """An input took too long."""
+    """An input takes too long."""
 
 
 class Found(Exception):
@@ -85,7 +85,7 @@ def check(target: str, given: Input) -> None:
     Raises:
         Found: what must not happen happened.
     """
-    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_fast_folder()) as place:
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=FAST_FOLDER) as place:
         base = Path(place).resolve()
         folder = base / "inside"
         folder.mkdir()
@@ -107,48 +107,37 @@ def check(target: str, given: Input) -> None:
 
 
 def _called(target: str, folder: Path, given: Input) -> None:
-    def alarm(number: int, frame: types.FrameType | None) -> None:
-        raise Hang
-
     def look(number: int, frame: types.FrameType | None) -> None:
-        """Whoever waits, such as for a pipe, uses no processor at all, however busy the machine is."""
+        """Stop what uses the processor too long, or, however busy the machine is, not at all, such as for a pipe."""
         used.append(time.process_time())
-        if len(used) > LOOKS and used[-1] - used[-1 - LOOKS] < 0.02:
+        if used[-1] - used[0] > SECONDS_LIMIT or (len(used) > LOOKS and used[-1] - used[-1 - LOOKS] < 0.02):
             raise Hang
 
-    used: list[float] = []
-    began = Path.cwd()
-    before = signal.signal(signal.SIGPROF, alarm)
-    before_looking = signal.signal(signal.SIGALRM, look)
+    used, began = [time.process_time()], Path.cwd()
+    before = signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS_LIMIT)
     try:
         os.chdir(folder)
         TARGETS[target].call(folder, given.arguments)
-    except SweepsError as error:
-        if not str(error).strip():
-            raise Found(f"{target}: no sentence", repr(error)) from error
+    except KeyboardInterrupt:
+        raise
     except Hang as error:
         where = "".join(traceback.format_tb(error.__traceback__)[-4:])
-        raise Found(
-            f"{target}: hang", f"more than {SECONDS_LIMIT} s of the processor, or waiting for nothing, at\n{where}"
-        ) from error
-    except (KeyboardInterrupt, SystemExit) as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        text = f"more than {SECONDS_LIMIT} s of the processor, or waiting for nothing, at\n{where}"
+        raise Found(f"{target}: hang", text) from error
+    except SystemExit as error:
         if error.code not in (0, 1, 2):
             raise Found(f"{target}: exit {error.code}", f"SystemExit({error.code!r})") from error
     except BaseException as error:
-        if isinstance(error, TARGETS[target].allowed) and str(error).strip():
-            return
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        text = "".join(traceback.format_exception(error))
-        raise Found(f"{target}: {type(error).__name__} at {_place(error)}", text[-3000:]) from None
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGPROF, before)
-        signal.signal(signal.SIGALRM, before_looking)
+        if not isinstance(error, (SweepsError, *TARGETS[target].allowed)):
+            text = "".join(traceback.format_exception(error))
+            raise Found(f"{target}: {type(error).__name__} at {_place(error)}", text[-3000:]) from None
+        if not str(error).strip():
+            raise Found(f"{target}: no sentence", repr(error)) from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
         os.chdir(began)
 
 
@@ -178,13 +167,8 @@ def _seen(base: Path) -> dict[str, bytes | int]:
     }
 
 
-@cache
-def _fast_folder() -> str | None:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
-def fuzz(target: str, seconds: float, seed: int, send: Callable[[Any], None], notes: Path) -> None:
-    """Check inputs for `seconds` of this process's own time, and `send` counts and findings."""
+def fuzz(target: str, seconds: float, seed: int, send: Callable[[Finding | int], None], notes: Path) -> None:
+    """Check inputs for `seconds` of this process's own time; sends how many, and what it finds."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis.errors import FlakyStrategyDefinition
@@ -192,57 +176,50 @@ def fuzz(target: str, seconds: float, seed: int, send: Callable[[Any], None], no
     faulthandler.enable()
     os.environ["COLUMNS"] = "200"
     warm_up(target)
-    space = _address_space()
+    space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (space + ADDRESS_SPACE, resource.RLIM_INFINITY))
+    quiet = settings(
+        max_examples=CHUNK,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
     known: set[str] = set()
-    tried: list[Input] = []
-    counts = Counter[str]()
     began, chunk = time.process_time(), 0
+    last, count = Input(), 0
+
+    def examine(one: Input) -> None:
+        nonlocal last, count
+        if time.process_time() - began > seconds + 60:
+            return  # shrinking has its limit as well
+        last, count = one, count + 1
+        notes.write_text(json.dumps(one.as_json()))
+        try:
+            check(target, one)
+        except Found as found:
+            if found.signature.endswith("hang"):  # each step of making it smaller would take as long
+                send(Finding(target, found.signature, str(found), one.as_json()))
+                send(count)
+                os._exit(0)  # what the hang has interrupted is in no sound state
+            if found.signature not in known:
+                raise
+
     while time.process_time() - began < seconds:
-
-        @seeded(seed * 1_000_003 + chunk)
-        @settings(
-            max_examples=CHUNK,
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-            report_multiple_bugs=False,
-            print_blob=False,
-        )
-        @given(inputs_of(TARGETS[target].example()))
-        def examine(one: Input) -> None:
-            if time.process_time() - began > seconds + 60:
-                return  # shrinking has its limit as well
-            tried.append(one)
-            del tried[:-1]
-            counts[target] += 1
-            notes.write_text(json.dumps(one.as_json()))
-            try:
-                check(target, one)
-            except Found as found:
-                if found.signature.endswith("hang"):  # each step of making it smaller would take as long
-                    send(Finding(target, found.signature, str(found), one.as_json()))
-                    send(counts[target])
-                    os._exit(0)  # what the hang has interrupted is in no sound state
-                if found.signature not in known:
-                    raise
-
+        count = 0
+        inputs = given(inputs_of(TARGETS[target].example()))
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                examine()
+                seeded(seed * 1_000_003 + chunk)(quiet(inputs(examine)))()
         except FlakyStrategyDefinition:
             pass  # of what makes inputs, not of what reads them: the next chunk has another seed
         except Found as found:
             known.add(found.signature)
-            send(Finding(target, found.signature, str(found), tried[-1].as_json()))
-        send(counts.pop(target, 0))
+            send(Finding(target, found.signature, str(found), last.as_json()))
+        send(count)
         chunk += 1
-    send(counts[target])
-
-
-def _address_space() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 @dataclass
@@ -253,47 +230,50 @@ class Result:
     seconds: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
+    def add(self, finding: Finding) -> None:
+        """Keep and print it, unless there is one of its signature."""
+        if all(one.signature != finding.signature for one in self.findings):
+            self.findings.append(finding)
+            case = json.dumps({"target": finding.target, "input": finding.input})
+            print(f"FOUND {finding.signature}\n{finding.text}\n{case}\n", flush=True)
 
-def fuzz_all(targets: Sequence[str], seconds: float, seed: int, say: Callable[[str], None]) -> Result:
+
+def fuzz_all(targets: Sequence[str], seconds: float, seed: int) -> Result:
     """Every target in processes of its own, one after the other, until its share of the seconds is over."""
     result = Result()
     context = multiprocessing.get_context("spawn")
-    share = seconds / len(targets)
     with tempfile.TemporaryDirectory(prefix="fuzz-notes-") as folder:
         notes = Path(folder) / "input.json"
         for target in targets:
-            tries = 0
-            while (left := share - result.seconds[target]) > 0.2 and tries < 5:
+            for attempt in range(5):  # a hang or a crash ends a process
+                left = seconds / len(targets) - result.seconds[target]
+                if left < 0.2:
+                    break
                 receive, send = context.Pipe(duplex=False)
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                worker = context.Process(target=fuzz, args=(target, left, seed + 1000 * tries, send.send, notes))
+                before = _seconds_of_children()
+                worker = context.Process(target=fuzz, args=(target, left, seed + 1000 * attempt, send.send, notes))
                 worker.start()
                 send.close()
                 with contextlib.suppress(EOFError):
                     while True:
                         got = receive.recv()
                         if isinstance(got, Finding):
-                            _add(result, got, say)
+                            result.add(got)
                         else:
                             result.counts[target] += got
                 worker.join()
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                result.seconds[target] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                result.seconds[target] += _seconds_of_children() - before
                 if worker.exitcode != 0 and notes.exists():
                     text = f"the process ended with exit code {worker.exitcode}"
-                    _add(result, Finding(target, f"{target}: {text}", text, json.loads(notes.read_text())), say)
-                tries += 1
-            say(f"{target:12} {result.counts[target]:8,} inputs in {result.seconds[target]:6.1f} s")
+                    result.add(Finding(target, f"{target}: {text}", text, json.loads(notes.read_text())))
+            print(f"{target:12} {result.counts[target]:8,} inputs in {result.seconds[target]:6.1f} s", flush=True)
     return result
 
 
-def _add(result: Result, finding: Finding, say: Callable[[str], None]) -> None:
-    if any(one.signature == finding.signature for one in result.findings):
-        return
-    result.findings.append(finding)
-    say(
-        f"FOUND {finding.signature}\n{finding.text}\n{json.dumps({'target': finding.target, 'input': finding.input})}\n"
-    )
+def _seconds_of_children() -> float:
+    """What those that have ended have used of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -304,9 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="counts and findings as JSON")
     options = parser.parse_args(arguments)
-    result = fuzz_all(
-        options.target or list(TARGETS), options.seconds, options.seed, lambda text: print(text, flush=True)
-    )
+    result = fuzz_all(options.target or list(TARGETS), options.seconds, options.seed)
     total = sum(result.counts.values())
     print(f"{total:,} inputs, {sum(result.seconds.values()):.0f} s of the processor, {len(result.findings)} findings")
     if options.json:

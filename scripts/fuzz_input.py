@@ -1,97 +1,38 @@
-"""What scripts/fuzz.py makes: a folder and the words of a command line, valid but for a few places."""
+"""What scripts/fuzz.py makes: a folder and the words of a command line, valid but for a few places; and for whom."""
 
 import base64
+import contextlib
+import io
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-Content = (
-    bytes | dict[str, Any]
-)  # of a file; {"link": TARGET}, {"pipe": true}, {"folder": true}, {"repeat": [TEXT, TIMES, END]}
+# Of a file: its bytes; or {"link": TARGET}, {"pipe": true}, {"folder": true}, {"repeat": [TEXT, TIMES, END]}.
+Content = bytes | dict[str, Any]
 
+# What hypothesis does not come upon by itself, by what it is meant to break.
 NASTY_TEXTS = (
-    "",
-    " ",
-    "x",
-    "0",
-    "-1",
-    "nan",
-    "inf",
-    "1e999",
-    "null",
-    "\0",
-    "\n",
-    "\x1b]0;title\x07\x1b[2J",
-    "\x9b31m",
-    "[bold red]x[/]",
-    "[/",
-    "=HYPERLINK(1)",
-    "-2+3+cmd|x",
-    "@SUM(1)",
-    "\t=1",
-    "\ud800",
-    "\u202eabc",
-    "\N{PILE OF POO}",
-    "a" * 5000,
-    "../../outside",
-    "/etc/passwd",
-    "${oc.env:HOME}",
-    "${oc.create:{_target_: os.getcwd}}",
-    "a=b",
-    "model=nin,optim.lr=0.1",
-    "<script>",
-    "%n%s",
-    "sweeps.vision.models.nin",
-    "os.system",
-    "test_acc",
-    "completed",
-    "running",
-    "diverged",
+    *("", " ", "0", "-1", "nan", "inf", "1e999", "null", "a" * 5000),  # numbers
+    *("\0", "\n", "\ud800", "\u202eabc", "\N{PILE OF POO}"),  # encodings
+    *("\x1b]0;title\x07\x1b[2J", "\x9b31m", "[bold red]x[/]", "[/", "%n%s"),  # a terminal
+    *("=HYPERLINK(1)", "-2+3+cmd|x", "@SUM(1)", "\t=1", "<script>"),  # a spreadsheet, a page
+    *("../../outside", "/etc/passwd"),  # paths
+    *("${oc.env:HOME}", "${oc.create:{_target_: os.getcwd}}", "a=b", "model=nin,optim.lr=0.1"),  # Hydra
+    *("sweeps.vision.models.nin", "os.system", "test_acc", "completed", "running", "diverged"),  # names in a record
 )
 NASTY_NUMBERS = (
-    0,
-    -1,
-    1,
-    2,
-    7,
-    255,
-    2**31,
-    2**53 + 1,
-    2**63 - 1,
-    2**63,
-    -(2**63) - 1,
-    10**400,
-    0.5,
-    -0.0,
-    1e-320,
-    1e308,
-    -1e308,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
+    *(0, -1, 1, 2, 7, 255, 2**31, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 10**400),
+    *(0.5, -0.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), -float("inf")),
 )
 NASTY_VALUES = (
-    None,
-    True,
-    False,
-    [],
-    {},
-    [[]],
-    [{}],
-    [1],
-    [None],
-    ["a"],
-    {"a": 1},
-    {"": {}},
-    {"_target_": "os.getcwd"},
-    [0] * 3000,
-    [["a", 1]] * 100,
-    {str(number): number for number in range(300)},
+    *(None, True, False, [], {}, [[]], [{}], [1], [None], ["a"], {"a": 1}, {"": {}}, {"_target_": "os.getcwd"}),
+    *([0] * 3000, [["a", 1]] * 100, {str(number): number for number in range(300)}),
 )
 
 
@@ -159,28 +100,61 @@ def _decoded(content: Any) -> Content:
 
 @dataclass
 class Example:
-    """A valid input, the files of it that may be changed, and a way to make words."""
+    """A valid input, the files of it that may be changed (all, if it does not say), and a way to make words."""
 
     files: dict[str, Content] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
     arguments: st.SearchStrategy[list[str]] = field(default_factory=lambda: st.just([]))
 
+    def __post_init__(self) -> None:
+        self.changed = self.changed or tuple(self.files)
 
-def inputs_of(example: Example) -> st.SearchStrategy[Input]:
+
+Call = Callable[[Path, Sequence[str]], object]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`call(folder, arguments)` on inputs near to `example()`; errors in `allowed` are answers as well."""
+
+    example: Callable[[], Example]
+    call: Call
+    allowed: tuple[type[BaseException], ...] = ()
+
+
+TARGETS: dict[str, Target] = {}
+
+
+def target(name: str, example: Callable[[], Example], *allowed: type[BaseException]) -> Callable[[Call], Call]:
+    """Make a target of a function."""
+
+    def add(call: Call) -> Call:
+        TARGETS[name] = Target(example, call, allowed)
+        return call
+
+    return add
+
+
+def warm_up(name: str) -> None:
+    """Import what the target needs and see that it takes a valid input, so that no import counts as a slow answer."""
+    example = TARGETS[name].example()
+    said = io.StringIO()
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        Input(dict(example.files)).write(Path(place))
+        with contextlib.suppress(Exception):
+            TARGETS[name].call(Path(place), [])
+
+
+@st.composite
+def inputs_of(draw: Callable[[Any], Any], example: Example) -> Input:
     """Inputs near to `example`."""
-
-    @st.composite
-    def make(draw: Callable[[Any], Any]) -> Input:
-        files = dict(example.files)
-        if example.changed:
-            for _ in range(draw(st.integers(1, 2))):
-                name = draw(st.sampled_from(example.changed))
-                content = files.get(name, b"")
-                if isinstance(content, bytes):
-                    files[name] = draw(_changed(name, content))
-        return Input(files, draw(example.arguments))
-
-    return make()
+    files = dict(example.files)
+    for _ in range(draw(st.integers(1, 2)) if example.changed else 0):
+        name = draw(st.sampled_from(example.changed))
+        content = files.get(name, b"")
+        if isinstance(content, bytes):
+            files[name] = draw(_changed(name, content))
+    return Input(files, draw(example.arguments))
 
 
 def _changed(name: str, content: bytes) -> st.SearchStrategy[Content]:
@@ -195,27 +169,12 @@ def _changed(name: str, content: bytes) -> st.SearchStrategy[Content]:
 @st.composite
 def _other_kind(draw: Callable[[Any], Any], content: bytes) -> Content:
     """No ordinary file at all, or a very large one."""
-    places = (
-        "../../outside/file",
-        "../outside/file",
-        "../../outside",
-        "../outside",
-        "nowhere",
-        "run.json",
-        "/dev/zero",
-        "/dev/null",
-    )
-    kinds: list[Content] = [{"link": place} for place in places]
+    links = ("../../outside/file", "../outside/file", "../../outside", "../outside", "nowhere", "run.json")
+    kinds: list[Content] = [{"link": place} for place in (*links, "/dev/zero", "/dev/null")]
     kinds += [{"pipe": True}, {"folder": True}, b"", b"\0" * 4096, content * 3]
-    repeats = [
-        ("[", 100_000, ""),
-        ('{"a":', 5000, ""),
-        ("1", 50_000, ""),
-        ("[1],", 17_000_000, ""),
-        ("[]\n", 1_000_000, ""),
-    ]
-    kinds += [{"repeat": repeat} for repeat in repeats]
-    kinds += [{"repeat": ["{}\n", 5_000_000, ""]}, {"repeat": ['{"step":1}\n', 1_000_000, ""]}]
+    deep = (("[", 100_000), ('{"a":', 5000), ("1", 50_000))
+    long = (("[1],", 17_000_000), ("[]\n", 1_000_000), ("{}\n", 5_000_000), ('{"step":1}\n', 1_000_000))
+    kinds += [{"repeat": [text, times, ""]} for text, times in (*deep, *long)]
     return draw(st.sampled_from(kinds))
 
 

@@ -19,7 +19,7 @@ from sweeps.vision.data import IdxFiles, ImageSet, load_splits
 from sweeps.vision.data.idx import write_idx
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TARGET = REPOSITORY / "src/sweeps/data/mini"
+TARGET = REPOSITORY / "src/sweeps/vision/data/mini"
 PER_CLASS = {"train": 500, "test": 100}
 STEM = {"train": "train", "test": "t10k"}
 

@@ -359,6 +359,7 @@ def test_the_fuzzer_finds_what_must_not_happen(fuzz, monkeypatch):
         (folder / "pipe").read_bytes()
 
     monkeypatch.setattr(fuzz, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(fuzz, "LOOKS", 5)
     cases = {
         "KeyError": KeyError("x"),
         "outside": lambda folder: (folder.parent / "outside" / "file").write_text("changed"),

@@ -5,41 +5,20 @@
 
 from typing import Any
 
-from . import page, tally
-from .compare import compare
-from .drive import Driver
-from .kill import Outcome, torment, undisturbed
-from .modes import APPS, GRID, MODES, REGRESSION, RUNS, STEPS, SWEEP, VISION, App, Mode
-from .processes import Kin, session_members, survivors_of, wait_until, workers_of
-from .starts import ForkServer, start
-
-__all__ = [
-    "APPS",
-    "GRID",
-    "MODES",
-    "REGRESSION",
-    "RUNS",
-    "STEPS",
-    "SWEEP",
-    "VISION",
-    "App",
-    "Driver",
-    "ForkServer",
-    "Kin",
-    "Mode",
-    "Outcome",
-    "compare",
-    "lenet_with_dropout",
-    "page",
-    "session_members",
-    "start",
-    "survivors_of",
-    "tally",
-    "torment",
-    "undisturbed",
-    "wait_until",
-    "workers_of",
-]
+from . import page as page
+from .compare import compare as compare
+from .drive import Driver as Driver
+from .drive import undisturbed as undisturbed
+from .modes import GRID as GRID
+from .modes import MODES as MODES
+from .modes import REGRESSION as REGRESSION
+from .modes import RUNS as RUNS
+from .modes import SWEEP as SWEEP
+from .processes import ForkServer as ForkServer
+from .processes import session_members as session_members
+from .processes import survivors_of as survivors_of
+from .processes import wait_until as wait_until
+from .processes import workers_of as workers_of
 
 
 def lenet_with_dropout(**options: Any) -> Any:

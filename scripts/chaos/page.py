@@ -1,66 +1,102 @@
-"""docs/reliability.md, from the counts of `scripts/chaos.py` and `scripts/fuzz.py`."""
+"""The counts of `scripts/chaos.py`, over many invocations in one file, and their part of docs/reliability.md."""
 
+import fcntl
+import json
+import platform
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sweeps.record.files import atomic_write
+from sweeps.record.files import atomic_write, to_json
 
-from . import tally
 from .witness import PHASES
 
-PROMISED = """
-* However and whenever a process ends: repeating the command until it exits with 0 gives the same result as if nothing
-  had happened. On the CPU that holds to the last bit of weights, predictions, metrics and records.
-* Completed runs are not repeated, and their records are not written again. No run is lost, and none runs twice. An
-  interrupted run resumes from its last checkpoint: at most the work since the last report is lost.
-* A file holds its old content or its new one, never a part. No temporary file, lock or process is left behind.
-* A full disk fails the run that was writing. Once there is space, the same command resumes it.
-* A search ends with the number of trials that was asked for. With one worker, and while no run fails, it chooses the
-  same trials.
-"""
-COMPARED = """
-A driver starts small sweeps (6 runs of a LeNet with dropout, flips and crops; with `--app regression`, of the script in
-`examples/regression`) and disturbs each a few dozen times: most often just after something was written, sometimes while
-the command starts or when a run has just ended. It then repeats the command until it exits with 0, and compares the
-sweep with an undisturbed one: weights, predictions, confusion matrices, `metrics.jsonl` and `run.json` (without times,
-processes and the number of attempts), the list of files, the trials of a search. It looks for leftover files and
-processes, and for completed records that were written again.
-"""
-NOT_PROMISED = """
-* Equal bits on a GPU, with another number of threads, or on another machine.
-* Equal trials where a search runs several at a time: which one ends first is chance. There the trials are counted.
-* Protection from disks that report `fsync` as done when it is not. Power cuts were not tried, only ends of processes.
-* Anything about a sweep's folder that another program changes while the sweep runs.
-"""
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "reliability.md"
+PRODUCT = ("src", "conf")
+PACKAGES = ("torch", "hydra-core", "omegaconf")
+
+
+def commit() -> str:
+    """The last commit that changed what is tested, with a + where something is not committed."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False).stdout
+
+    changed = git("status", "--porcelain", "--", *PRODUCT).strip()
+    return git("log", "-1", "--format=%h", "--abbrev=12", "--", *PRODUCT).strip() + ("+" if changed else "")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What was counted so far; nothing where there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def add(path: Path, mode: str, one: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the counts of one sweep, or of several, to those of its mode; returns all of them.
+
+    Raises:
+        ValueError: the file counts kills of another commit.
+    """
+    with _locked(path):
+        versions = {name: metadata.version(name) for name in PACKAGES}
+        new = {"commit": commit(), "python": platform.python_version(), "packages": versions, "modes": {}}
+        found = read(path) or new
+        check(path, found)
+        found["modes"] = plus(found["modes"], {mode: one})
+        atomic_write(path, (to_json(found, indent=1) + "\n").encode())
+    return found
+
+
+def check(path: Path, found: Mapping[str, Any]) -> None:
+    """Counts of two commits do not add up.
+
+    Raises:
+        ValueError: the file counts kills of another commit.
+    """
+    if found and found["commit"] != commit():
+        raise ValueError(f"{path} counts kills of commit {found['commit']}, and this is {commit()}: move it away")
+
+
+def plus(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of two counts, key by key; lists one behind the other."""
+    total = dict(one)
+    for key, value in two.items():
+        if isinstance(value, Mapping):
+            total[key] = plus(total.get(key, {}), value)
+        else:
+            total[key] = total[key] + value if key in total else value
+    return {key: total[key] for key in sorted(total)}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write(json: Path) -> Path:
     """Write the page beside the counts; those of the fuzzer are beside them, too. Returns where."""
-    text = page(tally.read(json), tally.read(json.with_name("fuzz.json")))
+    text = page(read(json), read(json.with_name("fuzz.json")))
     atomic_write(json.with_suffix(".md"), text.encode())
     return json.with_suffix(".md")
 
 
 def page(killed: Mapping[str, Any], fuzzed: Mapping[str, Any]) -> str:
-    """The page; what was not measured says how to."""
-    parts = [
-        "# Reliability",
-        "Made by `scripts/chaos.py --kills 0 --json docs/reliability.json` from the counts in that file and in "
-        "docs/fuzz.json; do not edit.",
-        "## What is promised",
-        PROMISED.strip(),
-        "## How it was tested",
-        "### Kills",
-        COMPARED.strip(),
-        *_kills(killed),
-        "### Damaged and hostile input",
-        *_fuzz(fuzzed),
-        "## What is not promised",
-        NOT_PROMISED.strip(),
-    ]
-    return "\n\n".join(parts) + "\n"
+    """docs/reliability.md with these counts between its marks; what was not counted says how to."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, parts in (("kills", _kills(killed)), ("inputs", _fuzz(fuzzed))):
+        start, end = f"<!-- {name}: ", f"<!-- end of {name} -->"
+        before, mark, rest = text.partition(start)
+        words, _, rest = rest.partition("-->")
+        text = "\n\n".join([f"{before}{mark}{words}-->", *parts, end + rest.partition(end)[2]])
+    return text
 
 
 def _kills(found: Mapping[str, Any]) -> Iterator[str]:
@@ -151,4 +187,4 @@ def _fuzz(found: Mapping[str, Any]) -> Iterator[str]:
 def _versions(found: Mapping[str, Any]) -> str:
     """Of Python, torch and Hydra."""
     packages = found["packages"]
-    return ", ".join([f"Python {found['python']}", *(f"{name} {packages[name]}" for name in tally.PACKAGES)])
+    return ", ".join([f"Python {found['python']}", *(f"{name} {packages[name]}" for name in PACKAGES)])

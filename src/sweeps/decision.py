@@ -17,7 +17,7 @@ from sweeps.pruners import judge_of
 from sweeps.record.identity import differences, settings_of
 from sweeps.record.masking import shown
 from sweeps.record.processes import this_process
-from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, RunRecord, Status, find_runs
 from sweeps.record.resolved import Resolved
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,14 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
     as none: the run is done again, from its checkpoint where that is sound.
 
     Raises:
-        ConfigError: the folder holds the work of a run with other settings, or another process is working there.
+        ConfigError: the folder holds the work of a run with other settings, another process is working there, or it
+            lies inside another run's folder.
         NewerRecordError: a newer release wrote it.
         RecordError: something in it is a link.
     """
     previous = _previous(folder)
     if previous is None:
+        check_place(folder.path)
         return Decision(Action.START)
     if previous.status is Status.RUNNING and previous.process != this_process():
         raise ConfigError(
@@ -83,6 +85,7 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         case "keep":
             return Decision(Action.SKIP, previous)
         case "rerun":
+            check_below(folder.path)
             return Decision(Action.REPLACE)
     new = settings_of(shown(resolved.config), resolved.ignore)
     raise ConfigError(
@@ -90,6 +93,60 @@ def decide(folder: RunDir, resolved: Resolved, sweep: Path) -> Decision:
         f"is. Choose another {resolved.mount}.name=NAME, or {resolved.mount}.on_mismatch=rerun (the old run is "
         f"deleted) or {resolved.mount}.on_mismatch=keep"
     )
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder for a new run, or a sweep, where summaries would not find all runs: runs do not nest.
+
+    Raises:
+        ConfigError: it lies in the folder of a run, or holds other runs.
+    """
+    check_above(folder)
+    check_below(folder)
+
+
+def check_above(folder: Path) -> None:
+    """Refuse a folder at or below that of a run, where no summary would find what is in it.
+
+    Raises:
+        ConfigError: names the run.
+    """
+    for place in (folder.absolute(), *folder.absolute().parents):
+        if _is_run(place):
+            raise ConfigError(
+                f"{folder} lies in the folder of a run, {place}, where no summary would find it; choose another "
+                "sweep.name=NAME or folder. No run was started"
+            )
+
+
+def check_below(folder: Path) -> None:
+    """Refuse the folder of a sweep, or of other runs, for a run: it would hide or delete them.
+
+    Raises:
+        ConfigError: names what is there.
+    """
+    if not folder.is_dir():
+        return
+    found = next((folder / name for name in SWEEP_FILES if (folder / name).exists()), None)
+    inside = (entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.is_symlink())
+    runs = (run.path for entry in inside if entry.name not in SKIPPED_FOLDERS for run in find_runs(entry))
+    found = found or next(runs, None)
+    if found is not None:
+        raise ConfigError(
+            f"{folder} is invalid as the folder of a run: it holds other runs ({found}), which this run would hide "
+            f"from summaries; choose a folder of its own, such as {folder / 'NAME'}. No run was started"
+        )
+
+
+def _is_run(folder: Path) -> bool:
+    run = RunDir(folder)
+    if not run.record.is_file():
+        return False
+    try:
+        run.read()
+    except RecordError:
+        return False  # somebody else's file of that name, or a damaged one
+    return True
 
 
 def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.errors import ConfigError, SweepsError, in_a_line
-from sweeps.record.rows import NOT_A_NUMBER, as_fact, as_number
+from sweeps.record.recording import NOT_A_NUMBER, as_fact, as_number
 from sweeps.targets import named
 
 COSTS = ("seconds_per_step", "memory", "disk")

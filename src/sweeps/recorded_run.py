@@ -14,10 +14,19 @@ from sweeps.errors import ConfigError, RecordError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
-from sweeps.record.recording import StopRun, add_row, outcome_of, settle_objective, summarize
+from sweeps.record.recording import (
+    NOT_A_NUMBER,
+    StopRun,
+    add_row,
+    as_fact,
+    as_number,
+    new_row,
+    outcome_of,
+    settle_objective,
+    summarize,
+)
 from sweeps.record.records import Failure, RunDir, RunRecord
 from sweeps.record.resolved import Resolved
-from sweeps.record.rows import NOT_A_NUMBER, as_fact, as_number, new_row
 from sweeps.run import Run, warn_once
 from sweeps.trackers import Tracker, Trackers
 
@@ -135,7 +144,8 @@ class RecordedRun(Run):
         if not self.is_own_process:
             return
         self._check_caller("report")
-        if self.stopped is not None:  # the training function has swallowed it
+        if self.stopped is not None:
+            log.warning("the training function has caught sweeps.StopRun and trained on; let it pass (`raise`)")
             raise self.stopped
         elapsed = time.perf_counter() - self._began
         row = new_row(metrics, step, self._rows[-1]["step"] if self._rows else None, elapsed)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,11 @@ from sweeps.config import mount_of
 from sweeps.decision import Action, check, decide
 from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError, in_a_line
 from sweeps.launchers.console import current_progress
-from sweeps.launchers.folders import check_single
 from sweeps.launchers.supported import check_supported
 from sweeps.progress import Progress
 from sweeps.pruners import PAUSED, PRUNED, judge_of
 from sweeps.record.files import atomic_write
+from sweeps.record.lock import owned
 from sweeps.record.masking import shown_yaml
 from sweeps.record.processes import device_name, release_memory
 from sweeps.record.provenance import environment, folder_of_code, processor
@@ -33,6 +34,7 @@ from sweeps.recorded_run import RecordedRun
 from sweeps.trackers import Trackers, make_trackers
 
 Task = Callable[[DictConfig], Any]
+EXIT_INTERRUPTED = 130
 NO_VALUE = float("nan")  # what a sweeper gets of a run without an objective
 
 
@@ -61,17 +63,19 @@ class EngineTask:
         folder = RunDir(Path(hydra.runtime.output_dir).absolute())
         is_single = hydra.mode is RunMode.RUN
         sweep = folder.path.parent if is_single else Path(hydra.runtime.cwd, hydra.sweep.dir).absolute()
+        # Whoever sweeps with our sweepers owns the whole sweep; else two commands could do the same run at once.
+        is_owned = not is_single and str(hydra.sweeper.get("_target_")).startswith("hydra_plugins.sweeps.")
         with without_traceback(), current_progress() as progress:
             try:
                 check_supported(cfg, hydra)
-                if is_single:
-                    check_single(folder.path)
-                resolved = resolve(cfg, (folder.path, sweep))
+                folder.refuse_links()
+                with contextlib.nullcontext() if is_owned else owned(folder.path):
+                    resolved = resolve(cfg, (folder.path, sweep))
+                    record = do_run(self.task, cfg, folder, resolved, sweep, self.output_subdir, progress)
             except ConfigError:
                 with contextlib.suppress(OSError):  # it holds something; else it is empty, as Hydra has made it
                     folder.path.rmdir()
                 raise
-            record = do_run(self.task, cfg, folder, resolved, sweep, self.output_subdir, progress)
         return NO_VALUE if record.objective.value is None else record.objective.value
 
 
@@ -85,7 +89,10 @@ def recorded(task: Task) -> Task:
 
     @functools.wraps(task)
     def recorded_task(cfg: DictConfig) -> Any:
-        return task(cfg) if running.is_in_sweep() else EngineTask(task)(cfg)
+        if running.is_in_sweep():
+            return task(cfg)
+        with interruptible():
+            return EngineTask(task)(cfg)
 
     return recorded_task
 
@@ -97,6 +104,16 @@ def without_traceback() -> Iterator[None]:
         yield
     except SweepsError as error:
         raise CompactHydraException(f"error: {error}") from error
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Around a whole command: when Ctrl-C ends it, it says so in a line, and exits with 130 as shells expect."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        print(f"interrupted; {str(stop) or 'the same command resumes'}", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from stop
 
 
 def do_run(

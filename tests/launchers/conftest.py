@@ -1,6 +1,5 @@
 """What the tests of the launcher share: sweeps in processes of their own, and quick ones in this process."""
 
-import importlib.util
 import logging
 import os
 import signal
@@ -34,20 +33,8 @@ SMALL = (
 )
 
 
-def load_chaos():
-    """The package `scripts/chaos` as a module."""
-    name = "sweeps_chaos"
-    if name not in sys.modules:
-        package = HERE.parents[1] / "scripts" / "chaos"
-        spec = importlib.util.spec_from_file_location(
-            name, package / "__init__.py", submodule_search_locations=[str(package)]
-        )
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-chaos = load_chaos()
+sys.path.append(str(HERE.parents[1] / "scripts"))
+import chaos  # noqa: E402
 
 
 class Done(NamedTuple):
@@ -167,7 +154,8 @@ def new_shell(tmp_path_factory):
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """The sweep of `chaos.GRID`, two runs at a time, that nothing disturbs: its folder."""
-    return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    with chaos.ForkServer() as starter:
+        return chaos.undisturbed(tmp_path_factory.mktemp("undisturbed"), chaos.GRID, starter)
 
 
 @pytest.fixture

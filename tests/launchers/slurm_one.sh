@@ -2,7 +2,7 @@
 # One-machine Slurm for tests, run as root without systemd or cgroups.
 #   slurm_one.sh start DIR   writes DIR/slurm.conf, starts munged + slurmctld + slurmd on loopback
 #   slurm_one.sh stop  DIR   stops exactly those three, by the pids they wrote under DIR
-#   eval "$(slurm_one.sh env DIR)"   exports SLURM_CONF for sbatch/srun/submitit
+#   eval "$(slurm_one.sh env DIR)"   exports SLURM_CONF for sbatch and srun
 # Needs (Debian 12): apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge
 set -euo pipefail
 act=${1:?start|stop|env}; dir=$(realpath -m "${2:?folder}")
@@ -79,7 +79,7 @@ case $act in
   stop)
     export SLURM_CONF=$conf
     if alive "$dir/slurmctld.pid" && [ -n "$(squeue -h -o %i)" ]; then
-      scancel --user="$(id -un)"; wait_for '[ -z "$(squeue -h -o %i)" ]' || true   # submitit jobs ignore TERM: KillWait, then KILL
+      scancel --user="$(id -un)"; wait_for '[ -z "$(squeue -h -o %i)" ]' || true   # our jobs wait for a report after TERM: KillWait, then KILL
     fi
     for d in slurmd slurmctld munged; do
       f=$dir/$d.pid

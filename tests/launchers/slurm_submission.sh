@@ -1,6 +1,4 @@
 #!/bin/bash
-
-# Parameters
 #SBATCH --account=lab
 #SBATCH --array=0-2%2
 #SBATCH --constraint='a100|h100'
@@ -17,12 +15,7 @@
 #SBATCH --requeue
 #SBATCH --signal=USR2@120
 #SBATCH --time=90
-#SBATCH --wckey=submitit
 
-# setup
 export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
 module load cuda
-
-# command
-export SUBMITIT_EXECUTOR=slurm
 srun --unbuffered --output /shared/study/.slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=8 python -c 'import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [12, 15]); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])' -u -m sweeps.launchers.slurm.job /shared/study/.slurm/submission-TOKEN.work

@@ -32,7 +32,7 @@ def tormented(tmp_path_factory):
 
 
 def test_killed_again_and_again_they_end_equal_to_the_last_bit(tormented):
-    assert sum(done.outcome.kills.total() for done in tormented) == KILLS
+    assert sum(done.kills.total() for done in tormented) == KILLS
     assert [text for done in tormented for text in done.faults] == []
     assert {(done.mode.name, done.workers) for done in tormented} >= {("grid", 0), ("halving", 0), ("search", 0)}
 
@@ -42,12 +42,12 @@ def test_so_does_an_application_of_its_own(tmp_path):
     modes = [smaller("grid", share=9, share_of_pool=3)]
     with chaos.ForkServer(app.program) as starter:
         done = list(chaos.Driver(tmp_path, starter, seed=6, say=print, modes=modes, app=app, with_a_disk=0).until(8))
-    assert sum(one.outcome.kills.total() for one in done) == 8
+    assert sum(one.kills.total() for one in done) == 8
     assert [text for one in done for text in one.faults] == []
 
 
 def test_most_kills_hit_work_that_was_under_way(tormented):
-    phases = [phase for done in tormented for _, phase in done.outcome.kills.elements()]
+    phases = [phase for done in tormented for _, phase in done.kills.elements()]
     assert phases.count("start-up") < KILLS / 2
     attempts = [number for done in tormented for number in done.attempts]
     assert sum(attempts) > len(attempts), "some run was interrupted, or else nothing was shown"

@@ -35,7 +35,7 @@ FUZZED = {
 
 
 def test_the_committed_page_is_that_of_the_committed_counts():
-    read = chaos.tally.read
+    read = chaos.page.read
     page = chaos.page.page(read(DOCS / "reliability.json"), read(DOCS / "fuzz.json"))
     assert page == (DOCS / "reliability.md").read_text(), "scripts/chaos.py --kills 0 --json docs/reliability.json"
 
@@ -60,16 +60,16 @@ def test_what_differed_stands_on_the_page():
 
 def test_counts_of_several_invocations_add_up_and_those_of_another_commit_do_not(tmp_path):
     file = tmp_path / "reliability.json"
-    chaos.tally.add(file, "grid", ONE)
-    chaos.tally.add(file, "grid", ONE)
-    found = chaos.tally.add(file, "halving", ONE | {"faults": ["one"]})
-    assert found == chaos.tally.read(file)
-    assert found["commit"] == chaos.tally.commit()
+    chaos.page.add(file, "grid", ONE)
+    chaos.page.add(file, "grid", ONE)
+    found = chaos.page.add(file, "halving", ONE | {"faults": ["one"]})
+    assert found == chaos.page.read(file)
+    assert found["commit"] == chaos.page.commit()
     assert found["modes"]["grid"]["kills"]["SIGKILL"] == {"in training": 2400, "start-up": 60}
     assert found["modes"]["halving"]["faults"] == ["one"]
     file.write_text(json.dumps(FOUND))
     with pytest.raises(ValueError, match="counts kills of commit 0123456789ab"):
-        chaos.tally.add(file, "grid", ONE)
+        chaos.page.add(file, "grid", ONE)
 
 
 def test_a_difference_is_seen(tmp_path, run_into):

@@ -5,7 +5,6 @@ loopback, and ends it by the numbers of its processes.
 """
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -28,7 +27,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"no {MISSING}: apt-get install slurmctld slurmd slurm-client munge"),
     pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="slurm_one.sh starts Slurm as root"),
-    pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="no submitit: pip install '.[slurm]'"),
 ]
 
 ONE = Path(__file__).with_name("slurm_one.sh")

@@ -20,7 +20,7 @@ from sweeps.launchers.slurm.backlog import Backlog, Contact
 from sweeps.launchers.slurm.launch import _under_way
 from sweeps.launchers.slurm.ledger import Ledger
 from sweeps.launchers.slurm.queue import Entry, Full, NoAnswer, Queue, Rejected, SlurmError, _entries
-from sweeps.launchers.slurm.submit import Options, Submitter, make_executor
+from sweeps.launchers.slurm.submit import Options, Submitter
 from sweeps.record.records import RunDir, Status
 
 from .records import record_of
@@ -58,7 +58,6 @@ def submit(folder, jobs, **options):
 
 
 def test_the_submission_is_the_recorded_one(pretended, tmp_path):
-    pytest.importorskip("submitit")
     command(pretended, "sbatch", "echo Submitted batch job 7")
     options = {
         "array_parallelism": 2,
@@ -76,7 +75,7 @@ def test_the_submission_is_the_recorded_one(pretended, tmp_path):
     jobs = submit(tmp_path / "study", [["seed=0"], ["seed=1"], ["seed=2"]], **options)
     assert jobs == ["7_0", "7_1", "7_2"]
     (submission,) = Ledger(tmp_path / "study").read()
-    text = Ledger(tmp_path / "study").script(submission).read_text()
+    text = Ledger(tmp_path / "study").file(submission, "sh").read_text()
     for found, name in ((submission.token, "TOKEN"), (str(tmp_path), "/shared"), (sys.executable, "python")):
         text = text.replace(found, name)
     assert text == RECORDED.read_text()
@@ -170,7 +169,6 @@ def test_the_largest_array_is_what_the_cluster_says(pretended, config, largest):
 
 
 def test_a_grid_above_the_limits_of_a_cluster_is_submitted_in_pieces(pretended, tmp_path):
-    pytest.importorskip("submitit")
     command(pretended, "scontrol", "echo MaxArraySize = 50")
     count = f"n=$(ls {tmp_path}/study/.slurm/*.sh | wc -l); echo Submitted batch job $n"
     command(pretended, "sbatch", count)
@@ -179,14 +177,12 @@ def test_a_grid_above_the_limits_of_a_cluster_is_submitted_in_pieces(pretended, 
 
 
 def test_what_slurm_does_not_take_leaves_nothing_behind(pretended, tmp_path):
-    pytest.importorskip("submitit")
     command(pretended, "sbatch", "echo AssocMaxSubmitJobLimit >&2; exit 1")
     assert submit(tmp_path / "study", [[f"seed={seed}"] for seed in range(6)]) == []
     assert list((tmp_path / "study" / ".slurm").iterdir()) == []
 
 
 def test_a_submission_without_an_answer_stays_in_the_ledger(pretended, tmp_path):
-    pytest.importorskip("submitit")
     command(pretended, "sbatch", "echo Socket timed out on send/recv operation >&2; exit 1")
     assert submit(tmp_path / "study", [["seed=0"]]) == []
     (submission,) = Ledger(tmp_path / "study").read()
@@ -238,15 +234,18 @@ def test_without_slurm_it_says_what_to_do(command_line, monkeypatch, tmp_path):
     assert not (command_line.folder / "multirun").exists()
 
 
-def test_without_submitit_it_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(ConfigError, match=r"pip install 'hydra-sweeps\[slurm\]'"):
-        make_executor(tmp_path)
+def test_a_job_does_not_inherit_from_the_one_that_it_is_submitted_in(pretended, tmp_path, monkeypatch):
+    command(pretended, "sbatch", f"env > {tmp_path}/environment; echo Submitted batch job 7")
+    for key in ("SLURM_JOB_ID", "SBATCH_QOS", "SLURM_CONF", "RANK", "HERE"):
+        monkeypatch.setenv(key, "1")
+    assert Queue().submit(tmp_path / "script.sh") == "7"
+    seen = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
+    assert {"SLURM_CONF", "HERE"} <= seen
+    assert not {"SLURM_JOB_ID", "SBATCH_QOS", "RANK"} & seen
 
 
 @pytest.mark.slow
 def test_a_queued_run_with_other_settings_is_neither_attached_to_nor_submitted(command_line, pretended, tmp_path):
-    pytest.importorskip("submitit")
     folder = command_line.folder / "multirun" / "study"
     run = RunDir(folder / "seed=0")
     run.path.mkdir(parents=True)
@@ -277,7 +276,6 @@ def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for
 
 @pytest.mark.slow
 def test_a_plan_submits_nothing_and_leaves_nothing(command_line, pretended, tmp_path):
-    pytest.importorskip("submitit")
     command(pretended, "sbatch", f"touch {tmp_path}/submitted")
     words = ("-m", "sweep.name=study", "lr=0.1,0.2", "delay=1.5", "seed=0,1", "sweep.plan=true", "hydra/launcher=slurm")
     code, text = command_line(*words)

@@ -14,7 +14,7 @@ from sweeps.vision.outputs import WEIGHTS
 from .training.conftest import StopAfter, same_weights, untimed
 
 PATIENT = ("sweep/pruner=patience", "sweep.pruner.patience=2")
-PATIENCE = (*PATIENT, "trainer.epochs=12", "dataset.validation=0.2", "optim.lr=1.5")
+PATIENCE = (*PATIENT, "trainer.epochs=30", "dataset.validation=0.2", "optim.lr=1.5")
 WITHOUT = PATIENCE[2:]
 
 
@@ -87,8 +87,8 @@ def test_a_run_that_dies_as_it_is_stopped_ends_the_same_way(stopped, do_run, fol
 def test_a_run_taken_further_ends_with_its_last_weights(do_run, folder):
     best = do_run(*PATIENCE).facts["weights_epoch"]
     record = do_run(*WITHOUT)
-    assert (record.status, record.facts["weights_epoch"]) == (Status.COMPLETED, 12)
-    assert best < 12
+    assert (record.status, record.facts["weights_epoch"]) == (Status.COMPLETED, 30)
+    assert best < 30
 
 
 @pytest.mark.parametrize(

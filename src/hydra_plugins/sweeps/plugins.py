@@ -81,8 +81,10 @@ class LocalLauncher(_SweepLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
         from sweeps.launchers.local.launch import launch
+        from sweeps.task import without_traceback
 
-        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
+        with without_traceback():
+            return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def launch_feed(self, feed: Any, samples: Sequence[Sequence[str]]) -> None:
         """Do the runs that `feed` makes as workers become free; `samples` of them are checked first."""
@@ -95,8 +97,8 @@ class LocalLauncher(_SweepLauncher):
 class SlurmLauncherConfig:
     """`hydra/launcher=slurm`: the runs of a sweep as jobs of a cluster, an array with one task per run.
 
-    Needs `pip install 'hydra-sweeps[slurm]'`, and a sweep folder that every node sees. What is null is left to Slurm,
-    whose partitions have defaults of their own.
+    Needs Slurm's commands, and a sweep folder that every node sees. What is null is left to Slurm, whose partitions
+    have defaults of their own.
     """
 
     _target_: str = "hydra_plugins.sweeps.plugins.SlurmLauncher"
@@ -130,8 +132,10 @@ class SlurmLauncher(_SweepLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do every job; a failed one does not stop the others."""
         from sweeps.launchers.slurm.launch import launch
+        from sweeps.task import without_traceback
 
-        return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
+        with without_traceback():
+            return launch(*self.given, job_overrides, initial_job_idx, self.options, self.policy)
 
     def check(self, samples: Sequence[Sequence[str]]) -> None:
         """Refuse a search in which one of `samples` cannot work."""
@@ -168,9 +172,9 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid and hand it to the launcher."""
         from sweeps.sweepers.grid import sweep
-        from sweeps.task import without_traceback
+        from sweeps.task import interruptible, without_traceback
 
-        with without_traceback():
+        with interruptible(), without_traceback():
             return sweep(self, arguments)
 
 
@@ -221,7 +225,7 @@ class SearchSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Do the trials that are left."""
         from sweeps.sweepers.search import sweep
-        from sweeps.task import without_traceback
+        from sweeps.task import interruptible, without_traceback
 
-        with without_traceback():
+        with interruptible(), without_traceback():
             return sweep(self, arguments)

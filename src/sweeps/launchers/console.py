@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -40,11 +40,20 @@ class SweepConsole(Console):
     """Standard output; where its reader is gone (`| head`) the sweep continues without it."""
 
     def on_broken_pipe(self) -> None:
-        """Say so on standard error, once."""
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
-        print("standard output is closed; the runs continue without it, and Ctrl-C stops them", file=sys.stderr)
+        """Say so on standard error, once, unless that has gone the same way (`2>&1 | head`)."""
+        _silence(sys.stdout)
+        try:
+            print("standard output is closed; the runs continue without it, and Ctrl-C stops them", file=sys.stderr)
+            sys.stderr.flush()
+        except BrokenPipeError:
+            _silence(sys.stderr)
+
+
+def _silence(stream: IO[str]) -> None:
+    """What is written to `stream` from now on goes nowhere."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.config import ignored_of, mount_of, settings_of
-from sweeps.errors import ConfigError, RecordError
+from sweeps.decision import check_above
+from sweeps.errors import ConfigError
 from sweeps.record.identity import labels, run_name, sweep_folder
-from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, find_runs
+from sweeps.record.records import SKIPPED_FOLDERS
 
 SUBDIR = "${hydra.job.num}"  # Hydra's own: the run's name takes its place
 RUN_NAME = "${sweeps.run_name:"  # how an application's config says the same
@@ -103,8 +104,8 @@ def compose(
     """The config of the job with this number, Hydra's own node included; `pinned` has values that are settled."""
     try:
         job = loader.load_sweep_config(config, list(overrides))
-    except (HydraException, OmegaConfBaseException):
-        raise
+    except (HydraException, OmegaConfBaseException) as error:  # not all of Hydra's can be sent to another process
+        raise ConfigError(str(error)) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"Hydra cannot compose {','.join(overrides)}: {error}") from error
     with open_dict(job):
@@ -147,8 +148,14 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
             break
         except FileExistsError:
             if not by_time:
-                raise
+                raise ConfigError(
+                    f"{folder} is a file, and a sweep needs a folder; choose another sweep.name=NAME"
+                ) from None
             folder = first.with_name(f"{first.name}-{number}")
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make the folder {folder}: {error.strerror}; choose another one: sweep.output=FOLDER"
+            ) from error
     with read_write(config.hydra):
         config.hydra.sweep.dir = str(folder)
         # jobs are composed from the overrides, under whatever launcher
@@ -156,31 +163,6 @@ def claim_folder(config: DictConfig) -> tuple[Path, list[Path]]:
         if mount is not None:  # written by the run itself, once the folder is known to be its own
             config.hydra.overrides.hydra.append("hydra.output_subdir=null")
     return folder, [*made, *absent]
-
-
-def check_above(folder: Path) -> None:
-    """Refuse a folder at or below that of a run, where nobody would find what is in it."""
-    for place in (folder.absolute(), *folder.absolute().parents):
-        if _is_run(place):
-            raise ConfigError(
-                f"{folder} lies in the folder of a run, {place}, where no summary would find it; choose another "
-                "sweep.name=NAME or folder. No run was started"
-            )
-
-
-def check_single(folder: Path) -> None:
-    """Refuse the folder of a single run that would hide other runs, or be hidden by one."""
-    if RunDir(folder).record.exists():
-        return  # a run's own folder already
-    check_above(folder)
-    found = next((folder / name for name in SWEEP_FILES if (folder / name).exists()), None)
-    if found is None and folder.is_dir():
-        found = next((run.path for run in find_runs(folder)), None)
-    if found is not None:
-        raise ConfigError(
-            f"hydra.run.dir={folder} is invalid: it holds other runs ({found}), which this run would hide from "
-            f"summaries; choose a folder of its own, such as hydra.run.dir={folder / 'NAME'}. No run was started"
-        )
 
 
 def title_of(folder: Path) -> str:
@@ -211,17 +193,6 @@ def _is_typed(config: DictConfig, key: str) -> bool:
     """Whether a key of Hydra's own was given on the command line."""
     typed = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     return any(str(one).lstrip("+").startswith(f"{key}=") for one in cast(list[str], typed))
-
-
-def _is_run(folder: Path) -> bool:
-    run = RunDir(folder)
-    if not run.record.is_file():
-        return False
-    try:
-        run.read()
-    except RecordError:
-        return False  # somebody else's file of that name, or a damaged one
-    return True
 
 
 def _raw(config: DictConfig, key: str) -> Any:

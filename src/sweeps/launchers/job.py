@@ -90,6 +90,7 @@ class JobSetup:
         job = unpacked(composed) if composed else self.compose(overrides, number)
         is_ours = mount_of(self.config) is not None
         if is_ours:
+            RunDir(folder).refuse_links()  # Hydra opens the run's log before the run can look
             with read_write(job.hydra), open_dict(job.hydra):
                 job.hydra.sweep.subdir = os.path.relpath(folder, job.hydra.sweep.dir)
                 job.hydra.output_subdir = None  # the run itself writes it, once the folder is known to be its own

@@ -1,5 +1,6 @@
 """One signal asks to stop at the next report, a second one means at once."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -29,7 +30,8 @@ class StopRequest:
         if self.count > 1:
             raise KeyboardInterrupt
         # os.write, because a handler may run in the middle of another write to the same stream
-        os.write(sys.stderr.fileno(), self._answer.encode())
+        with contextlib.suppress(BrokenPipeError):
+            os.write(sys.stderr.fileno(), self._answer.encode())
 
 
 @contextmanager

@@ -112,6 +112,8 @@ class View:
         run.step = content["step"]
         if kind == "begin":
             run.max_steps, run.metric = content["max_steps"], content["metric"]
+            if run.step:
+                self._print(f"{run.name}: resuming from {step_of(run.step, None)}")
         elif kind == "update":
             run.text = content["text"]
         else:

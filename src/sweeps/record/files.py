@@ -4,6 +4,7 @@ A folder of runs may come from anybody. So what is read is an ordinary file of a
 no link, which may lead anywhere.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -64,29 +65,15 @@ def parse_json(content: bytes | str) -> Any:
     Raises:
         ValueError: it is no JSON, or nested too deep.
     """
-    try:
+    with contextlib.suppress(RecursionError):
         value = json.loads(content.decode() if isinstance(content, bytes) else content)
-    except RecursionError:
-        value = None
-        too_deep = True
-    else:
-        too_deep = _is_deep(value)
-    if too_deep:
-        raise ValueError(f"it is nested more than {DEPTH_LIMIT} levels deep")
-    return value
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEPTH_LIMIT):
-        level = [item for node in level for item in _items(node) if isinstance(item, (dict, list))]
-        if not level:
-            return False
-    return True
-
-
-def _items(node: Any) -> Any:
-    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        level = [value] if isinstance(value, (dict, list)) else []
+        for _ in range(DEPTH_LIMIT + 1):
+            if not level:
+                return value
+            items = [item for node in level for item in (node.values() if isinstance(node, dict) else node)]
+            level = [item for item in items if isinstance(item, (dict, list))]
+    raise ValueError(f"it is nested more than {DEPTH_LIMIT} levels deep")
 
 
 def open_to_append(path: Path) -> FileIO:

@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from sweeps.errors import ConfigError
 from sweeps.record.files import read_json, remove_leftovers
-from sweeps.record.processes import STALE_SECONDS, Heartbeat, Process, this_process
+from sweeps.record.processes import Heartbeat, Process, this_process
 from sweeps.record.records import SWEEP_FILES
 from sweeps.record.typed import typed
 
@@ -54,11 +53,7 @@ def owned(folder: Path) -> Iterator[None]:
 
 def owner_of(folder: Path) -> Process | None:
     """Who owns the folder now; None where nobody living does."""
-    for file in _files(folder / LOCK_NAME):
-        owner = _read(file)
-        if owner is not None and _is_held(file, owner):
-            return owner
-    return None
+    return next((owner for _, owner in _owners(folder / LOCK_NAME) if owner is not None), None)
 
 
 def _acquire(path: Path) -> Path:
@@ -88,9 +83,8 @@ def _clear(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         with contextlib.suppress(OSError):  # the next owner's may have come meanwhile
             path.unlink()  # no lock of ours; and what a link leads to is not ours to clear
-    for file in _files(path):
-        owner = _read(file)
-        if owner is not None and _is_held(file, owner):
+    for file, owner in _owners(path):
+        if owner is not None:
             raise LockedError(
                 f"{path.parent} is in use by {owner}; wait for it, end it, or choose another sweep.name=NAME"
             )
@@ -101,25 +95,13 @@ def _clear(path: Path) -> None:
         path.rmdir()
 
 
-def _files(path: Path) -> list[Path]:
-    try:
-        return list(path.iterdir())
-    except OSError:
-        return []
-
-
-def _read(file: Path) -> Process | None:
-    """The owner that a lock names; None where it is gone or damaged."""
-    try:
-        return typed(Process, read_json(file))
-    except (OSError, ValueError):
-        return None
-
-
-def _is_held(file: Path, owner: Process) -> bool:
-    if owner.is_local:
-        return owner.is_alive
-    try:
-        return abs(time.time() - file.stat().st_mtime) < STALE_SECONDS
-    except OSError:
-        return False
+def _owners(path: Path) -> list[tuple[Path, Process | None]]:
+    """The files in a lock, each with the owner that it names; None where that is dead, or the file damaged."""
+    found: list[tuple[Path, Process | None]] = []
+    with contextlib.suppress(OSError):
+        for file in path.iterdir():
+            owner = None
+            with contextlib.suppress(OSError, ValueError):
+                owner = typed(Process, read_json(file))
+            found.append((file, owner if owner is not None and owner.is_heard_of(file) else None))
+    return found

@@ -10,10 +10,10 @@ import resource
 import socket
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0  # of silence after which a process on another host counts as gone: network mounts cache for 60
@@ -44,6 +44,15 @@ class Process:
         except PermissionError:
             pass
         return True
+
+    def is_heard_of(self, heartbeat: Path) -> bool:
+        """Whether it lives, here, or on another machine has touched the file `heartbeat` of late."""
+        if self.is_local:
+            return self.is_alive
+        try:
+            return abs(time.time() - heartbeat.stat().st_mtime) < STALE_SECONDS
+        except OSError:
+            return False
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host.partition('/')[0]}"
@@ -92,29 +101,28 @@ def reset_peak_rss() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
+def _cuda() -> Any:
+    """`torch.cuda`, if this process uses a GPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
 def device_name() -> str:
     """The GPU that torch uses in this process; empty where it uses none."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        return str(torch.cuda.get_device_name())
-    return ""
+    return str(cuda.get_device_name()) if (cuda := _cuda()) else ""
 
 
 def peak_memory() -> int:
     """The most memory held so far, in bytes: of the GPU where torch uses one here, else of the process."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
-    return peak_rss()
+    return int(cuda.max_memory_allocated()) if (cuda := _cuda()) else peak_rss()
 
 
 def release_memory() -> None:
     """Before a run: give back what earlier runs of this process hold on a GPU, and forget the peaks so far."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+    if cuda := _cuda():
         gc.collect()  # recorded graphs sit in reference cycles
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
+        cuda.empty_cache()
+        cuda.reset_peak_memory_stats()
     reset_peak_rss()
 
 
@@ -131,9 +139,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 

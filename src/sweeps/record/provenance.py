@@ -49,13 +49,9 @@ def note_invocation(folder: Path, slots: Sequence[str], code: Path | None) -> No
     """
     invocations = invocations_of(folder)
     began = datetime.now().astimezone().isoformat(timespec="seconds")
-    state = {
-        "began": began,
-        "folder": str(Path.cwd()),
-        **environment(gpu_names() or processor(), code),
-        "slots": list(slots),
-    }
-    invocations.append({**state, "diff": None if code is None else code_diff(code)})
+    made_with = environment(gpu_names() or processor(), code)
+    diff = None if code is None else code_diff(code)
+    invocations.append({"began": began, "folder": str(Path.cwd()), **made_with, "slots": list(slots), "diff": diff})
     while len(text := json.dumps({"invocations": invocations}, indent=2).encode()) > SIZE_LIMIT and invocations[1:]:
         del invocations[0]  # it could not be read again
     atomic_write(folder / "sweep.json", text, private=True)
@@ -97,22 +93,18 @@ def code_diff(code: Path) -> str | None:
 @functools.cache
 def code_state(code: Path) -> dict[str, Any] | None:
     """Commit and dirty flag of the checkout that a folder of code belongs to; None where git does not know it."""
-    commit = _git(code, "rev-parse", "HEAD")
-    if commit is None or not _git(code, "ls-files"):
+    commit = _output(code, "git", "rev-parse", "HEAD")
+    if commit is None or not _output(code, "git", "ls-files"):
         return None
-    return {"commit": commit, "dirty": bool(_git(code, "status", "--porcelain", "--untracked-files=no"))}
+    changed = _output(code, "git", "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": bool(changed)}
 
 
 def folder_of_code(function: Any) -> Path | None:
     """The folder of the file that defines a function."""
-    file = Path(
-        (getattr(inspect.unwrap(function), "__code__", None) and inspect.unwrap(function).__code__.co_filename) or ""
-    )
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = Path(code.co_filename) if code is not None else Path()
     return file.absolute().parent if file.is_file() else None
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    return _output(folder, "git", *arguments)
 
 
 def _output(folder: Path, *command: str) -> str | None:

@@ -1,24 +1,27 @@
 """The record of a run from its start to its end: it tells the truth whatever ends the run. Never imports torch."""
 
+import contextlib
 import logging
 import math
+import numbers
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sweeps.errors import ConfigError, RunFailed, SweepsError, in_a_line
+from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError, in_a_line
 from sweeps.record.files import remove_leftovers
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
 from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
 from sweeps.record.resolved import Resolved
-from sweeps.record.rows import NOT_A_NUMBER, RESERVED, as_number
 
 log = logging.getLogger(__name__)
 
 TRACEBACK_LINES = 40  # of the end
+RESERVED = ("step", "elapsed")  # names in a row that are no metrics
+NOT_A_NUMBER: Any = object()
+_LARGEST = 10**308  # a whole number beyond it is no float, and no reader takes it
 
 
 class Diverged(Exception):
@@ -70,7 +73,7 @@ def new_record(resolved: Resolved, *, name: str, sweep: str, overrides: Sequence
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def recording(
     folder: RunDir, record: RunRecord, config: Mapping[str, Any], on_end: Callable[[RunRecord], None]
 ) -> Iterator[None]:
@@ -87,25 +90,13 @@ def recording(
         with Heartbeat(folder.record):
             yield
         record.status = Status.COMPLETED
-    except Diverged as error:
-        record.status, record.error = Status.DIVERGED, Failure("diverged", str(error), advice=error.advice)
-    except StopRun as stop:
-        record.status = outcome_of(stop)
-        record.error = stop.failure if record.status is not Status.INTERRUPTED else None
-        if record.status is Status.INTERRUPTED:
+    except BaseException as error:
+        record.status = outcome_of(error)
+        record.error = _failure_of(error, record, config)
+        if isinstance(error, SystemExit):
+            raise RunFailed(f"{record.name} failed: {record.error and record.error.text}") from error
+        if record.status in (Status.FAILED, Status.INTERRUPTED):
             raise
-    except SystemExit as error:
-        of = "" if record.max_steps is None else f" after {record.steps or 0:g} of {record.max_steps:g} steps"
-        record.status = Status.FAILED
-        record.error = Failure("exit", f"the training function called sys.exit({error.code!r}){of}")
-        raise RunFailed(f"{record.name} failed: {record.error.text}") from error
-    except Exception as error:
-        record.status = Status.FAILED
-        record.error = describe_failure(error, config)
-        raise
-    except BaseException:  # Ctrl-C, or the end of the process
-        record.status = Status.INTERRUPTED
-        raise
     finally:
         if record.status is Status.DIVERGED:
             record.objective.value = None
@@ -118,14 +109,26 @@ def recording(
 
 
 def outcome_of(error: BaseException | None) -> Status:
-    """The status of a run that ended with `error`."""
+    """The status of a run that ended with `error`; Ctrl-C, or the end of its process, interrupts it."""
     if error is None:
         return Status.COMPLETED
     if isinstance(error, StopRun):
         return {"diverged": Status.DIVERGED, "interrupted": Status.INTERRUPTED}.get(error.reason, Status.PRUNED)
     if isinstance(error, Diverged):
         return Status.DIVERGED
-    return Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
+    return Status.FAILED if isinstance(error, (Exception, SystemExit)) else Status.INTERRUPTED
+
+
+def _failure_of(error: BaseException, record: RunRecord, config: Mapping[str, Any]) -> Failure | None:
+    """What the record keeps of what has ended its run; nothing where it was interrupted."""
+    if isinstance(error, Diverged):
+        return Failure("diverged", str(error), advice=error.advice)
+    if isinstance(error, StopRun):
+        return error.failure if record.status is not Status.INTERRUPTED else None
+    if isinstance(error, SystemExit):
+        of = "" if record.max_steps is None else f" after {record.steps or 0:g} of {record.max_steps:g} steps"
+        return Failure("exit", f"the training function called sys.exit({error.code!r}){of}")
+    return describe_failure(error, config) if isinstance(error, Exception) else None
 
 
 def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
@@ -138,6 +141,57 @@ def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # torch's own, by name
         return Failure("oom", text, trace, "a smaller batch or model")
     return Failure("error", text, trace)
+
+
+def new_row(metrics: Mapping[str, Any], step: Any, last: float | None, elapsed: float) -> dict[str, Any]:
+    """The row of `metrics` at `step`, None being the next one, after the row at `last`, if there is one.
+
+    What is not finite becomes None.
+
+    Raises:
+        ReportError: a metric is no number, or the step does not increase.
+    """
+    at = (last or 0) + 1 if step is None else as_number(step)
+    if at is NOT_A_NUMBER or not math.isfinite(at):
+        raise ReportError(f"report(step={step!r}) is invalid: a step is a number, such as the epochs done")
+    if last is not None and at <= last:
+        raise ReportError(f"report(step={at:g}) is invalid: the last report was of step {last:g}, and steps increase")
+    if not isinstance(metrics, Mapping):
+        raise ReportError(f"report({metrics!r:.60}) is invalid: metrics are numbers by name, report({{'loss': 0.1}})")
+    row: dict[str, Any] = {"step": at, "elapsed": round(elapsed, 6)}
+    for name, value in metrics.items():
+        number = as_number(value)
+        if number is NOT_A_NUMBER or not isinstance(name, str) or name in RESERVED:
+            rule = "metrics are numbers by name; convert it, float(...), or leave it out"
+            if name in RESERVED:
+                rule = f"{name} is the engine's own name; choose another one"
+            elif number is not NOT_A_NUMBER:
+                rule = "the name of a metric is a text"
+            elif getattr(value, "shape", ()):
+                rule = "metrics are single numbers by name; take one, such as its mean(), or leave it out"
+            raise ReportError(f"report({{{name!r}: {value!r:.60}}}) is invalid: {rule}")
+        row[name] = number if math.isfinite(number) else None
+    return row
+
+
+def as_fact(value: Any) -> Any:
+    """`value` as a record keeps it of a run: a number, a text, a boolean or None; `NOT_A_NUMBER` where it is none."""
+    return value if value is None or isinstance(value, (str, bool)) else as_number(value)
+
+
+def as_number(value: Any) -> Any:
+    """`value` as a Python number; `NOT_A_NUMBER` where it is none. Scalars of numpy and torch are numbers."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (int, float)):
+        return value if isinstance(value, float) or abs(value) < _LARGEST else NOT_A_NUMBER
+    if isinstance(value, (str, bytes)) or value is None:
+        return NOT_A_NUMBER
+    item = getattr(value, "item", None)
+    with contextlib.suppress(Exception):
+        found = item() if callable(item) else float(value) if isinstance(value, numbers.Real) else NOT_A_NUMBER
+        return found if isinstance(found, (int, float)) else NOT_A_NUMBER
+    return NOT_A_NUMBER
 
 
 def summarize(record: RunRecord, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,6 @@ after a crash, or on a machine without torch. This module never imports torch.
 import dataclasses
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,9 +17,8 @@ from sweeps.errors import NewerRecordError, RecordError
 from sweeps.record.files import atomic_write, links_in, open_to_append, parse_json, read_bytes, to_json
 from sweeps.record.first_release import upgraded
 from sweeps.record.identity import settings_of
-from sweeps.record.processes import STALE_SECONDS, Process
-from sweeps.record.rows import parse_row
-from sweeps.record.typed import typed
+from sweeps.record.processes import Process
+from sweeps.record.typed import parse_row, typed
 
 SCHEMA_VERSION = 2
 
@@ -204,12 +202,7 @@ class RunDir:
         """Whether somebody is at work on `record`: a living process here, or a recent heartbeat from elsewhere."""
         if record.status is not Status.RUNNING or record.process is None:
             return False
-        if record.process.is_local:
-            return record.process.is_alive
-        try:
-            return abs(time.time() - self.record.stat().st_mtime) < STALE_SECONDS
-        except OSError:
-            return False
+        return record.process.is_heard_of(self.record)
 
     def refuse_links(self) -> None:
         """Whatever a run writes stays in its folder, which somebody else may have made.

@@ -1,4 +1,4 @@
-"""JSON data as dataclasses: every field has its declared type, so whoever uses one needs no guards. No torch here."""
+"""JSON data as dataclasses, or as rows of metrics: with the declared types, so that their users need no guards."""
 
 import dataclasses
 import functools
@@ -8,6 +8,8 @@ import typing
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar, cast
+
+from sweeps.record.files import parse_json
 
 _T = TypeVar("_T")
 _LARGEST = 2**63  # what other programs, and C, still take for a whole number
@@ -64,6 +66,25 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     raise ValueError(f"{name}={_shown(value)} is not {_NAMES.get(origin or hint, 'what belongs there')}")
+
+
+def parse_row(line: bytes) -> dict[str, Any]:
+    """A line of `metrics.jsonl`: figures and texts by name, and `step`, a number.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    row = parse_json(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"{str(row)[:60]} is not an object")
+    for key, value in row.items():
+        if not (value is None or isinstance(value, (bool, str)) or is_number(value)):
+            raise ValueError(f"{key[:60]} is neither a finite number nor a text")
+    if "step" not in row and "epoch" in row:  # release 0.1
+        row = {"step": row["epoch"], "elapsed": None, **row}
+    if not is_number(row.get("step")):
+        raise ValueError("step is not a number")
+    return row
 
 
 _NAMES = {str: "a text", int: "a whole number", float: "a finite number", list: "a list", dict: "an object"}

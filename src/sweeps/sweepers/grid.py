@@ -18,6 +18,7 @@ from sweeps.launchers.local.slots import check_count
 from sweeps.launchers.runs import NotDone
 from sweeps.launchers.supported import check_supported
 from sweeps.pruners import rounds_of
+from sweeps.record.records import RunDir
 from sweeps.sweepers.expansion import expand
 from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
 
@@ -66,6 +67,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
         folders = Folders(context.config_loader, config, folder)
         names = folders.names(runs)
         if not launches.is_ours:
+            for name in names:
+                RunDir(folder / name).refuse_links()  # Hydra opens a run's log before the run can look
             runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
         if settings.plan:
             return [launches.launch(runs)]

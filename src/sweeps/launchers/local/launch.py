@@ -10,6 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.config import ignored_of, mount_of, settings_of
+from sweeps.errors import ConfigError
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders, title_of
 from sweeps.launchers.job import JobSetup
@@ -112,6 +113,11 @@ def _workers(setup: JobSetup, options: Mapping[str, Any], jobs: int, view: View)
     given = {key: options[key] for key in ("workers", "gpus", "runs_per_gpu", "threads") if key in options}
     device = _device_of(setup.config)
     slots = make_slots(jobs=jobs, device=device, **given)
+    if not slots and mount_of(setup.config) and settings_of(setup.config).timeout:
+        raise ConfigError(
+            "sweep.timeout ends a worker process, and with hydra.launcher.workers=0 there is none: leave one of them "
+            "out, or use hydra.launcher.workers=1. No run was started"
+        )
     if any("CUDA_VISIBLE_DEVICES" in slot.environment for slot in slots) and device.startswith("cuda:"):
         setup.pinned["device"] = "cuda"  # in a worker the GPU has another number
     with stop_on_signals() as stop:

@@ -149,7 +149,9 @@ class Worker:
 class InlineWorker(Worker):
     """For `workers=0`: no process, so that a debugger can follow. Its task is done when the pool is polled."""
 
-    def __init__(self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]):
+    def __init__(
+        self, setup: JobSetup, tell: Callable[[str, str, Any], None], stop_requested: Callable[[], bool]
+    ) -> None:
         super().__init__(Slot("here", {}), b"", None)
         self._here = setup
         self._progress = EventProgress(lambda kind, content: tell(self.slot.name, kind, content), stop_requested)

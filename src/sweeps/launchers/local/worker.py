@@ -52,9 +52,8 @@ class EventProgress(Progress):
 def answer(setup: JobSetup, kind: str, content: Mapping[str, Any]) -> Any:
     """The result of what a worker is asked to do; an exception, a request to stop included, is a result."""
     try:
-        if kind == "run":
-            return setup.run(**content)
-        return {"inspect": inspect, "cost": cost}[kind](setup, **content)
+        ask: dict[str, Callable[..., Any]] = {"run": JobSetup.run, "inspect": inspect, "cost": cost}
+        return ask[kind](setup, **content)
     except (Exception, KeyboardInterrupt) as error:
         return error
 

@@ -17,7 +17,7 @@ from sweeps.launchers.scheduler import Policy, record_end
 from sweeps.launchers.signals import StopRequest
 from sweeps.launchers.slurm.backlog import SETTLING, Backlog
 from sweeps.launchers.slurm.followed import Job, describe_end
-from sweeps.launchers.slurm.job import MOST_FRUITLESS, record_as_written, release
+from sweeps.launchers.slurm.job import MOST_FRUITLESS, record_as_written, release, steps_of
 from sweeps.launchers.slurm.ledger import Ledger
 from sweeps.launchers.slurm.queue import HOPELESS, Entry, Queue, Rejected, SlurmError, state_from_accounting
 from sweeps.launchers.view import View
@@ -41,7 +41,6 @@ class Follower:
     _failures: int = 0
     _furthest: dict[str, float] = field(default_factory=dict)  # by the name of a run, the furthest step of all its jobs
     _fruitless: dict[str, int] = field(default_factory=dict)
-    _asked: set[str] = field(default_factory=set)
     _noted: set[str] = field(default_factory=set)
     _rejection: Rejected | None = None
 
@@ -91,8 +90,7 @@ class Follower:
                 self._note(f"{self._rejection}; following those that it has accepted")
 
     def _add(self, run: SweepRun, number: str) -> None:
-        raw = record_as_written(run.folder)
-        self._furthest.setdefault(run.name, (raw.steps or 0.0) if raw is not None else 0.0)
+        self._furthest.setdefault(run.name, steps_of(run.folder))
         self._jobs[number] = Job(number, run)
 
     def _numbers(self) -> list[str]:
@@ -129,11 +127,9 @@ class Follower:
             elif entry is None or entry.is_over:
                 self._over(job, entry, record, stopping=stopping)
             elif stopping and job.verdict is None and entry.state == "RUNNING":
-                if job.number not in self._asked and self._queue.ask_to_stop([job.number]):
-                    self._asked.add(job.number)
+                job.asked = job.asked or self._queue.ask_to_stop([job.number])
             else:
-                if entry.state == "PENDING":
-                    self._asked.discard(job.number)
+                job.asked = job.asked and entry.state != "PENDING"
                 if not stopping:
                     self._alive(job, entry, record)
                 if stopping or job.verdict is not None:
@@ -190,7 +186,7 @@ class Follower:
             self._end(job)
         elif state == "CANCELLED":
             self._cancelled(job)
-        elif state == "PREEMPTED" or ((interrupted or state == "TIMEOUT") and not self._is_stuck(job, raw)):
+        elif state == "PREEMPTED" or ((interrupted or state == "TIMEOUT") and not self._is_stuck(job.run)):
             done = f" at {step_of(raw.steps)}" if raw is not None and raw.steps else ""
             self._put_back(job, f"job {job.number} ended{f' as {state}' if state else ''}{done}, submitted again")
             job.run.tries -= 1  # not the fault of its run
@@ -199,9 +195,9 @@ class Follower:
             node = entry.node if entry else ""
             self._failed(job, *describe_end(job.number, state, node, record, self._ledger.log(job.number)))
 
-    def _is_stuck(self, job: Job, raw: RunRecord | None) -> bool:
-        """Whether this job and the one before it have done no further step of the run."""
-        name, steps = job.run.name, (raw.steps or 0.0) if raw is not None else 0.0
+    def _is_stuck(self, run: SweepRun) -> bool:
+        """Whether the last job of a run and the one before it have done no further step."""
+        name, steps = run.name, steps_of(run.folder)
         self._fruitless[name] = 0 if steps > self._furthest[name] else self._fruitless.get(name, 0) + 1
         self._furthest[name] = max(steps, self._furthest[name])
         return self._fruitless[name] >= MOST_FRUITLESS

@@ -18,9 +18,9 @@ from sweeps.record.records import RunRecord, Status
 class Job:
     """A job that is followed.
 
-    `steps` are those shown so far, None before it is known to have begun. `over_since` is on the monotonic clock,
+    `steps` are those shown so far, None before it is known to have started. `over_since` is on the monotonic clock.
     `verdict` is the kind, text and advice of the failure for which it is cancelled; its run has failed once the job is
-    over, and not before, since it may still write. `spent` is how many seconds its
+    over, and not before, since it may still write. `asked`: it was asked to stop. `spent` is how many seconds its
     earlier starts have spent on the run, `here` those of the present one.
     """
 
@@ -30,6 +30,7 @@ class Job:
     steps: float | None = None
     over_since: float | None = None
     verdict: tuple[str, str, str] | None = None
+    asked: bool = False
     spent: float = 0.0
     here: float = 0.0
 

@@ -33,8 +33,7 @@ from sweeps.record.provenance import slurm_job
 from sweeps.record.recording import StopRun
 from sweeps.record.records import RunDir, RunRecord, Status
 
-# The signal that is sent before the time limit; submitit, which asks Slurm for it, lets a user choose another one.
-TIME_LIMIT = signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+TIME_LIMIT = signal.SIGUSR2  # the signal that Slurm is asked to send some time before the limit
 NOTICES = (TIME_LIMIT, signal.SIGTERM)
 # What a job's Python is started through: a notice that arrives before its handlers are in place waits for them. Without
 # this it would end a process that is still importing, which takes its time on a busy file system.
@@ -43,7 +42,6 @@ HOLD_BACK = (
     f"signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in NOTICES]}); "
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
-JOB = "sweeps.launchers.slurm.job"  # this module, whatever its name is when it runs
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 MOST_FRUITLESS = 2  # starts of a job in a row that end without a further step, after which its run has failed
@@ -103,7 +101,7 @@ class RunJob:
         run = RunDir(self.folder)
         if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
             release(run, slurm_job())  # an earlier start of this job, on a node that was lost
-        before = _steps(run)
+        before = steps_of(run)
         notice = Notice()
         with notice.handled(self._seconds_to_stop, lambda: self._give_up(run, before)):
             setup = JobSetup.unpack(Path(self.setup).read_bytes())
@@ -155,7 +153,7 @@ class RunJob:
         A run without a checkpoint starts again each time, so the furthest step of all starts counts.
         """
         note = Path(self.setup).parent / f"{slurm_job()}.stalled"
-        now = _steps(run)
+        now = steps_of(run)
         try:
             furthest, fruitless = json.loads(note.read_text(encoding="utf-8")) if note.exists() else (before, 0)
             fruitless = 0 if now > furthest else fruitless + 1
@@ -232,7 +230,8 @@ def record_as_written(run: RunDir | None) -> RunRecord | None:
         return None
 
 
-def _steps(run: RunDir) -> float:
+def steps_of(run: RunDir | None) -> float:
+    """The step of a run's last report."""
     record = record_as_written(run)
     return (record.steps or 0.0) if record is not None else 0.0
 

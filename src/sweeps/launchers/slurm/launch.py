@@ -29,7 +29,7 @@ from sweeps.launchers.slurm.follow import Follower
 from sweeps.launchers.slurm.job import release
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Entry, Queue
-from sweeps.launchers.slurm.submit import Options, Submitter, make_executor
+from sweeps.launchers.slurm.submit import Options, Submitter
 from sweeps.launchers.supported import check_supported
 from sweeps.launchers.view import View
 from sweeps.record.provenance import folder_of_code, note_invocation
@@ -66,7 +66,6 @@ def launch(
         chosen = replace(chosen, array_parallelism=min(chosen.array_parallelism, policy.at_a_time))
     folder = Path(config.hydra.sweep.dir).absolute()
     queue, ledger = Queue(), Ledger(folder)
-    make_executor(ledger.folder)  # without submitit there is no need to check anything
     names = Folders(context.config_loader, config, folder).names(job_overrides, initial_job_idx)
     runs = make_runs(job_overrides, initial_job_idx, folder, names, ignored_of(config))
     policy.recall(runs)

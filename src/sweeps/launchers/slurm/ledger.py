@@ -52,8 +52,8 @@ class Ledger:
 
     def withdraw(self, submission: Submission) -> None:
         """There is no such job, and there will be none."""
-        for path in (self._file(submission), self.work(submission), self.script(submission)):
-            path.unlink(missing_ok=True)
+        for kind in ("json", "pkl", "work", "sh"):
+            self.file(submission, kind).unlink(missing_ok=True)
 
     def read(self) -> list[Submission]:
         """Every submission, the oldest first, without files that are damaged or of another release."""
@@ -80,13 +80,12 @@ class Ledger:
         """What a job has printed."""
         return self.folder / f"{job}_0_log.out"
 
-    def script(self, submission: Submission) -> Path:
-        """What sbatch is given."""
-        return self.folder / f"submission-{submission.token}.sh"
+    def file(self, submission: Submission, kind: str) -> Path:
+        """One of its files.
 
-    def work(self, submission: Submission) -> Path:
-        """What the jobs of a submission have to do."""
-        return self.folder / f"submission-{submission.token}.work"
+        `json` is the note of it, `sh` what sbatch is given, `work` what its jobs have to do, and `pkl` what they share.
+        """
+        return self.folder / f"submission-{submission.token}.{kind}"
 
     def is_found(self, submission: Submission, entries: Mapping[str, Entry]) -> bool:
         """Whether its job is known, or is found by its name: the process that submitted it may have had no answer."""
@@ -95,11 +94,8 @@ class Ledger:
             self.confirm(submission, job.partition("_")[0])
         return bool(job)
 
-    def _file(self, submission: Submission) -> Path:
-        return self.folder / f"submission-{submission.token}.json"
-
     def _write(self, submission: Submission) -> None:
-        atomic_write(self._file(submission), json.dumps(dataclasses.asdict(submission)).encode())
+        atomic_write(self.file(submission, "json"), json.dumps(dataclasses.asdict(submission)).encode())
 
 
 def is_of(submission: Submission, entry: Entry) -> bool:

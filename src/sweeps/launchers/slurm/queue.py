@@ -6,6 +6,7 @@ A command fails in one of three ways, and what follows differs: Slurm does not a
 no more jobs until others end (`Full`), or it rejects the command (`Rejected`).
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from sweeps.errors import ConfigError
 NEEDED = ("sbatch", "squeue", "scancel", "scontrol", "srun")
 PATIENCE = 60.0  # seconds that one command may take
 AT_ONCE = 500  # jobs named on one command line
+OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SBATCH_", "MASTER_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 LARGEST_ARRAY = 1000  # tasks, where Slurm does not say; its own default for MaxArraySize is 1001
 
 OVER = frozenset(
@@ -110,7 +112,7 @@ class Queue:
         Raises:
             SlurmError: its kind says whether there may be a job all the same.
         """
-        text = _call(["sbatch", str(script)])
+        text = _call(["sbatch", str(script)], outside_of_a_job())
         found = re.search(r"job (\d+)", text)
         if found is None:
             raise NoAnswer(f"sbatch names no job: {text.strip()!r}")
@@ -149,7 +151,7 @@ def state_from_accounting(job: str) -> str:
         text = _call(["sacct", "--noheader", "--parsable2", "--allocations", "--format=State", f"--jobs={job}"])
     except SlurmError:
         return ""
-    return text.split()[-1] if text.split() == [text.strip()] else text.partition(" ")[0].strip()
+    return text.split()[0] if text.split() else ""  # CANCELLED by 1000
 
 
 def is_preempted(job: str) -> bool:
@@ -170,11 +172,21 @@ def requeue(job: str) -> None:
     _call(["scontrol", "requeue", job])
 
 
-def _call(command: Sequence[str]) -> str:
+def outside_of_a_job() -> dict[str, str]:
+    """The environment without that of the job that this process runs in, if any: another job must not inherit it."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(OF_A_JOB) or key == "SLURM_CONF"  # which says where the cluster is
+    }
+
+
+def _call(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
     """What a command prints. Ctrl-C does not reach it: an interrupted command is worse than a late one."""
     try:
         done = subprocess.run(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
