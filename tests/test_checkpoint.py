@@ -1,8 +1,10 @@
 """A checkpoint gives back what was saved; one that would take far more memory than it is long is ignored."""
 
 import logging
+import re
 import resource
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,3 +78,17 @@ def test_states_that_share_or_repeat_memory_come_back(tmp_path):
     assert torch.equal(kept.state["part"], one[2:4])
     assert torch.equal(kept.state["row"], torch.ones(1000))
     assert kept.state["array"].tolist() == [0, 1, 2]
+
+
+def test_the_wrapper_of_a_generator_that_the_page_shows_works(tmp_path):
+    page = Path(__file__).resolve().parents[1] / "docs" / "your-training-function.md"
+    (block,) = re.findall(r"```python\n(class Randomness:.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    found: dict = {}
+    exec(block, found)
+    rng = np.random.default_rng(3)
+    rng.random(5)
+    save(tmp_path / "checkpoint.pt", "a", 1, {"random": found["Randomness"](rng)}, verify=True)
+    other = np.random.default_rng(4)
+    states = load(tmp_path / "checkpoint.pt", "a")["states"]
+    assert put_back(states, {"random": found["Randomness"](other)}) == ""
+    assert other.random() == rng.random()

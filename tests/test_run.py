@@ -350,6 +350,32 @@ def test_an_application_that_nobody_may_touch(application, tmp_path):
     assert len(list(find_runs(tmp_path / "multirun/s"))) == 2
 
 
+SCHEMA = """
+from dataclasses import dataclass
+from hydra.core.config_store import ConfigStore
+
+@dataclass
+class TrainCfg:
+    lr: float = 0.1
+    seed: int = 0
+
+ConfigStore.instance().store("schema", TrainCfg)
+"""
+
+
+def test_the_line_comes_before_a_dataclass(application, tmp_path):
+    own = "sweep:\n  objective: {direction: min}\n"
+    train = application("return cfg.lr", "defaults:\n  - schema\n  - sweep: default\n  - _self_\n" + own, SCHEMA)
+    done = train(*HERE, "lr=0.1,0.2")
+    assert done.returncode != 0
+    assert "Put `- sweep: default` before the dataclass in the defaults list" in said(done)
+    application("return cfg.lr", "defaults:\n  - sweep: default\n  - schema\n  - _self_\n" + own, SCHEMA)
+    done = train(*HERE, "lr=0.1,0.2")
+    assert done.returncode == 0, said(done)
+    assert "Value 'x' of type 'str' could not be converted to Float" in said(train(*HERE, "lr=x"))
+    assert len(list(find_runs(tmp_path / "multirun/s"))) == 2
+
+
 WITHOUT = "lr: 0.1\nseed: 0\n"
 REPORTS = 'sweeps.current_run().report({"loss": 1.0})'
 OURS = ("hydra/launcher=local", "hydra/sweeper=grid")
@@ -388,6 +414,9 @@ def test_a_sweep_that_keeps_nothing_says_so_once_with_workers_too(application):
         (["sweep.zip=[lr,steps]", "lr=1,2"], "sweep.zip=[lr,steps] is invalid: steps is not given; swept keys: lr. No "
          "run was started"),
         (["sweep.exclude=[{lr:3}]", "lr=1,2"], "sweep.exclude: lr=3 fits no run;"),
+        (["sweep.nmae=t"], "Did you mean sweep.name?"),
+        (["sweep.pruner.min_resource=2"], "It belongs to sweep/pruner=asha or hyperband or halving: choose that as"),
+        (["+sweep=default"], "leave +sweep=default out"),
         (["sweep.repeats=0"], "sweep.repeats=0 is invalid: from 1 to 1,000,000 seeds"),
         (["sweep.objective.direction=up"], "sweep.objective.direction=up is invalid: it is one of null, min, max"),
         (["sweep.objective.split=dev"], "sweep.objective.split=dev is invalid"),

@@ -90,7 +90,8 @@ def is_first_of_a_sweep() -> bool:
     """Whether this process is doing the first job of one of Hydra's sweeps: what is to be said once is said there."""
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
         return False
-    return OmegaConf.select(HydraConfig.get(), "job.num", throw_on_missing=False) in (None, 0)
+    hydra: Any = HydraConfig.get()
+    return OmegaConf.select(hydra, "job.num", throw_on_missing=False) in (None, 0)
 
 
 @contextmanager

@@ -114,8 +114,8 @@ def _seeds(repeats: int, key: str, config: DictConfig, mount: str, given: Mappin
     parent, _, last = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig) or last not in list(node.keys()):  # `in node` is false for a missing value
-        own = cast(dict[str, Any], OmegaConf.to_container(config))
-        raise ConfigError(f"{shown} is invalid: {without_seed(own, mount, key)}")
+        written = cast(dict[str, Any], OmegaConf.to_container(config))
+        raise ConfigError(f"{shown} is invalid: {without_seed(written, mount, key)}")
     return [f"{key}={seed}" for seed in range(repeats)]
 
 
