@@ -20,7 +20,7 @@ PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init
 FLOORS = (
     {"errors", "terminal"},
     {"config", "targets"},
-    {"record"},
+    {"hints", "record"},
     {"checkpoint", "hooks", "progress", "pruners", "trackers"},
     {"run"},
     {"decision", "recorded_run"},
@@ -48,6 +48,7 @@ LIGHT = (
     "config",
     "decision",
     "errors",
+    "hints",
     "hooks",
     "progress",
     "pruners",

@@ -184,7 +184,7 @@ def test_what_was_reported_after_the_checkpoint_is_trained_again(application, tm
         ('run.report({"loss": None}, step=1)', "metrics are numbers by name; convert it, float(...)"),
         ('run.report({1: 2}, step=1)', "the name of a metric is a text"),
         ('import numpy; run.report({"loss": numpy.ones(2)}, step=1)', "metrics are single numbers by name; take one"),
-        ('raise ValueError("boom")', "ValueError: boom (train.py:8)"),
+        ('raise ValueError("boom")', "ValueError: boom (train.py:"),
         ('run.report({"step": 1}, step=1)', "step is the engine's own name"),
         ('run.report({"loss": 1}, step="one")', "report(step='one') is invalid: a step is a number"),
         ('run.report({"loss": 1}, step=float("nan"))', "a step is a number"),
