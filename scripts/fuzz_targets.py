@@ -173,7 +173,7 @@ def reported(folder: Path, arguments: Sequence[str]) -> None:
 
 @target("load", examples.sweep)
 def loaded(folder: Path, arguments: Sequence[str]) -> None:
-    from sweeps.results.dataframes import load
+    from sweeps.results.export import load
 
     load(folder)
 

@@ -15,7 +15,7 @@ if _typing.TYPE_CHECKING:
     from sweeps.errors import SweepsError as SweepsError
     from sweeps.record.recording import Diverged as Diverged
     from sweeps.record.recording import StopRun as StopRun
-    from sweeps.results.dataframes import Frames as _Frames
+    from sweeps.results.export import Frames as _Frames
     from sweeps.run import Run as Run
     from sweeps.run import current_run as current_run
     from sweeps.task import recorded as recorded
@@ -48,10 +48,10 @@ def __getattr__(name: str) -> _typing.Any:
 
 
 def load(*folders: "str | _Path") -> "_Frames":
-    """The runs at and below `folders` as data frames, `runs` and `reports`. See `sweeps.results.dataframes`."""
-    from sweeps.results import dataframes
+    """The runs at and below `folders` as data frames, `runs` and `reports`. See `sweeps.results.export`."""
+    from sweeps.results import export
 
-    return dataframes.load(*folders)
+    return export.load(*folders)
 
 
 def load_model(folder: "str | _Path", *, device: str = "cpu") -> "_Trained":

@@ -1,22 +1,23 @@
 """`scripts/summarize.py DIR`, also `python -m sweeps.summarize DIR`: the ranked table of a sweep."""
 
 import argparse
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from sweeps.errors import ConfigError, RecordError, SweepsError
 from sweeps.record.files import atomic_write
 from sweeps.results import export, tables
-from sweeps.results.columns import columns_of, curve_column, find_column, sort_rows
+from sweeps.results.columns import Column, columns_of, find_column, sort_key, sort_rows
 from sweeps.results.compare import compare
-from sweeps.results.format import clean
-from sweeps.results.ranking import rank, sentences
+from sweeps.results.format import BLANK, clean, number, sparkline
+from sweeps.results.ranking import objectives, rank, sentences
 from sweeps.results.runs import RunRow, load
 from sweeps.results.settings import Setting, group_by
 from sweeps.results.table import Table
@@ -24,7 +25,6 @@ from sweeps.results.table import Table
 FORMATS = ("table", "csv", "json", "md", "latex")
 _ALIASES = {"markdown": "md", "tex": "latex"}
 _SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".markdown": "md", ".tex": "latex"}
-_UNLIMITED = 100_000  # columns where no terminal sets a limit: a file or a pipe gets whole lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,10 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.format is None:
         args.format = "table" if args.output is None else _SUFFIXES.get(args.output.suffix.lower(), "table")
     try:
-        if args.curves and args.format == "latex":
-            raise ConfigError("--curves draws with characters that LaTeX lacks; python -m sweeps.report makes figures")
         rows = rank(load(args.folders))
-        text = _answer(rows, args)
+        answer = _compared if args.compare else _grouped if args.group_by else _ranked
+        text = answer(rows, args)
         if args.output is not None:
             _write(args.output, text)
             return 0
@@ -64,36 +63,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m sweeps.summarize", description="Rank the runs of one or more sweeps by their objective."
-    )
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
-    parser.add_argument("--sort", metavar="KEY", help="order by a column or setting: lr, seconds, optim.momentum")
-    parser.add_argument(
-        "--group-by", metavar="KEY[,KEY]", help="mean, std and n of the runs that agree in these: model,lr"
-    )
-    parser.add_argument(
-        "--compare",
-        metavar=("A", "B"),
-        nargs=2,
-        help="is A better than B? Each names a setting: nin, or model=nin,optim.lr=0.1",
-    )
-    parser.add_argument(
-        "--format",
-        choices=FORMATS,
-        type=lambda name: _ALIASES.get(name, name),
-        help="csv and json have all digits; without it --output decides by its suffix, else it is table",
-    )
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
-    parser.add_argument("--curves", action="store_true", help="a column with the objective's curve, report by report")
-    parser.add_argument("--all-metrics", action="store_true", help="a column for every metric of the last report")
+    description = "Rank the runs of one or more sweeps by their objective."
+    parser = _Parser(prog="python -m sweeps.summarize", description=description)
+    add = parser.add_argument
+    add("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    add("--sort", metavar="KEY", help="order by a column or setting: lr, seconds, optim.momentum")
+    add("--group-by", metavar="KEY[,KEY]", help="mean, std and n of the runs that agree in these: model,lr")
+    which = "is A better than B? Each names a setting: nin, or model=nin,optim.lr=0.1"
+    add("--compare", metavar=("A", "B"), nargs=2, help=which)
+    digits = "csv and json have all digits; without it --output decides by its suffix, else it is table"
+    add("--format", choices=FORMATS, type=lambda name: _ALIASES.get(name, name), help=digits)
+    add("--output", metavar="FILE", type=Path, help="write to a file instead of the terminal")
+    add("--curves", action="store_true", help="a column with the objective's curve, report by report")
+    add("--all-metrics", action="store_true", help="a column for every metric of the last report")
     return parser
-
-
-def _answer(rows: list[RunRow], args: argparse.Namespace) -> str:
-    if args.compare:
-        return _compared(rows, args)
-    return _grouped(rows, args) if args.group_by else _ranked(rows, args)
 
 
 def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
@@ -103,60 +86,72 @@ def _compared(rows: list[RunRow], args: argparse.Namespace) -> str:
         )
     comparison = compare(rows, *args.compare)
     if args.format == "json":
-        return export.comparison_to_json(comparison)
+        return export.dump(comparison.fields())
     lines = [comparison.sentence, *comparison.notes]
-    if args.format == "md":
-        return "\n\n".join(lines) + "\n"
-    console = _console(args)
-    with console.capture() as capture:
-        for line in lines:
-            console.print(Text(line))
-    return capture.get()
+    return "\n\n".join(lines) + "\n" if args.format == "md" else _printed(map(Text, lines), args)
 
 
 def _ranked(rows: list[RunRow], args: argparse.Namespace) -> str:
+    if args.curves and args.format == "latex":
+        raise ConfigError("--curves draws with characters that LaTeX lacks; python -m sweeps.report makes figures")
     columns = columns_of(rows, args.all_metrics)
     if args.curves:
-        columns.insert([column.key for column in columns].index("status"), curve_column(rows))
+        columns.insert([column.key for column in columns].index("status"), _curve_column(rows))
     if args.sort:
         rows = sort_rows(rows, find_column(args.sort, "--sort", rows, columns))
     if args.format == "json":
         return export.to_json(rows, columns)
     if args.format == "csv":
-        _warn(rows)
-        return export.to_csv([export.run_fields(row, columns) for row in rows])
+        return _as_csv(rows, [export.run_fields(row, columns) for row in rows])
     return _as_text(tables.summary(rows, columns), args)
+
+
+def _curve_column(rows: Sequence[RunRow]) -> Column:
+    """The objective report by report: a sparkline on a terminal, the values in an export.
+
+    All runs with the same objective share a scale, so that their curves compare.
+    """
+    curves = {row.path: _curve(row) for row in rows}
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row.objective.metric if row.objective else "", []).extend(curves[row.path])
+
+    def show(row: RunRow) -> str:
+        curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
+        return sparkline(curve, min(of), max(of)) if curve else BLANK
+
+    header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
+    return Column("curve", header, lambda row: curves[row.path], show, right=False)
+
+
+def _curve(row: RunRow) -> list[float]:
+    metric = row.objective.metric if row.objective else ""
+    return [value for report in row.reports()[0] if (value := number(report.get(metric))) is not None]
 
 
 def _grouped(rows: list[RunRow], args: argparse.Namespace) -> str:
     columns = columns_of(rows, args.all_metrics)
-    wanted = [key.strip() for key in args.group_by.split(",")]
-    keys = [find_column(key, "--group-by", rows, columns) for key in dict.fromkeys(wanted)]
+    wanted = dict.fromkeys(key.strip() for key in args.group_by.split(","))
+    keys = [find_column(key, "--group-by", rows, columns) for key in wanted]
     groups = group_by(rows, keys)
     if args.sort:
         groups = _sorted_groups(groups, args.sort)
     if args.format == "json":
         return export.groups_to_json(rows, groups, keys)
     if args.format == "csv":
-        _warn(rows)
-        return export.to_csv([export.setting_fields(group) for group in groups])
+        return _as_csv(rows, [export.setting_fields(group) for group in groups])
     failures = tables.failures_table(rows)
     return _as_text([table for table in (tables.settings_table(rows, groups, keys), failures) if table], args)
 
 
 def _sorted_groups(groups: list[Setting], wanted: str) -> list[Setting]:
     """Groups by one of their own columns, ascending, blanks last."""
-    fields = {id(group): export.setting_fields(group) for group in groups}
-    known = list(fields[id(groups[0])])
+    known = list(export.setting_fields(groups[0]))
     if wanted not in known:
         raise ConfigError(f"--sort={clean(wanted)} is no column of these groups; known: {', '.join(known)}")
-
-    def key(group: Setting) -> tuple[bool, bool, float, str]:
-        value = fields[id(group)][wanted]
-        is_number = isinstance(value, (int, float))
-        return value is None, not is_number, value if is_number else 0.0, clean(value)
-
-    return sorted(groups, key=key)
+    values = [export.setting_fields(group)[wanted] for group in groups]
+    order = sorted(range(len(groups)), key=lambda at: sort_key(values[at], clean(values[at])))
+    return [groups[at] for at in order]
 
 
 def _as_text(found: list[Table], args: argparse.Namespace) -> str:
@@ -164,27 +159,30 @@ def _as_text(found: list[Table], args: argparse.Namespace) -> str:
         return export.to_markdown(found)
     if args.format == "latex":
         return export.to_latex(found)
-    console = _console(args)
-    with console.capture() as capture:
-        tables.print_tables(console, found)
-    return capture.get()
+    return _printed([part for table in found for part in ("", table)][1:], args)
 
 
-def _console(args: argparse.Namespace) -> Console:
+def _printed(parts: Iterable[RenderableType], args: argparse.Namespace) -> str:
+    """What a terminal of this width gets; a file or a pipe gets whole lines."""
     is_terminal = args.output is None and sys.stdout.isatty()
     has_width = args.output is None and os.environ.get("COLUMNS", "").strip("0").isdigit()
-    return Console(
+    console = Console(
         file=sys.stdout if args.output is None else None,
         no_color=None if is_terminal else True,
         force_terminal=is_terminal,
-        width=None if is_terminal or has_width else _UNLIMITED,
+        width=None if is_terminal or has_width else 100_000,
     )
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part, crop=False)
+    return capture.get()
 
 
-def _warn(rows: Sequence[RunRow]) -> None:
-    """On stderr what CSV has no place for: the choice, and each problem."""
+def _as_csv(rows: Sequence[RunRow], records: list[dict[str, Any]]) -> str:
+    """CSV, and on stderr what it has no place for: the choice, and each problem."""
     for line in (*sentences(rows), *(f"{row.name}: {row.problem}" for row in rows if row.is_troubled)):
         print(f"summarize: {clean(line)}", file=sys.stderr)
+    return export.to_csv(records)
 
 
 def _write(path: Path, text: str) -> None:
@@ -199,20 +197,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Print `text`; a reader that had enough (`| head`) is no error."""
+    """Print `text`; a reader that had enough (`| head`) is no error, nor is a terminal that lacks a character."""
     try:
-        _encodable(sys.stdout)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _encodable(stream: TextIO) -> None:
-    """Let a terminal that lacks a character show `?` instead of ending the program."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

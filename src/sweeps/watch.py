@@ -33,19 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Show the sweep until nothing is left to do, or once. Exit codes: 0 shown, 2 no such sweep."""
     parser = argparse.ArgumentParser(prog="python -m sweeps.watch", description="Show how a sweep stands.")
     parser.add_argument("folder", type=Path, help="a sweep's folder, such as multirun/lr_study")
-    parser.add_argument(
-        "--once", action="store_true", help="print it once, which is the default where standard output is no terminal"
-    )
-    parser.add_argument(
-        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks (default: 2)"
-    )
+    once = "print it once, which is the default where standard output is no terminal"
+    parser.add_argument("--once", action="store_true", help=once)
+    between = "between two looks (default: 2)"
+    parser.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help=between)
     options = parser.parse_args(arguments)
     console = Console()
     try:
-        if options.once or not console.is_terminal:
-            console.print(look(options.folder)[0], soft_wrap=True)
-            return 0
         page, busy = look(options.folder)
+        if options.once or not console.is_terminal:
+            console.print(page, soft_wrap=True)
+            return 0
         with Live(page, console=console, auto_refresh=False) as live:
             while busy:
                 time.sleep(options.interval)
@@ -83,10 +81,10 @@ def look(folder: Path) -> tuple[Group, bool]:
         for row in rows
         if row.status == Status.RUNNING
     ]
-    best = next((row for row in rows if row.objective and row.objective.is_ranked and row.value is not None), None)
-    shown = f"{names[best.path]}: {best.metric} {metric(best.value)}" if best and best.value is not None else ""
+    ranked = (row for row in rows if row.objective and row.objective.is_ranked and not row.is_survivor)
+    best = [f"{names[row.path]}: {row.metric} {metric(row.value)}" for row in ranked if row.value is not None]
     counts = Counter(row.status for row in rows)
-    overview = Overview(folder.name, counts, running, shown, _seconds_left(rows, len(running)))
+    overview = Overview(folder.name, counts, running, best[0] if best else "", _seconds_left(rows, len(running)))
     lines = [Text(clean(f"launched by {owner}"))] if owner else []
     if jobs:
         lines.append(Text("in Slurm's queue: " + ", ".join(f"{jobs[state]} {state.lower()}" for state in sorted(jobs))))

@@ -75,7 +75,8 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
         "samplers": {"tpe": [[0.1] * 5, [0.2] * 5], "random": [[0.1] * 5, [0.1] * 5]},
         "busy": {"trials": 20, "share": 0.97},
         "statistics": {"tables": 10, "coverage": {"5": 0.95}, "plain_coverage": {"5": 0.84},
-                       "false_alarms": {"5": 0.05}, "table_alarms": {"settings": 21, "n": 5, "share": 0.03}},
+                       "false_alarms": {"5": 0.05}, "collapsed_coverage": {"5": 0.69},
+                       "best_of": {"n": 5, "settings": {"7": {"lost": 0.03, "found": {"2": 0.5, "4": 0.9}}}}},
     }  # fmt: skip
     text = page(found)
     assert "Not measured yet" not in text

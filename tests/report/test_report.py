@@ -99,6 +99,17 @@ def test_the_front_holds_what_no_other_setting_beats(report, run_in, study):
     assert {row["category"] for row in rows if row["front"]} == {"a", "b", "d"}
 
 
+def test_survivors_are_no_front(report, run_in, study):
+    for model, parameters, score in (("a", 10, 0.9), ("b", 20, 0.8)):
+        for seed in (0, 1):
+            status = Status.DIVERGED if (model, seed) == ("a", 1) else Status.COMPLETED
+            run_in(
+                model=model, seed=seed, facts={"parameters": parameters}, values=(score,), objective=MAX, status=status
+            )
+    rows = report(study).data["charts"]["cost_parameters"]
+    assert {row["category"] for row in rows if row["front"]} == {"b"}
+
+
 def test_a_loss_is_better_when_it_is_less(report, run_in, study):
     for model, parameters, loss in (("a", 10, 0.9), ("b", 20, 0.4), ("c", 30, 0.6)):
         run_in(model=model, facts={"parameters": parameters}, values=(loss,))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sweeps import results
 from sweeps.errors import ConfigError
 from sweeps.record.records import Status
 from sweeps.results.compare import PREDICTIONS, compare
+from sweeps.results.settings import judged, settings_of
 from sweeps.summarize import compare_main, main
 
 
@@ -36,7 +38,7 @@ def test_compare_answers_in_one_sentence(run_in, study, capsys):
     assert main([str(study), "--compare", "model=a", "b"]) == 0
     said = " ".join(capsys.readouterr().out.split())  # it wraps
     assert said.startswith("Yes: model=a is better than model=b: test_acc 0.9200 against 0.8501, +0.0699 [+0.0")
-    assert "(95 %, bootstrap-t) over 5 matched seeds, paired t test, p < 0.0001" in said
+    assert "(95 %, Student's t) over 5 matched seeds, paired t test, p < 0.0001" in said
     assert said.endswith("The last test_acc is measured on the test set.")
     assert main([str(study), "--compare", "b", "a"]) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -69,14 +71,33 @@ def test_seeds_may_be_texts(regression_in, study):
 
 
 def test_compare_says_when_nothing_is_shown_and_what_would(run_in, study):
-    for seed, (a, b) in enumerate(((0.90, 0.91), (0.92, 0.90), (0.91, 0.905))):
+    for seed, (a, b, c) in enumerate(((0.90, 0.91, 0.88), (0.92, 0.90, 0.91), (0.91, 0.905, 0.905))):
         run_in(model="a", seed=seed, accuracies=(a,))
         run_in(model="b", seed=seed, accuracies=(b,))
+        run_in(model="c", seed=seed, accuracies=(c,))
     found = compare(rows_of(study), "a", "b")
     assert found.verdict == "not shown"
     assert found.sentence.startswith("Not shown: model=a and model=b may be equally good")
-    assert any(note.startswith("About ") and note.endswith("seeds would show a difference of this size.")
-               for note in found.notes)  # fmt: skip
+    assert not any("would show" in note for note in found.notes), "there is no sign of a difference"
+    (note,) = [note for note in compare(rows_of(study), "a", "c").notes if "would show" in note]
+    assert re.fullmatch(r"\d+ to \d+ seeds would show such a difference in 80 % of tries, if it is real\.", note)
+
+
+def test_compare_of_the_best_has_the_p_of_the_table_and_of_others_says_what_looking_costs(run_in, study):
+    for model, mean in (("a", 0.9), ("b", 0.89), ("c", 0.899), ("d", 0.85)):
+        five_seeds(run_in, model, mean, spread=0.01)
+    rows = rows_of(study)
+    table = {one.label: one for one in judged(settings_of(rows))}
+    for other in "bcd":
+        found = compare(rows, "a", other)
+        assert found.p == table[f"model={other}"].p
+        assert (found.verdict == "yes") == (table[f"model={other}"].standing == "not best")
+        assert any("model=a was picked by looking, as the best of 4. If " in note for note in found.notes)
+    found = compare(rows, "b", "d")
+    assert (found.verdict, found.p) == ("yes", found.paired.p)
+    (note,) = [note for note in found.notes if "beforehand" in note]
+    assert note.startswith("p is for a pair chosen beforehand. If it was picked by looking at 4 settings, it is p")
+    assert note.endswith("(all 6 pairs).")
 
 
 def test_compare_says_which_runs_are_left_out(run_in, study):

@@ -83,7 +83,7 @@ def test_a_place_counts_the_runs_that_it_leaves_out(run_in, study):
         for lr in (0.1, 0.2):
             run_in(model=model, lr=lr, seed=0, accuracies=(0.5,))
             run_in(model=model, lr=lr, seed=1, status=Status.DIVERGED)
-    assert matrix_table(rows_of(study)).lines[0].cells[1] == "*0.5000\n+1 diverged"
+    assert matrix_table(rows_of(study)).lines[0].cells[1] == "0.5000\n+1 diverged", "and survivors get no mark"
 
 
 def test_a_matrix_of_many_values_has_them_below_each_other(run_in, study):

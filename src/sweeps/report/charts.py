@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from sweeps.report.palette import LOOKS, Look
+from sweeps.report.content import LOOKS, Look
 from sweeps.results.columns import Column
 from sweeps.results.matrix import Matrix
 
@@ -29,10 +29,11 @@ def unchecked() -> AbstractContextManager[None]:
 
 def curves(rows: Sequence[Row], metric: str, looks: Looks) -> Chart:
     """Lines with bands, one for each category."""
-    base = _chart(rows).encode(x=_steps(rows), color=_colour(looks), detail="label:N")
+    base = _chart(rows).encode(x=_steps(rows), detail="label:N", **_look(looks, "color"))
     band = base.mark_area(opacity=0.15).encode(y=_value("low", metric), y2="high:Q")
-    line = base.mark_line(strokeWidth=1.8).encode(y=_value("mean", metric), strokeDash=_dash(looks))
-    dots = base.mark_point(size=14, filled=True).encode(y=_value("mean", metric), shape=_shape(looks), **_described())
+    line = base.mark_line(strokeWidth=1.8).encode(y=_value("mean", metric), **_look(looks, "strokeDash"))
+    dots = base.mark_point(size=14, filled=True)
+    dots = dots.encode(y=_value("mean", metric), **_look(looks, "shape"), **_described())
     return alt.layer(band, line, dots).properties(width=WIDTH, height=HEIGHT)
 
 
@@ -54,18 +55,18 @@ def against(rows: Sequence[Row], means: Sequence[Row], axis: Column, metric: str
     """Points for runs, hollow where they were pruned, a line through the means, crosses for diverged runs."""
     x = _axis(rows, axis)
     line = _chart(means).mark_line(strokeWidth=1.5).encode(
-        x=x, y=_value("mean", metric), color=_colour(looks), strokeDash=_dash(looks)
+        x=x, y=_value("mean", metric), **_look(looks, "color", "strokeDash")
     )  # fmt: skip
     with_value = [row for row in rows if row["value"] is not None]
     marks = {
         is_pruned: _chart([row for row in with_value if row["pruned"] == is_pruned])
         .mark_point(size=48 if is_pruned else 26, strokeWidth=1, opacity=0.9, filled=not is_pruned)
-        .encode(x=x, y=_value("value", metric), color=_colour(looks), shape=_shape(looks), **_described())
+        .encode(x=x, y=_value("value", metric), **_look(looks, "color", "shape"), **_described())
         for is_pruned in (False, True)
     }
     without = [row for row in rows if row["value"] is None]
     crosses = _chart(without).mark_text(text="\N{MULTIPLICATION SIGN}", fontSize=15, fontWeight="bold", dy=-6).encode(
-        x=x, y=alt.value(HEIGHT), color=_colour(looks), **_described()
+        x=x, y=alt.value(HEIGHT), **_look(looks, "color"), **_described()
     )  # fmt: skip
     return alt.layer(line, *marks.values(), crosses).properties(width=WIDTH, height=HEIGHT)
 
@@ -99,7 +100,7 @@ def cost(rows: Sequence[Row], metric: str, title: str, looks: Looks) -> Chart:
         x=x, y=_value("value", metric)
     )  # fmt: skip
     points = _chart(rows).mark_point(size=40, opacity=0.75, filled=True).encode(
-        x=x, y=_value("value", metric), color=_colour(looks), shape=_shape(looks), **_described()
+        x=x, y=_value("value", metric), **_look(looks, "color", "shape"), **_described()
     )  # fmt: skip
     rings = _chart(front).mark_point(size=130, color="#888888", shape="circle").encode(x=x, y=_value("value", metric))
     return alt.layer(stair, points, rings).properties(width=WIDTH, height=HEIGHT)
@@ -110,7 +111,7 @@ def times(rows: Sequence[Row], looks: Looks) -> Chart:
     x = alt.X("seconds:Q", title="seconds").scale(zero=True)
     y = alt.Y("category:N", title=None, sort=list(looks)).axis(grid=False, labels=len(looks) > 1, ticks=len(looks) > 1)
     marks = _chart(rows).mark_tick(thickness=2, size=18, opacity=0.8)
-    chart: alt.Chart = marks.encode(x=x, y=y, color=_colour(looks, legend=False), **_described())
+    chart: alt.Chart = marks.encode(x=x, y=y, **_look(looks, "color", legend=False), **_described())
     return chart.properties(width=WIDTH, height=alt.Step(26))
 
 
@@ -167,21 +168,16 @@ def _in_order(rows: Sequence[Row]) -> list[str]:
     return sorted(numbers, key=lambda text: (numbers[text] is None, numbers[text] or 0.0))
 
 
-def _colour(looks: Looks, *, legend: bool = True) -> alt.Color:
+def _look(looks: Looks, *channels: str, legend: bool = True) -> dict[str, Any]:
+    """The colour, dash and shape of each category, those that are asked for; the legend is that of the colours."""
     shown = alt.Legend(title=None, orient="top", columns=4, symbolOpacity=1, symbolStrokeWidth=2)
-    return alt.Color("category:N", scale=_look(looks, 0), legend=shown if legend and len(looks) > 1 else None)
-
-
-def _dash(looks: Looks) -> alt.StrokeDash:
-    return alt.StrokeDash("category:N", scale=_look(looks, 1), legend=None)
-
-
-def _shape(looks: Looks) -> alt.Shape:
-    return alt.Shape("category:N", scale=_look(looks, 2), legend=None)
-
-
-def _look(looks: Looks, part: int) -> alt.Scale:
-    return alt.Scale(domain=list(looks), range=[look[part] for look in looks.values()])
+    kinds = {"color": alt.Color, "strokeDash": alt.StrokeDash, "shape": alt.Shape}
+    found: dict[str, Any] = {}
+    for part, (channel, kind) in enumerate(kinds.items()):
+        scale = alt.Scale(domain=list(looks), range=[look[part] for look in looks.values()])
+        has_legend = channel == "color" and legend and len(looks) > 1
+        found[channel] = kind("category:N", scale=scale, legend=shown if has_legend else None)
+    return {channel: found[channel] for channel in channels}
 
 
 _COLD_TO_WARM = ("#0072b2", "#009e73", "#e69f00", "#d55e00")  # visible on white and on black, and to all

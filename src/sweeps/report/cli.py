@@ -17,18 +17,18 @@ from sweeps.report.content import Content, read
 from sweeps.results.format import clean
 
 NAME = "report.html"
-NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
+_NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the report; returns the exit code: 0, or 2 with one line on stderr."""
     args = _parser().parse_args(argv)
     try:
-        check_extra()
+        _check_extra()
         target = args.output or args.folders[0] / NAME
         while True:
             content = read(args.folders)
-            busy = args.watch is not None and is_busy(content)
+            busy = args.watch is not None and _is_busy(content)
             write(content, target, figures=not args.no_figures, refresh=args.watch if busy else None)
             print(f"{datetime.now():%H:%M:%S} {target}" if args.watch is not None else target, flush=True)
             if not busy:
@@ -54,7 +54,7 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
     from sweeps.report.panels import figures_in, panels_of
 
     with unchecked():
-        panels = list(panels_of([(entry.row.path, entry.record) for entry in content.entries if entry.record]))
+        panels = list(panels_of([(row.path, row.record) for row in content.rows if row.record]))
         wanted = [*figures_of(content), *figures_in(panels)]
         pictures = render.draw(wanted)
     drawn = {id(picture.figure) for picture in pictures}
@@ -72,20 +72,15 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
         ) from error
 
 
-def is_busy(content: Content) -> bool:
+def _is_busy(content: Content) -> bool:
     """Whether any of these runs, or a command that owns their sweeps, is still running."""
-    folders = {entry.row.path.parent for entry in content.entries} | set(content.folders)
-    running = any(entry.row.status == Status.RUNNING for entry in content.entries)
+    folders = {row.path.parent for row in content.rows} | set(content.folders)
+    running = any(row.status == Status.RUNNING for row in content.rows)
     return running or any(owner_of(folder) is not None for folder in folders)
 
 
-def check_extra() -> None:
-    """Check that the packages are installed that draw the charts and the page.
-
-    Raises:
-        ConfigError: names what is missing and how to get it.
-    """
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+def _check_extra() -> None:
+    missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ConfigError(f"a report needs {' and '.join(missing)}: pip install 'hydra-sweeps[report]'")
 
@@ -96,20 +91,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m sweeps.report", description="One page and its figures from one or more sweeps, finished or not."
-    )
-    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a sweep's folder: multirun/lr_study")
-    parser.add_argument("--output", metavar="FILE", type=Path, help=f"the page (default: {NAME} in the first folder)")
-    parser.add_argument("--no-figures", action="store_true", help="the page alone, without SVG, PDF and PNG files")
-    parser.add_argument(
-        "--watch",
-        metavar="SECONDS",
-        nargs="?",
-        type=_seconds,
-        const=30.0,
-        help="write it again every so many seconds (default: 30) until the sweep is over",
-    )
+    description = "One page and its figures from one or more sweeps, finished or not."
+    parser = _Parser(prog="python -m sweeps.report", description=description)
+    add = parser.add_argument
+    add("folders", metavar="DIR", nargs="+", type=Path, help="a sweep's folder: multirun/lr_study")
+    add("--output", metavar="FILE", type=Path, help=f"the page (default: {NAME} in the first folder)")
+    add("--no-figures", action="store_true", help="the page alone, without SVG, PDF and PNG files")
+    again = "write it again every so many seconds (default: 30) until the sweep is over"
+    add("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=30.0, help=again)
     return parser
 
 

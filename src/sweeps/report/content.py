@@ -1,39 +1,49 @@
 """What a report is made from: ranked rows with their records and reports, in settings. Never imports torch."""
 
 import os
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sweeps.config import MOUNT
-from sweeps.errors import RecordError
 from sweeps.record.identity import labels
 from sweeps.record.provenance import invocations_of
-from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.report.palette import LOOKS, Look, looks_of
+from sweeps.record.records import Status
 from sweeps.results import format as text
 from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.ranking import objectives, rank
 from sweeps.results.runs import Objective, RunRow, load
 from sweeps.results.settings import Setting, has_repeats, judged, settings_of
 
-_CONFIG_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+# Colours of Okabe and Ito ("Color Universal Design", 2008), which people with any colour vision distinguish, without
+# the yellow and the black, which vanish on one of the two backgrounds. A line's dashes in pixels (on, off ...) and the
+# shape of a point say the same.
+Look = tuple[str, tuple[int, ...], str]
+LOOKS: tuple[Look, ...] = (
+    ("#0072b2", (1, 0), "circle"),
+    ("#d55e00", (8, 3), "square"),
+    ("#009e73", (2, 2), "triangle-up"),
+    ("#cc79a7", (8, 3, 2, 3), "diamond"),
+    ("#e69f00", (5, 2), "cross"),
+    ("#56b4e9", (12, 4), "triangle-down"),
+    ("#7f7f7f", (1, 3), "triangle-right"),
+    ("#a68a00", (4, 4), "circle"),
+    ("#9467bd", (10, 2, 2, 2), "square"),
+    ("#8c6d5a", (6, 6), "diamond"),
+    ("#3f8f8f", (3, 1), "triangle-left"),
+)
+
 _OWN = ("step", "elapsed")  # what the engine adds to a row of metrics
-REPEATED = "repeat"  # the sweep that a repeat line names: in the old one the run would be skipped
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: its row, and what the row leaves out. `record` is None where it cannot be read."""
+    """One run: its row, and what the row leaves out."""
 
     key: str  # of its place in the page
     label: str  # its overrides, without those that all runs share
     row: RunRow
-    record: RunRecord | None
     reports: list[dict[str, Any]]
     trouble: str = ""
 
@@ -110,8 +120,9 @@ class Content:
 
     @cached_property
     def looks(self) -> dict[str, Look]:
-        """The look of each category."""
-        return looks_of(self.category(setting.runs[0]) for setting in self.settings)
+        """The look of each category, the same in every report of the same categories."""
+        names = sorted({self.category(setting.runs[0]) for setting in self.settings})
+        return {name: LOOKS[place % len(LOOKS)] for place, name in enumerate(names)}
 
     def category(self, row: RunRow) -> str:
         """What a run is coloured by; the same for all where no key does it."""
@@ -155,71 +166,14 @@ def read(folders: Sequence[Path]) -> Content:
     """
     rows = rank(load(folders))
     found = objectives(rows)
-    starts = [
-        start
-        for folder in dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows)  # noqa: PTH100 - see `load`
-        for start in invocations_of(folder)
-    ]
-    names = labels([row.name.split(",") for row in rows])
-    entries = [_entry(f"run-{place}", *pair) for place, pair in enumerate(zip(names, rows, strict=True), start=1)]
+    sweeps = dict.fromkeys(Path(os.path.abspath(row.path)).parent for row in rows)  # noqa: PTH100 - see `load`
+    starts = [start for folder in sweeps for start in invocations_of(folder)]
+    entries = []
+    for place, (row, label) in enumerate(
+        zip(rows, labels([row.name.split(",") for row in rows]), strict=True), start=1
+    ):
+        reports, trouble = row.reports() if row.record else ([], "")
+        entries.append(Entry(f"run-{place}", label or row.name, row, reports, "" if row.problem else trouble))
+    columns, same = in_all_runs(rows, columns_of(rows))
     objective = found[0] if found else None
-    columns, same = [], in_all_runs(rows)
-    for column in columns_of(rows):
-        shown = {column.show(row) for row in rows} - {text.BLANK}
-        if column.is_stated and len(rows) > 1 and len(shown) == 1:
-            same.append(f"{column.header}={shown.pop()}")
-        else:
-            columns.append(column)
     return Content(tuple(folders), entries, columns, same, objective, judged(settings_of(rows)), starts)
-
-
-def link(path: Path, base: Path) -> str:
-    """The run's folder as a link from a page in `base`."""
-    return quote(Path(os.path.relpath(path, base)).as_posix()) + "/"
-
-
-def repeat_line(record: RunRecord) -> str:
-    """The command that does this run again, in a sweep of its own, as one types it in a shell."""
-    mount = record.ignore[0] if record.ignore else MOUNT
-    dropped = {f"{mount}.{key}" for key in ("name", "on_mismatch", "repeats", "zip", "exclude", "plan")}
-    kept = [one for one in record.overrides if one.partition("=")[0].lstrip("+~") not in dropped]
-    words = record.environment.get("command")
-    program, options = _program([str(word) for word in words] if isinstance(words, list) else [])
-    multirun = [word for word in options if word in ("-m", "--multirun")][-1:]  # without it nothing may be recorded
-    return shlex.join([*program, *multirun, *_where(options), *kept, f"{mount}.name={REPEATED}"])
-
-
-def _program(command: Sequence[str]) -> tuple[list[str], Sequence[str]]:
-    """The first words of a recorded command, `python train.py` or `python -m sweeps`, and the others."""
-    if command[:1] == ["python"]:
-        length = 3 if command[1:2] == ["-m"] else 2
-        return list(command[:length]), command[length:]
-    if not command or command[0] == "sweeps":
-        return ["python", "-m", "sweeps"], command[1:]
-    return ["python"] * command[0].endswith(".py") + [command[0]], command[1:]
-
-
-def _where(command: Sequence[str]) -> Iterator[str]:
-    """The options of a recorded command that say where its configs are."""
-    words = iter(command)
-    for word in words:
-        if word.partition("=")[0] in _CONFIG_OPTIONS:
-            yield from (word,) if "=" in word else (word, next(words, ""))
-
-
-def command_line(command: object) -> str:
-    """A recorded command as one types it."""
-    return shlex.join(str(word) for word in command) if isinstance(command, list) else ""
-
-
-def _entry(key: str, label: str, row: RunRow) -> Entry:
-    run = RunDir(row.path)
-    record: RunRecord | None = None
-    reports: list[dict[str, Any]] = []
-    trouble = ""
-    try:
-        record = run.read()
-        reports = run.read_metrics()
-    except RecordError as error:
-        trouble = "" if row.problem else str(error)
-    return Entry(key, label or row.name, row, record, reports, trouble)

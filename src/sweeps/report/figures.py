@@ -3,7 +3,6 @@
 Every row has `says`, what a pointer or a screen reader gets, and `link`, the place of its run in the page.
 """
 
-import statistics
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -15,7 +14,7 @@ from sweeps.results import format as text
 from sweeps.results.columns import Column
 from sweeps.results.matrix import matrix_of
 from sweeps.results.ranking import split_name
-from sweeps.results.settings import Setting
+from sweeps.results.settings import Setting, mean_of
 
 MOST_LINES = 40  # in one panel
 MOST_UNRANKED = 8  # curves where nothing says which settings are the best
@@ -83,10 +82,10 @@ def _curve_rows(content: Content, settings: Sequence[Setting], metric: str, axis
                 points.setdefault(step, []).append(value)
         shared = {**_place(entries[0], content, axis), "label": one.label}
         for step, values in sorted(points.items()):
-            mean, count = _mean(values), text.plural(len(values), "run")
-            says = f"{one.label}: {metric} {text.figure(mean)} at step {text.steps(step)}, {count}"
+            mean = mean_of(values)
+            says = f"{one.label}: {metric} {text.figure(mean)} at step {text.steps(step)}, "
             spread = {"mean": mean, "low": min(values), "high": max(values), "n": len(values)}
-            rows.append({**shared, "step": step, **spread, "says": says})
+            rows.append({**shared, "step": step, **spread, "says": says + text.plural(len(values), "run")})
     return rows
 
 
@@ -105,10 +104,9 @@ def _against(content: Content, axis: Column) -> Iterator[Figure]:
     for entry in content.compared:
         row, place = entry.row, _place(entry, content, axis)
         if row.is_finished and (place["at"] is not None or not axis.right):
-            shown = text.figure(row.value) if row.value is not None else row.status
+            says = f"{entry.label}: {text.figure(row.value) if row.value is not None else row.status}"
             if entry.is_pruned and row.value is not None and row.steps is not None:
-                shown += f", pruned at step {text.steps(row.steps)}"
-            says = f"{entry.label}: {shown}"
+                says += f", pruned at step {text.steps(row.steps)}"
             rows.append({**_run(entry, content), **place, "value": row.value, "pruned": entry.is_pruned, "says": says})
     if _distinct(rows, "at_text") < 2:
         return
@@ -116,8 +114,7 @@ def _against(content: Content, axis: Column) -> Iterator[Figure]:
     if len(of) == len(content.settings) and len(content.axes) > 1:  # drawn by a search: all else differs as well
         of = []
     means = [{**_place(content.drawn(one)[0], content, axis), "mean": one.mean} for one in of if one.mean is not None]
-    says = "Every point is a run"
-    says += ", lines join the means of the best setting at each value" if means else ""
+    says = f"Every point is a run{', lines join the means of the best setting at each value' if means else ''}"
     says += "; a cross at the bottom is a run that diverged." if any(row["value"] is None for row in rows) else "."
     if pruned := sum(row["pruned"] for row in rows):
         says += f" Hollow points: {_stopped(pruned)}; the lines leave them out."
@@ -135,19 +132,14 @@ def _heat(content: Content) -> Iterator[Figure]:
         best = matrix.places.get((down, across))
         ends = [f"{count} {status}" for status, count in apart.items()]
         value = [f"{text.figure(best.mean)}, {text.plural(best.n, 'run')}"] if best else []
-        if best or ends:
-            rows.append(
-                {
-                    "across": across,
-                    "down": down,
-                    "mean": best.mean if best else None,
-                    "n": best.n if best else 0,
-                    "shown": text.figure(best.mean) if best else "\n".join(one.removeprefix("1 ") for one in ends),
-                    "is_best": (down, across) in matrix.best,
-                    "says": f"{matrix.down.header}={down}, {matrix.across.header}={across}: {'; '.join(value + ends)}",
-                    "link": f"#{content.drawn(best)[0].key}" if best else "#table",
-                }
-            )
+        row = {"across": across, "down": down, "is_best": (down, across) in matrix.best}
+        row["says"] = f"{matrix.down.header}={down}, {matrix.across.header}={across}: {'; '.join(value + ends)}"
+        if best:
+            shown, link = text.figure(best.mean), f"#{content.drawn(best)[0].key}"
+            rows.append({**row, "mean": best.mean, "n": best.n, "shown": shown, "link": link})
+        elif ends:
+            shown = "\n".join(one.removeprefix("1 ") for one in ends)
+            rows.append({**row, "mean": None, "n": 0, "shown": shown, "link": "#table"})
     size = _distinct(rows, "across") * _distinct(rows, "down")
     if 1 < size <= 2 * len(rows):  # values that a search has drawn are no grid
         where = f", measured on {split_name(matrix.objective.split)}" if matrix.objective.split else ""
@@ -157,7 +149,10 @@ def _heat(content: Content) -> Iterator[Figure]:
 
 
 def _costs(content: Content) -> Iterator[Figure]:
-    """Each setting's mean objective against `seconds` or a fact; `front` marks those that no other beats in both."""
+    """Each setting's mean objective against `seconds` or a fact.
+
+    `front` marks those that no other beats in both; one that lost seeds is neither marked nor beats another.
+    """
     gain, pruned = content.gain, sum(entry.is_pruned for entry in content.compared)
     for cost in content.costs:
         rows: list[Row] = []
@@ -165,32 +160,34 @@ def _costs(content: Content) -> Iterator[Figure]:
             entries = content.drawn(one)
             values = [value for entry in entries if (value := entry.cost(cost)) is not None]
             if one.mean is not None and values:
-                says = f"{one.label}: {text.figure(one.mean)}, {cost} {text.fact(_mean(values))}"
-                says += f", {text.plural(one.n, 'run')}"
+                mean = mean_of(values)
+                says = f"{one.label}: {text.figure(one.mean)}, {cost} {text.fact(mean)}, {text.plural(one.n, 'run')}"
                 shared = {**_run(entries[0], content), "label": one.label}
-                rows.append({**shared, "cost": _mean(values), "value": one.mean, "front": False, "says": says})
-        best = -float("inf")
-        for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]))) if gain else ():
-            row["front"] = gain is not None and gain(row["value"]) > best
-            best = gain(row["value"]) if gain and row["front"] else best
-        if _distinct(rows, "cost") > 1:  # at one and the same cost there is nothing to weigh
-            line = "; a line joins those that no other beats in both" if gain else ""
-            says = f"Mean {content.metric} of every setting against {cost}{line}.{_left_out(pruned)}"
-            chart = charts.cost(rows, content.metric, cost, content.looks)
-            yield Figure(f"cost_{cost}", f"{content.metric} and {cost}", says, rows, chart)
+                rows.append(
+                    {**shared, "cost": mean, "value": one.mean, "front": bool(gain) and not one.lost, "says": says}
+                )
+        if _distinct(rows, "cost") < 2:  # at one and the same cost there is nothing to weigh
+            continue
+        if gain:
+            best = -float("inf")
+            for row in sorted(rows, key=lambda row: (row["cost"], -gain(row["value"]))):
+                row["front"] = row["front"] and gain(row["value"]) > best
+                best = gain(row["value"]) if row["front"] else best
+        line = "; a line joins those that no other beats in both" if gain else ""
+        says = f"Mean {content.metric} of every setting against {cost}{line}.{_left_out(pruned)}"
+        chart = charts.cost(rows, content.metric, cost, content.looks)
+        yield Figure(f"cost_{cost}", f"{content.metric} and {cost}", says, rows, chart)
 
 
 def _times(content: Content) -> Iterator[Figure]:
     rows = []
     for entry in content.compared:
-        if entry.row.seconds:
-            says = f"{entry.label}: {text.duration(entry.row.seconds)} s, {entry.row.status}"
-            rows.append(
-                {**_run(entry, content), "seconds": entry.row.seconds, "status": entry.row.status, "says": says}
-            )
+        if seconds := entry.row.seconds:
+            says = f"{entry.label}: {text.duration(seconds)} s, {entry.row.status}"
+            rows.append({**_run(entry, content), "seconds": seconds, "status": entry.row.status, "says": says})
     if rows:
-        says = "Seconds in the training function; every tick is a run. Several runs may have shared the machine."
         pruned = sum(entry.is_pruned for entry in content.compared)
+        says = "Seconds in the training function; every tick is a run. Several runs may have shared the machine."
         says += f" Among them: {_stopped(pruned)}." if pruned else ""
         yield Figure("time", "Time per run", says, rows, charts.times(rows, content.looks))
 
@@ -206,11 +203,6 @@ def _place(entry: Entry, content: Content, axis: Column | None = None) -> Row:
     if axis is None:
         return found
     return {**found, "at": text.number(axis.get(entry.row)), "at_text": axis.show(entry.row)}
-
-
-def _mean(values: Sequence[float]) -> float:
-    """The mean, never outside of what it is of: an axis would be drawn for the rounding of equal values."""
-    return min(max(statistics.fmean(values), min(values)), max(values))
 
 
 def _distinct(rows: Sequence[Row], key: str) -> int:

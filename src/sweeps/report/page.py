@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from sweeps.record.files import to_json
 from sweeps.record.records import Status
-from sweeps.report.content import Content, Entry, command_line, link
-from sweeps.report.embedded import embedded
+from sweeps.report.content import Content
+from sweeps.report.embedded import command_line, embedded, link
 from sweeps.report.panels import Figure, Images, Panel, Table, Text
 from sweeps.report.render import Picture
 from sweeps.results import format as text
@@ -45,16 +45,22 @@ def page(
         refresh: seconds after which an open page looks for a newer one; None never does.
     """
     rows = content.rows
-    script = _asset("page.js")
+    script, style = (
+        resources.files("sweeps.report").joinpath(name).read_text("utf-8") for name in ("page.js", "page.css")
+    )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    data = to_json(embedded(content, pictures, base=base, refresh=refresh))  # in which no tag can begin:
+    data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     pruned = saved_by_pruning(rows) if any(row.status == Status.PRUNED for row in rows) else ""
+    found = [(one, one.row.problem if one.row.is_troubled else one.trouble) for one in content.entries]
+    problems = [(one, text.clean(f"{one.row.problem_kind}: {says}".removeprefix(": "))) for one, says in found if says]
     charts = {id(picture.figure): _chart(picture, content) for picture in pictures}
     shown = [_panel(panel, charts, content) for panel in panels]  # takes its charts from among them
     return _environment().get_template("page.html").render(
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        style=Markup(_asset("page.css")),
+        style=Markup(style),
         script=Markup(script),
-        data=Markup(_in_script(embedded(content, pictures, base=base, refresh=refresh))),
+        data=Markup(data),
         title=", ".join(dict.fromkeys(row.sweep for row in rows if row.sweep)) or "runs",
         tally=tally(rows),
         made=made,
@@ -66,7 +72,7 @@ def page(
         categories=list(dict.fromkeys(map(content.category, rows))),
         statuses=list(dict.fromkeys(row.status for row in rows)),
         link=lambda row: link(row.path, base),
-        problems=list(_problems(content.entries)),
+        problems=problems,
         has_others=len(objectives(rows)) > 1,
         panels=shown,
         charts=list(charts.values()),
@@ -92,14 +98,6 @@ def _sortable(value: Any) -> str:
     """What the script sorts a column by."""
     number = text.number(value)
     return repr(number) if number is not None else "" if value is None else text.clean(value)
-
-
-def _problems(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
-    for entry in entries:
-        row = entry.row
-        problem = row.problem if row.is_troubled else entry.trouble
-        if problem:
-            yield entry, text.clean(f"{row.problem_kind}: {problem}" if row.problem_kind else problem)
 
 
 def _chart(picture: Picture, content: Content) -> Mapping[str, Any]:
@@ -144,12 +142,3 @@ def _invocations(content: Content) -> Iterator[Mapping[str, str]]:
         command = text.clean(command_line(one.get("command")))
         yield {"command": command, "facts": facts, "diff": shown, "note": note if diff else ""}
         seen.add(diff)
-
-
-def _asset(name: str) -> str:
-    return resources.files("sweeps.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _in_script(data: Mapping[str, Any]) -> str:
-    """JSON in which no tag can begin."""
-    return to_json(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

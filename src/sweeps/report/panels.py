@@ -15,7 +15,7 @@ from sweeps.terminal import clean
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _MOST = 200  # panels of one function
-_KEY, _LEFT_OUT = "sweep.hooks.panels", "Panels left out"
+_KEY = "sweep.hooks.panels"
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,9 @@ def panels_of(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[Panel]:
             if "." not in name:
                 raise ConfigError(f"{_KEY}={name} is invalid: name it in full, such as {_KEY}=mypackage.panels.{name}")
             found = _checked(list(named(name, _KEY)(of))[:_MOST])
-        except ConfigError as error:
-            found = [Panel(_LEFT_OUT, [Text(clean(error)[:600])])]
         except (Exception, SystemExit) as error:  # the page is about the runs, and does without
-            reason = f"{_KEY}={name} failed: {type(error).__name__}: {error}"
-            found = [Panel(_LEFT_OUT, [Text(clean(reason)[:600])])]
+            what = "" if isinstance(error, ConfigError) else f"{_KEY}={name} failed: {type(error).__name__}: "
+            found = [Panel("Panels left out", [Text(clean(f"{what}{error}")[:600])])]
         yield from found
 
 

@@ -1,12 +1,11 @@
 """The columns of a table of runs: the settings in which they differ, the objective, facts, and how each run ended."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweeps.errors import ConfigError, RecordError
-from sweeps.record.records import RunDir
+from sweeps.errors import ConfigError
 from sweeps.results import format as text
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import UNREADABLE, RunRow
@@ -119,26 +118,28 @@ def setting_columns(rows: Sequence[RunRow]) -> list[Column]:
     known = [row for row in rows if row.status != UNREADABLE]
     identities = len({row.setting_id for row in known})
     typed = dict.fromkeys(key for row in known for key in row.overridden)
-    columns = [column for key in typed if _differs(column := setting_column(key, known), known)]
+    columns = [column for key in typed if len(_texts(column := setting_column(key, known), known)) > 1]
     columns = [column for column in columns if len({(row.setting_id, column.show(row)) for row in known}) == identities]
-    looks = [tuple(column.show(row) for column in columns) for row in known]
-    for column in _following(known, typed, columns) if len(set(looks)) < identities else ():
-        finer = [(*look, column.show(row)) for look, row in zip(looks, known, strict=True)]
-        if len(set(finer)) > len(set(looks)):
-            columns.append(column)
-            looks = finer
-        if len(set(looks)) >= identities:
-            break
-    columns = _with_short_headers(columns)
+    columns = _with_short_headers(_told_apart(known, columns, _following(known, typed), identities))
     if len({row.seed for row in known}) > 1:
         columns.append(_SEED)
-        looks = [(*look, _SEED.show(row)) for look, row in zip(looks, known, strict=True)]
-    for column in _WHERE:
-        finer = [(*look, column.show(row)) for look, row in zip(looks, known, strict=True)]
-        if len(set(looks)) < len(known) and len(set(finer)) > len(set(looks)):
-            columns.append(column)
+    return _told_apart(known, columns, _WHERE, len(known))
+
+
+def _told_apart(
+    rows: Sequence[RunRow], columns: Sequence[Column], further: Iterable[Column], wanted: int
+) -> list[Column]:
+    """`columns` and as many `further` ones as it takes until the rows have so many different looks."""
+    found = list(columns)
+    looks = [tuple(column.show(row) for column in found) for row in rows]
+    for column in further:
+        if len(set(looks)) >= wanted:
+            break
+        finer = [(*look, column.show(row)) for look, row in zip(looks, rows, strict=True)]
+        if len(set(finer)) > len(set(looks)):
+            found.append(column)
             looks = finer
-    return columns
+    return found
 
 
 def swept_columns(rows: Sequence[RunRow]) -> list[Column]:
@@ -146,7 +147,7 @@ def swept_columns(rows: Sequence[RunRow]) -> list[Column]:
     return [column for column in setting_columns(rows) if column.is_setting and column.key != "seed"]
 
 
-def _following(rows: Sequence[RunRow], typed: dict[str, None], columns: Sequence[Column]) -> Iterator[Column]:
+def _following(rows: Sequence[RunRow], typed: Container[str]) -> Iterator[Column]:
     """Settings that differ and that no override names, those with few values first; at the end the identity."""
     keys = dict.fromkeys(key for row in rows for key in row.settings if key not in typed)
     values = {key: len({repr(row.settings.get(key, _ABSENT)) for row in rows}) for key in keys}
@@ -155,8 +156,8 @@ def _following(rows: Sequence[RunRow], typed: dict[str, None], columns: Sequence
     yield _column("setting_id", "setting", text.clean, right=False, is_setting=True)
 
 
-def _differs(column: Column, rows: Sequence[RunRow]) -> bool:
-    return len({column.show(row) for row in rows}) > 1
+def _texts(column: Column, rows: Sequence[RunRow]) -> set[str]:
+    return {column.show(row) for row in rows}
 
 
 def _with_short_headers(columns: Sequence[Column]) -> list[Column]:
@@ -169,12 +170,19 @@ def _with_short_headers(columns: Sequence[Column]) -> list[Column]:
     ]
 
 
-def in_all_runs(rows: Sequence[RunRow]) -> list[str]:
-    """`optim.lr=0.1` for each setting that an override names and that is the same in all runs."""
+def in_all_runs(rows: Sequence[RunRow], columns: Sequence[Column] = ()) -> tuple[list[Column], list[str]]:
+    """`columns` without those that tell nothing, and `optim.lr=0.1` for each setting and fact that all runs share."""
     known = [row for row in rows if row.status != UNREADABLE]
-    typed = dict.fromkeys(key for row in known for key in row.overridden)
-    columns = [setting_column(key, known) for key in typed] if len(known) > 1 else []
-    return [f"{column.key}={column.show(known[0])}" for column in columns if not _differs(column, known)]
+    typed = dict.fromkeys(key for row in known for key in row.overridden) if len(known) > 1 else {}
+    told = [(key, shown) for key in typed if len(shown := _texts(setting_column(key, known), known)) == 1]
+    kept = []
+    for column in columns:
+        shown = _texts(column, rows) - {text.BLANK} if column.is_stated and len(rows) > 1 else set()
+        if len(shown) == 1:
+            told.append((column.header, shown))
+        else:
+            kept.append(column)
+    return kept, [f"{name}={shown.pop()}" for name, shown in told]
 
 
 def _objective_columns(rows: Sequence[RunRow]) -> Iterator[Column]:
@@ -248,39 +256,12 @@ def find_column(key: str, option: str, rows: Sequence[RunRow], columns: Sequence
 def sort_rows(rows: Sequence[RunRow], column: Column) -> list[RunRow]:
     """`rows` by `column`: the best value or the smallest setting first, blanks last, ties as they stood."""
 
-    def key(row: RunRow) -> tuple[bool, bool, float, str]:
-        value = column.get(row)
-        figure = text.number(value)
-        if figure is not None:
-            return False, False, -figure if column.largest_first else figure, ""
-        return value is None or value == "", True, 0.0, column.show(row)
-
-    return sorted(rows, key=key)
+    return sorted(rows, key=lambda row: sort_key(column.get(row), column.show(row), column.largest_first))
 
 
-def curve_column(rows: Sequence[RunRow]) -> Column:
-    """The objective report by report: a sparkline on a terminal, the values in an export.
-
-    All runs with the same objective share a scale, so that their curves compare.
-    """
-    curves = {row.path: _curve(row) for row in rows}
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(row.objective.metric if row.objective else "", []).extend(curves[row.path])
-
-    def show(row: RunRow) -> str:
-        curve, of = curves[row.path], values[row.objective.metric if row.objective else ""]
-        return text.sparkline(curve, min(of), max(of)) if curve else text.BLANK
-
-    header = "/".join(dict.fromkeys(objective.name for objective in objectives(rows))) or "curve"
-    return Column("curve", header, lambda row: curves[row.path], show, right=False)
-
-
-def _curve(row: RunRow) -> list[float]:
-    if row.objective is None:
-        return []
-    try:
-        reports = RunDir(row.path).read_metrics()
-    except RecordError:  # listed among the problems
-        return []
-    return [value for report in reports if (value := text.number(report.get(row.objective.metric))) is not None]
+def sort_key(value: Any, shown: str, largest_first: bool = False) -> tuple[bool, bool, float, str]:
+    """Numbers by size, then texts, then blanks."""
+    figure = text.number(value)
+    if figure is not None:
+        return False, False, -figure if largest_first else figure, ""
+    return value is None or value == "", True, 0.0, shown

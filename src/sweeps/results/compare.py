@@ -12,25 +12,27 @@ from sweeps.errors import ConfigError
 from sweeps.record.files import LINES_LIMIT, read_bytes
 from sweeps.results import format as text
 from sweeps.results.columns import Column, find_column, setting_columns, swept_columns
-from sweeps.results.inference import ALPHA, McNemar, Paired, holm, in_order, mcnemar, paired
+from sweeps.results.inference import ALPHA, MOST_SEEDS, McNemar, Paired, holm, in_order, mcnemar, paired, seeds_needed
 from sweeps.results.ranking import split_name
 from sweeps.results.runs import Objective, RunRow
-from sweeps.results.settings import Setting, settings_of
+from sweeps.results.settings import BEST, Setting, judged, settings_of
 
 PREDICTIONS = "predictions.safetensors"  # what an application may leave in a run's folder; see `right_answers`
-# Standard errors that a difference must be worth for a test at 5 % to show it in 80 % of all tries.
-_DETECTABLE = 2.8
-_TOO_MANY = 1_000  # seeds
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two settings, the answer as a sentence, what it rests on, and notes. `by_answer` is McNemar's test per seed."""
+    """Two settings, the answer as a sentence, what it rests on, and notes. `by_answer` is McNemar's test per seed.
+
+    `p` is the table's where one of the two is the best of several, since it was picked by looking; else that of the
+    pair.
+    """
 
     first: Setting
     second: Setting
     paired: Paired
-    verdict: str  # "yes", "no", "not shown" or "not evidence"
+    p: float | None
+    verdict: str  # "yes", "no", "not shown", "unstable" or "not evidence"
     sentence: str
     notes: list[str] = field(default_factory=list)
     by_answer: dict[Any, McNemar] = field(default_factory=dict)
@@ -51,7 +53,8 @@ class Comparison:
             "low": between.low if between else None,
             "high": between.high if between else None,
             "interval": between.method if between else None,
-            "p": found.p,
+            "p": self.p,
+            "p_uncorrected": found.p,
             "test": found.test,
             "notes": self.notes,
             "mcnemar": {
@@ -73,13 +76,16 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     Raises:
         ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
     """
-    a, b = _find(rows, first), _find(rows, second)
+    columns = swept_columns(rows)
+    settings = judged(settings_of(rows, columns))
+    a, b = (_find(rows, settings, columns, wanted) for wanted in (first, second))
     if a == b:
         raise ConfigError(f"--compare: {text.clean(first)} and {text.clean(second)} are the same setting; name two")
     objective = a.objective
     if objective is None or objective != b.objective:
+        metrics = [f"the {one.objective.title}" if one.objective else "nothing" for one in (a, b)]
         raise ConfigError(
-            f"--compare: {a.label} is ranked by {_metric(a)} and {b.label} by {_metric(b)}, which do not compare; "
+            f"--compare: {a.label} is ranked by {metrics[0]} and {b.label} by {metrics[1]}, which do not compare; "
             "run both with the same sweep.objective"
         )
     if not objective.is_ranked:
@@ -93,15 +99,24 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
             f"--compare: {_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
             "seeds are no pair; run both with the same ones, such as sweep.repeats=5"
         )
+    compared = sum(one.objective == objective and one.is_sound for one in settings)
+    is_of_table = a.is_sound and b.is_sound and BEST in (a.standing, b.standing)
+    p = (b if a.standing == BEST else a).p if is_of_table else found.p
     gain = objective.gain(found.difference)
-    verdict = "not evidence" if found.p is None else "not shown" if found.p >= ALPHA else "yes" if gain > 0 else "no"
+    if found.p is None:
+        verdict = "not evidence"
+    elif (a if gain > 0 else b).lost:
+        verdict = "unstable"
+    else:
+        verdict = "not shown" if p is None or p >= ALPHA else "yes" if gain > 0 else "no"
     by_answer = dict(_by_answer(a, b, objective))
-    notes = [*_notes(a, b, found, objective), *_answer_notes(by_answer, objective)]
-    return Comparison(a, b, found, verdict, _sentence(a, b, found, verdict), notes, by_answer)
+    sentence = _sentence(a, b, found, p, verdict, gain)
+    notes = [*_notes(a, b, found, compared, is_of_table, verdict), *_answer_notes(by_answer, objective)]
+    return Comparison(a, b, found, p, verdict, sentence, notes, by_answer)
 
 
-def _find(rows: Sequence[RunRow], wanted: str) -> Setting:
-    columns = {column.key: column for column in setting_columns(rows)}
+def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[Column], wanted: str) -> Setting:
+    columns = setting_columns(rows)
     parts: list[tuple[Column | None, str]] = []
     for part in re.split(r",\s*(?=[^,=\[\]]+=|[^,=]+$)", wanted.strip()):
         key, equals, value = part.lstrip("+~").partition("=")
@@ -110,10 +125,9 @@ def _find(rows: Sequence[RunRow], wanted: str) -> Setting:
                 f"--compare {text.clean(wanted)} names a seed: settings are compared over all seeds that both have, "
                 "since a single pair says nothing of the next; leave seed= out"
             )
-        parts += [(find_column(key.strip(), "--compare", rows, list(columns.values())), value)] if equals else []
-        parts += [(None, part)] if part and not equals else []
-    swept = swept_columns(rows)
-    settings = settings_of(rows, swept)
+        if part:
+            column = find_column(key.strip(), "--compare", rows, columns) if equals else None
+            parts.append((column, value if equals else part))
     found = [
         one for one in settings if parts and any(all(_fits(row, one, *part) for part in parts) for row in one.runs)
     ]
@@ -138,21 +152,13 @@ def _fits(row: RunRow, one: Setting, column: Column | None, value: str) -> bool:
     """Whether a setting has the value that was typed; a bare word is a name, or the text of any swept setting."""
     if column is None:
         return value in (row.name, row.sweep, one.label) or value in one.shown
-    return value == column.show(row) or _alike(column.get(row), value)
-
-
-def _alike(setting: Any, typed: str) -> bool:
-    figure = text.number(setting)
-    if figure is not None:
+    setting = column.get(row)
+    if (figure := text.number(setting)) is not None:
         try:
-            return math.isclose(figure, float(typed), rel_tol=1e-12)
+            return math.isclose(figure, float(value), rel_tol=1e-12)
         except ValueError:
             return False
-    return text.setting(setting).casefold() == typed.casefold()
-
-
-def _metric(one: Setting) -> str:
-    return f"the {one.objective.title}" if one.objective else "nothing"
+    return value == column.show(row) or text.setting(setting).casefold() == value.casefold()
 
 
 def _seeds(one: Setting) -> str:
@@ -160,44 +166,58 @@ def _seeds(one: Setting) -> str:
     return f"{one.label} has results for the seeds {seeds}" if one.n != 1 else f"{one.label} has one for seed {seeds}"
 
 
-def _sentence(a: Setting, b: Setting, found: Paired, verdict: str) -> str:
-    seeds = in_order(a.by_seed.keys() & b.by_seed.keys())
+def _sentence(a: Setting, b: Setting, found: Paired, p: float | None, verdict: str, gain: float) -> str:
+    seeds = a.by_seed.keys() & b.by_seed.keys()
     means = [statistics.fmean(one.by_seed[seed] for seed in seeds) for one in (a, b)]
     name = a.objective.name if a.objective else "objective"
     figures = f"{name} {text.figure(means[0])} against {text.figure(means[1])}"
-    if found.p is None:
+    if verdict == "not evidence":
         return (
             f"Not evidence: {a.label} and {b.label} share one seed ({figures}); a single pair says nothing of the "
             "next: run both with sweep.repeats=5."
         )
+    if verdict == "unstable":
+        lead = a if gain > 0 else b
+        return (
+            f"Unstable: {lead.label} seems better, {figures} over {text.plural(found.n, 'matched seed')}, but lost "
+            f"{lead.lost} of {lead.n + lead.lost} runs: a mean over survivors flatters it, so nothing is shown."
+        )
     low, high = (_signed(end) for end in found.interval[:2]) if found.interval else ("", "")
     reach = f"[{low}, {high}] (95 %, {found.interval.method})" if found.interval else "without any spread"
-    rests_on = (
-        f"{_signed(found.difference)} {reach} over {found.n} matched seeds, {found.test}, {text.p_value(found.p)}"
-    )
-    if verdict == "yes":
-        return f"Yes: {a.label} is better than {b.label}: {figures}, {rests_on}."
-    if verdict == "no":
-        return f"No: {b.label} is better than {a.label}: {figures}, {rests_on}."
-    return f"Not shown: {a.label} and {b.label} may be equally good: {figures}, {rests_on}."
+    tested = f"{found.test}, {'no p' if p is None else text.p_value(p)}"
+    rests_on = f"{figures}, {_signed(found.difference)} {reach} over {found.n} matched seeds, {tested}"
+    if verdict == "not shown":
+        return f"Not shown: {a.label} and {b.label} may be equally good: {rests_on}."
+    better, worse = (a, b) if verdict == "yes" else (b, a)
+    return f"{verdict.capitalize()}: {better.label} is better than {worse.label}: {rests_on}."
 
 
 def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else ''}{text.figure(value)}"
 
 
-def _notes(a: Setting, b: Setting, found: Paired, objective: Objective) -> Iterator[str]:
-    if objective.split:
-        yield f"{_metric(a).capitalize()} is measured on {split_name(objective.split)}."
+def _notes(a: Setting, b: Setting, found: Paired, compared: int, of_table: bool, verdict: str) -> Iterator[str]:
+    if a.objective and a.objective.split:
+        yield f"The {a.objective.title} is measured on {split_name(a.objective.split)}."
     for one in (a, b):
         if one.apart:
             yield f"{one.label}: runs that were not completed: {text.counted(one.apart.items())}."
-    if found.p is not None and found.p >= ALPHA and found.std and found.difference:
-        needed = math.ceil((_DETECTABLE * found.std / found.difference) ** 2)
-        if needed > _TOO_MANY:
-            yield f"More than {_TOO_MANY:,} seeds would be needed to show a difference this small."
-        elif needed > found.n:
-            yield f"About {needed:,} seeds would show a difference of this size."
+    if found.p is not None and compared > 2 and verdict != "unstable":
+        pairs = compared * (compared - 1) // 2
+        looked = f"it is {text.p_value(min(1.0, found.p * pairs))} (all {pairs:,} pairs)"
+        if of_table:
+            best, other = (one.label for one in ((a, b) if a.standing == BEST else (b, a)))
+            yield (
+                f"p is that of the table: {best} was picked by looking, as the best of {compared}. If {other} "
+                f"was, too, {looked}."
+            )
+        else:
+            yield f"p is for a pair chosen beforehand. If it was picked by looking at {compared} settings, {looked}."
+    tests = max(compared - 1, 2) if of_table else 2
+    if verdict == "not shown" and (needed := seeds_needed(found, ALPHA / tests)):
+        least, most = needed
+        reach = f"{least:,} to {most:,} seeds" if most else f"From {least:,} to more than {MOST_SEEDS:,} seeds"
+        yield f"{reach} would show such a difference in 80 % of tries, if it is real."
 
 
 def right_answers(run: Path, objective: Objective) -> tuple[Any, Any] | None:

@@ -1,22 +1,26 @@
-"""Summaries for other programs: CSV and JSON with figures in full, Markdown and LaTeX with the tables' text."""
+"""Summaries for other programs: CSV, JSON and data frames with figures in full, Markdown and LaTeX with text."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeps.results.advice import advice
-from sweeps.results.columns import Column
-from sweeps.results.compare import Comparison
+from sweeps.results.columns import Column, columns_of
 from sweeps.results.format import clean
 from sweeps.results.inference import in_order
-from sweeps.results.ranking import sentences
-from sweeps.results.runs import RunRow
+from sweeps.results.ranking import rank, sentences
+from sweeps.results.runs import Objective, RunRow
+from sweeps.results.runs import load as load_rows
 from sweeps.results.settings import Setting, judged, settings_of
 from sweeps.results.table import Table
 from sweeps.terminal import without_formula
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -30,40 +34,62 @@ _LATEX = {
 }
 
 
+class Frames(NamedTuple):
+    """`runs` has one row per run, the best first; `reports` one per report of each, with its `run`, step and metrics.
+
+    `runs.run` and `reports.run` are the runs' folders below those that were loaded. Settings that differ stand under
+    their keys (`optim.lr`), facts under `facts.parameters`, metrics of the last report under `last.val_loss`.
+    """
+
+    runs: "pd.DataFrame"
+    reports: "pd.DataFrame"
+
+
+def load(*folders: str | Path) -> Frames:
+    """The runs at and below `folders` as data frames.
+
+    Raises:
+        RecordError: a folder does not exist, or holds no runs.
+    """
+    import pandas as pd
+
+    rows = rank(load_rows(folders))
+    columns = columns_of(rows, all_metrics=True)
+    names = {row.path: _relative(row.path, folders) for row in rows}
+    runs = [{**run_fields(row, columns), "run": names[row.path]} for row in rows]
+    reports = [{"run": names[row.path], "seed": row.seed, **one} for row in rows for one in row.reports()[0]]
+    return Frames(pd.DataFrame(runs), pd.DataFrame(reports, columns=None if reports else ["run", "seed", "step"]))
+
+
+def _relative(path: Path, folders: Sequence[str | Path]) -> str:
+    within = (path.relative_to(folder) for folder in folders if path.is_relative_to(folder))
+    return next(within, path).as_posix()
+
+
+def _objective_fields(objective: Objective | None) -> dict[str, str | None]:
+    of = {"objective": "name", "direction": "direction", "report": "report", "split": "split"}
+    return {key: getattr(objective, name, None) for key, name in of.items()}
+
+
 def run_fields(row: RunRow, columns: Sequence[Column]) -> dict[str, Any]:
     """One run with a stable set of keys and, between them, the columns that this sweep needs."""
-    objective = row.objective
     first = {
         "rank": row.rank,
         "run": row.name,
-        "is_best": row.is_best,
-        "sweep": row.sweep,
-        "status": row.status,
-        "run_id": row.run_id,
-        "setting_id": row.setting_id,
-        "seed": row.seed,
-        "objective": objective.name if objective else None,
-        "direction": objective.direction if objective else None,
-        "report": objective.report if objective else None,
-        "split": objective.split if objective else None,
+        **{key: getattr(row, key) for key in ("is_best", "sweep", "status", "run_id", "setting_id", "seed")},
+        **_objective_fields(row.objective),
         "value": row.value,
     }
     last = {
-        "steps": row.steps,
-        "max_steps": row.max_steps,
-        "seconds": row.seconds,
+        **{key: getattr(row, key) for key in ("steps", "max_steps", "seconds")},
         "problem_kind": row.problem_kind or None,
         "problem": row.problem or None,
         "path": str(row.path),
     }
-    return {**first, **_values(columns, {**first, **last, "name": None}, row), **last}
-
-
-def _values(columns: Sequence[Column], taken: Mapping[str, Any], row: RunRow) -> dict[str, Any]:
-    """The columns' values; a setting of the application's own whose name is taken is `settings.NAME`."""
-    found = {one.key: one.get(row) for one in columns if one.key not in taken}
+    taken = {*first, *last, "name"}  # a setting of the application's own with such a name is `settings.NAME`
     own = [one for one in columns if one.key in taken and one.is_setting and one.key != "seed"]
-    return {f"settings.{one.key}": one.get(row) for one in own} | found
+    found = {one.key: one.get(row) for one in columns if one.key not in taken}
+    return {**first, **{f"settings.{one.key}": one.get(row) for one in own}, **found, **last}
 
 
 def setting_fields(one: Setting) -> dict[str, Any]:
@@ -73,11 +99,8 @@ def setting_fields(one: Setting) -> dict[str, Any]:
         "setting": one.label,
         "setting_id": one.setting_id or None,
         **one.values,
-        "objective": one.objective.name if one.objective else None,
-        "split": one.objective.split if one.objective else None,
-        "n": one.n,
-        "mean": one.mean,
-        "std": one.std,
+        **{key: value for key, value in _objective_fields(one.objective).items() if key in ("objective", "split")},
+        **{key: getattr(one, key) for key in ("n", "mean", "std")},
         "low": low,
         "high": high,
         "interval": method,
@@ -111,7 +134,7 @@ def _flat(value: Any) -> Any:
 def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
     """The ranking, the settings over their seeds and what both were chosen on."""
     settings = judged(settings_of(rows))
-    return _dump(
+    return dump(
         {
             "ranked_on": sentences(rows),
             "runs": [run_fields(row, columns) for row in rows],
@@ -121,19 +144,15 @@ def to_json(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
     )
 
 
-def comparison_to_json(comparison: Comparison) -> str:
-    """The answer of `--compare` with every figure that it rests on."""
-    return _dump(comparison.fields())
-
-
 def groups_to_json(rows: Sequence[RunRow], groups: Sequence[Setting], keys: Sequence[Column]) -> str:
     """The groups and what they were ranked on."""
     names = [column.key for column in keys]
     fields = [setting_fields(group) for group in groups]
-    return _dump({"ranked_on": sentences(rows, "group"), "grouped_by": names, "groups": fields})
+    return dump({"ranked_on": sentences(rows, "group"), "grouped_by": names, "groups": fields})
 
 
-def _dump(content: dict[str, Any]) -> str:
+def dump(content: dict[str, Any]) -> str:
+    """As JSON, for people too."""
     return json.dumps(content, indent=2, default=str) + "\n"
 
 

@@ -18,12 +18,6 @@ def number(value: object) -> float | None:
     return value if isinstance(value, (int, float)) and is_number(value) and abs(value) < _LARGEST else None
 
 
-def whole(value: object) -> int | None:
-    """`value` when it is a finite number, cut to a whole one, else None."""
-    found = number(value)
-    return None if found is None else int(found)
-
-
 def setting(value: Any) -> str:
     """A setting in full: rounding could make two of them look the same."""
     if value is None:

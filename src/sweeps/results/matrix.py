@@ -18,8 +18,9 @@ _WIDEST = 8  # values beside each other
 class Matrix:
     """In each place, (down, across) as shown, the best of its settings; a repeated one before single runs.
 
-    `best` are the places to mark: where anything was repeated, single runs do not compete; several where means are
-    equal. `others` counts the runs of a place that do not count. `also_differ` names what else differs in one place.
+    `best` are the places to mark, several where means are equal; unstable settings do not compete, nor do single runs
+    where anything was repeated. `others` counts the runs of a place that do not count. `also_differ` names what else
+    differs in one place.
     """
 
     objective: Objective
@@ -67,31 +68,21 @@ def matrix_of(rows: Sequence[RunRow]) -> Matrix | None:
     def place_of(row: RunRow) -> tuple[str, str]:
         return down.show(row), across.show(row)
 
-    settings = [one for one in settings_of(rows, columns) if one.objective == found[0] and one.n]
     of_place: dict[tuple[str, str], list[Setting]] = {}
-    for one in settings:
-        of_place.setdefault(place_of(one.runs[0]), []).append(one)
-    places = {place: max(of, key=lambda one: (one.n > 1, one.gain)) for place, of in of_place.items()}
+    for one in settings_of(rows, columns):
+        if one.n:
+            of_place.setdefault(place_of(one.runs[0]), []).append(one)
+    places = {place: max(of, key=lambda one: (one.is_sound, not one.lost, one.gain)) for place, of in of_place.items()}
     repeated = has_repeats(list(places.values()))
-    competing = {place: one.gain for place, one in places.items() if one.n > 1 or not repeated}
-    highest = max(competing.values(), default=None)
+    competing = {place: one.gain for place, one in places.items() if one.is_sound or not (repeated or one.lost)}
+    best = frozenset(place for place, gain in competing.items() if gain == max(competing.values()))
     others: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
         if text.BLANK not in place_of(row):
             others.setdefault(place_of(row), Counter()).update([] if row.counts else [row.status])
-    return Matrix(
-        found[0],
-        down,
-        across,
-        places,
-        others,
-        frozenset(place for place, gain in competing.items() if gain == highest),
-        [
-            column.key
-            for at, column in enumerate(columns)
-            if any(len({one.shown[at] for one in of}) > 1 for of in of_place.values())
-        ],
-    )
+    differing = {at for of in of_place.values() for at in range(len(columns)) if len({one.shown[at] for one in of}) > 1}
+    also_differ = [columns[at].key for at in sorted(differing)]
+    return Matrix(found[0], down, across, places, others, best, also_differ)
 
 
 def matrix_table(rows: Sequence[RunRow]) -> Table | None:
@@ -115,10 +106,8 @@ def matrix_table(rows: Sequence[RunRow]) -> Table | None:
     if len(objectives(rows)) > 1:
         notes.append("Runs with other objectives are left out.")
     across = matrix.across.header
-    heads = [
-        Head(f"{matrix.down.header} \\ {across}", right=False),
-        *(Head(value, gives_way=1) for value in matrix.heads()),
-    ]
+    corner = Head(f"{matrix.down.header} \\ {across}", right=False)
+    heads = [corner, *(Head(value, gives_way=1) for value in matrix.heads())]
     title = f"{matrix.objective.name} by {matrix.down.header} and {across}"
     return Table(title, heads, lines, notes)
 

@@ -1,9 +1,9 @@
 """The order of runs, and the sentences that say what it was chosen on.
 
-The rule: finished runs by their objective, after the completed ones those that were pruned, whose values are of fewer
-steps, and last among them those without one (diverged); then pending, running and interrupted ones, by their values so
-far; then failed ones; then unreadable ones. Equal values share a rank and keep the order of their paths. Only finished
-runs have a rank: one that is running may still change.
+The rule: completed runs by their objective, those of settings that lost other seeds after all others, for a value among
+survivors is luck; then those that were pruned, whose values are of fewer steps, and those without one (diverged); then
+pending, running and interrupted ones, by their values so far; then failed ones; then unreadable ones. Equal values
+share a rank and keep the order of their paths. Only finished runs have a rank: one that is running may still change.
 
 Runs with different objectives do not compare. Each objective's runs are ranked among themselves, ranks begin again,
 and the objective with the most runs stands first. Runs whose objective has no direction have no rank, and keep the
@@ -29,35 +29,34 @@ def objectives(rows: Sequence[RunRow]) -> list[Objective]:
 
 def rank(rows: Sequence[RunRow]) -> list[RunRow]:
     """`rows` in the order of the rule above, `rank` filled in for the finished ones."""
-    found = objectives(rows)
-    if not any(objective.is_ranked for objective in found):
+    places = {objective: place for place, objective in enumerate(objectives(rows))}
+    if not any(objective.is_ranked for objective in places):
         return [dataclasses.replace(row, rank=None) for row in rows]
-    places = {objective: place for place, objective in enumerate(found)}
 
-    def key(row: RunRow) -> tuple[int, int, bool, bool, float]:
+    lost = {(row.objective, row.setting_id) for row in rows if row.is_lost}
+    rows = [
+        dataclasses.replace(row, is_survivor=row.counts and (row.objective, row.setting_id) in lost) for row in rows
+    ]
+
+    def key(row: RunRow) -> tuple[int, int, bool, bool, bool, float]:
+        place, phase = places[row.objective] if row.objective else 0, _phase(row)
         if row.objective is None or not row.objective.is_ranked:
-            return _phase(row), places.get(row.objective, 0) if row.objective else 0, False, False, 0.0
+            return phase, place, False, False, False, 0.0
         gain = None if row.value is None else row.objective.gain(row.value)
-        return _phase(row), places[row.objective], gain is None, row.status == Status.PRUNED, -(gain or 0.0)
+        return phase, place, gain is None, row.status == Status.PRUNED, row.is_survivor, -(gain or 0.0)
 
     ranked: list[RunRow] = []
     standing: Counter[Objective | None] = Counter()
+    equal: object = None  # what equal ranks have in common
+    place: int | None = None
     for row in sorted(rows, key=key):
         standing[row.objective] += 1
-        before = ranked[-1] if ranked else None
         if not row.is_finished or row.objective is None or not row.objective.is_ranked:
             place = None
-        elif before and _tie(before) == _tie(row):
-            place = before.rank
-        else:
+        elif equal != (equal := (row.objective, row.value, row.status == Status.PRUNED, row.is_survivor)):
             place = standing[row.objective]
         ranked.append(dataclasses.replace(row, rank=place))
     return ranked
-
-
-def _tie(row: RunRow) -> tuple[Objective | None, float | None, bool]:
-    """What equal ranks have in common: the value, of completed runs or of pruned ones."""
-    return row.objective, row.value, row.status == Status.PRUNED
 
 
 def _phase(row: RunRow) -> int:
@@ -94,18 +93,16 @@ def sentences(rows: Sequence[RunRow], noun: str = "run") -> list[str]:
     found = objectives(rows)
     if not found:
         return ["Nothing is ranked: no record can be read."]
+    if not any(objective.is_ranked for objective in found):
+        return [NO_RANKING]
+    if not any(row.has_result for row in rows):
+        is_over = any(row.is_finished for row in rows)
+        why = ": no finished run has a value." if is_over else " yet: no run is finished."
+        return [f"Nothing is ranked{why}"]
     mixed = (
         f"These runs have {plural(len(found), 'objective')}, which do not compare: each is ranked among its own, "
         "that of the most runs first."
     )
-    if not any(objective.is_ranked for objective in found):
-        return [NO_RANKING]
-    if not any(row.has_result for row in rows):
-        return [
-            "Nothing is ranked: no finished run has a value."
-            if any(row.is_finished for row in rows)
-            else "Nothing is ranked yet: no run is finished."
-        ]
     return [*([mixed] if len(found) > 1 else []), *dict.fromkeys(ranked_on(one, noun) for one in found)]
 
 

@@ -1,7 +1,7 @@
 """Run directories as rows: what every table, chart and export is made from."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,13 +50,13 @@ class RunRow:
     `status` is that of the record or "unreadable". `value` is the objective: final for a finished run, so far for any
     other, None for a diverged one. `settings` maps the dotted keys of what identifies the run, without the seed, and
     the config groups that an override has chosen from, to their values; `overridden` are those that an override names,
-    in its order. `last` and `best` are rows of its metrics; `facts` is what the application
-    recorded, `process` what does the run, or did it.
+    in its order. `last` and `best` are rows of its metrics; `facts` is what the application recorded.
     """
 
     path: Path
     name: str
     status: str
+    record: RunRecord | None = None
     sweep: str = ""
     run_id: str = ""
     setting_id: str = ""
@@ -71,15 +71,20 @@ class RunRow:
     steps: float | None = None
     max_steps: float | None = None
     seconds: float | None = None
-    process: str = ""
     problem_kind: str = ""
     problem: str = ""
     rank: int | None = None
+    is_survivor: bool = False  # other runs of its setting were lost; filled in by `rank`
 
     @property
     def metric(self) -> str:
         """The name of the objective; empty where the record cannot be read."""
-        return self.objective.name if self.objective is not None else ""
+        return self.objective.name if self.objective else ""
+
+    @property
+    def process(self) -> str:
+        """What does the run, or did it."""
+        return f"pid {self.record.process.pid}" if self.record and self.record.process else ""
 
     @property
     def is_finished(self) -> bool:
@@ -110,14 +115,26 @@ class RunRow:
         return self.status == Status.COMPLETED and self.value is not None
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the run ended without the value of a whole run: it diverged, failed or was pruned."""
+        return self.status in (Status.DIVERGED, Status.FAILED, Status.PRUNED)
+
+    @property
     def is_best(self) -> bool:
-        """Whether a ranked row is the best, or one of several equal ones, for its objective."""
-        return self.rank == 1 and self.has_result
+        """Whether a ranked row is the best, or one of several equal ones, for its objective; a survivor never is."""
+        return self.rank == 1 and self.counts and not self.is_survivor
 
     @property
     def chosen(self) -> dict[str, Any]:
         """The row of metrics that the objective was taken from."""
         return self.best if self.objective is not None and self.objective.report == "best" else self.last
+
+    def reports(self) -> tuple[list[dict[str, Any]], str]:
+        """The lines of its metrics.jsonl, or none and what is wrong with the file."""
+        try:
+            return RunDir(self.path).read_metrics(), ""
+        except RecordError as error:
+            return [], str(error)
 
 
 def load(folders: Sequence[str | Path]) -> list[RunRow]:
@@ -142,10 +159,14 @@ def load(folders: Sequence[str | Path]) -> list[RunRow]:
 def _row(run: RunDir) -> RunRow:
     try:
         record = run.read()
-    except RecordError as error:
-        return _unreadable(run, error)
+    except RecordError as error:  # the folder's name is made of the overrides
+        settings = dict(_overrides(run.path.name.split(",")))
+        name = clean(run.path.name)
+        return RunRow(
+            run.path, name, UNREADABLE, settings=settings, problem_kind=UNREADABLE, problem=clean(error)
+        )  # fmt: skip
     objective = Objective(*(clean(getattr(record.objective, part)) for part in Objective._fields))
-    last, best = (_mapping(record.metrics, name) for name in ("last", "best"))
+    last, best = (found if isinstance(found := record.metrics.get(name), dict) else {} for name in ("last", "best"))
     value = None if record.status is Status.DIVERGED else number(record.objective.value)
     steps, seconds = number(record.steps), number(record.seconds)
     kind, text = _failure(record)
@@ -161,41 +182,31 @@ def _row(run: RunDir) -> RunRow:
             value = number((best if objective.report == "best" else last).get(objective.metric))
             steps = number(reports[-1]["step"])
             seconds = number(reports[-1].get("elapsed")) or seconds
-    settings, overridden = _settings(record)
+    ignore = (*record.ignore, *record.seed_keys)
+    settings = {clean(key): entry for key, entry in record.settings().items() if not is_ignored(key, ignore)}
+    typed = {key: entry for key, entry in _overrides(record.overrides) if not is_ignored(key, ignore)}
+    seed = number(record.seed)
     return RunRow(
         path=run.path,
         name=clean(record.name) or clean(run.path.name),
         status=record.status.value,
+        record=record,
         sweep=clean(record.sweep),
         run_id=clean(record.run_id),
         setting_id=clean(record.setting_id),
-        seed=_seed(record.seed),
+        seed=_plain(seed) if seed is not None or record.seed is None else clean(record.seed),  # it has to sort
         objective=objective,
         value=value,
-        settings=settings,
-        overridden=overridden,
+        settings=settings | {key: entry for key, entry in typed.items() if key not in settings},
+        overridden=tuple(typed),
         facts={clean(key): fact for key, fact in record.facts.items()},
         last={clean(key): entry for key, entry in last.items()},
         best={clean(key): entry for key, entry in best.items()},
         steps=_plain(steps),
         max_steps=_plain(number(record.max_steps)),
         seconds=seconds,
-        process=f"pid {record.process.pid}" if record.process is not None else "",
         problem_kind=kind,
         problem=text,
-    )
-
-
-def _unreadable(run: RunDir, error: RecordError) -> RunRow:
-    """A row that says what the folder's name says: it is made of the overrides."""
-    settings = dict(_overrides(run.path.name.split(",")))
-    return RunRow(
-        path=run.path,
-        name=clean(run.path.name),
-        status=UNREADABLE,
-        settings=settings,
-        problem_kind=UNREADABLE,
-        problem=clean(error),
     )
 
 
@@ -211,14 +222,6 @@ def _best(reports: Sequence[dict[str, Any]], objective: Objective) -> dict[str, 
     if not objective.is_ranked:
         return {}
     return max(reports, key=lambda row: objective.gain(row[objective.metric]), default={})
-
-
-def _settings(record: RunRecord) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The leaves that identify the run, then the groups that overrides chose from; and what overrides name."""
-    ignore = (*record.ignore, *record.seed_keys)
-    settings = {clean(key): value for key, value in record.settings().items() if not is_ignored(key, ignore)}
-    typed = {key: value for key, value in _overrides(record.overrides) if not is_ignored(key, ignore)}
-    return settings | {key: value for key, value in typed.items() if key not in settings}, tuple(typed)
 
 
 def _overrides(overrides: Iterable[str]) -> Iterator[tuple[str, Any]]:
@@ -239,17 +242,6 @@ def _parsed(value: str) -> Any:
     return clean(value)
 
 
-def _seed(value: Any) -> Any:
-    """A seed that sorts and compares: a number or a text."""
-    found = number(value)
-    return _plain(found) if found is not None or value is None else clean(value)
-
-
 def _plain(value: float | None) -> float | None:
     """3 instead of 3.0."""
     return int(value) if value is not None and float(value).is_integer() else value
-
-
-def _mapping(parent: Mapping[str, Any], key: str) -> dict[str, Any]:
-    child = parent.get(key)
-    return child if isinstance(child, dict) else {}

@@ -1,19 +1,19 @@
-"""Settings over their seeds: what each achieves, how sure that is, and which ones tie with the best."""
+"""Settings over their seeds: what each achieves, how sure that is, and which ones may be the best."""
 
 import dataclasses
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.record.records import Status
 from sweeps.results.columns import Column, setting_columns, swept_columns
-from sweeps.results.inference import ALPHA, Interval, holm, interval, pairwise
+from sweeps.results.inference import ALPHA, Interval, holm, interval, paired
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import Objective, RunRow
 
-BEST, TIED, WORSE, UNCERTAIN = "best", "tied", "worse", "not evidence"
+BEST, MAY_BE, NOT_BEST = "best", "may be best", "not best"
+UNSTABLE, UNCERTAIN = "unstable", "not evidence"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Setting:
     `setting_id` is empty for a group. `values` are its swept settings by key (of a group, what its runs agree in),
     `shown` the same as text. `figures` are the objectives of the completed runs, `by_seed` the same by seed: a pruned
     run has the value of a shorter training, a diverged one has none. `differs_in` names the columns in which those runs
-    differ. `standing` is best, tied, worse or "not evidence" (of a group best or empty), and `p` that of the comparison
-    with the best.
+    differ. `standing` is one of the five words above (of a group "best" or empty), and `p` that of the comparison with
+    the best.
     """
 
     setting_id: str
@@ -47,8 +47,8 @@ class Setting:
 
     @property
     def mean(self) -> float | None:
-        """The mean over the seeds; None without any. Never outside of what it is of, as rounding may put it."""
-        return min(max(statistics.fmean(self.figures), min(self.figures)), max(self.figures)) if self.figures else None
+        """The mean over the seeds; None without any."""
+        return mean_of(self.figures) if self.figures else None
 
     @property
     def std(self) -> float | None:
@@ -67,11 +67,6 @@ class Setting:
         return -float("inf") if not ranked or self.mean is None else self.objective.gain(self.mean)  # type: ignore[union-attr]
 
     @property
-    def lost(self) -> int:
-        """How many of its runs diverged."""
-        return sum(row.status == Status.DIVERGED for row in self.runs)
-
-    @property
     def counts(self) -> Counter[str]:
         """How many of its runs have which status."""
         return Counter(row.status for row in self.runs)
@@ -82,13 +77,28 @@ class Setting:
         return Counter(row.status for row in self.runs if not row.counts)
 
     @property
+    def lost(self) -> int:
+        """How many of its runs ended without a value of a whole run: the others are survivors, and flatter it."""
+        return sum(row.is_lost for row in self.runs)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it has several seeds and lost none: no other can be the best."""
+        return self.n > 1 and not self.lost
+
+    @property
     def is_evidence(self) -> bool:
         """Whether the mean is over seeds and nothing else: a single run says nothing about the next."""
         return self.n > 1 and self.differs_in == ("seed",)
 
 
+def mean_of(values: Sequence[float]) -> float:
+    """The mean, never outside of what it is of, as rounding may put it."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
+
+
 def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None) -> list[Setting]:
-    """The settings of `rows`, those with a spread first, the best mean first; not judged yet (see `judged`).
+    """The settings of `rows`, not judged yet (see `judged`): with several seeds, unstable, with one; by their means.
 
     `columns` are those of `swept_columns` unless they are given. Where two sweeps did the same run, seed included,
     each keeps a setting of its own: the same run twice is no second seed.
@@ -99,58 +109,56 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     for row in known:
         done.setdefault((row.objective, row.setting_id, row.seed), set()).add(row.sweep)
     twice = {identity[:2] for identity, sweeps in done.items() if len(sweeps) > 1}
-    members: dict[tuple[Objective | None, str, str], list[RunRow]] = {}
-    for row in known:
+
+    def identity_of(row: RunRow) -> tuple[Any, ...]:
         identity = (row.objective, row.setting_id)
-        members.setdefault((*identity, row.sweep if identity in twice else ""), []).append(row)
+        return (*identity, row.sweep if identity in twice else "")
+
     found = []
-    for (_, setting_id, sweep), of in members.items():
+    for (_, setting_id, sweep), of in _grouped(known, identity_of):
         by_seed = {row.seed: row.value for row in reversed(of) if row.counts and row.value is not None}
-        found.append(
-            _setting(of, columns, tuple(by_seed.values()), setting_id=setting_id, label=sweep, by_seed=by_seed)
-        )
+        one = _setting(of, columns, tuple(by_seed.values()))
+        found.append(dataclasses.replace(one, setting_id=setting_id, label=sweep, by_seed=by_seed))
     telling = [at for at in range(len(columns)) if len({one.shown[at] for one in found}) > 1]
-    found = [dataclasses.replace(one, label=_label(one, columns, telling)) for one in found]
+    for at, one in enumerate(found):
+        parts = [f"{columns[place].header}={one.shown[place]}" for place in telling]
+        parts += [f"sweep={one.label}"] if one.label else []
+        found[at] = dataclasses.replace(one, label=", ".join(parts) or one.runs[0].sweep or one.runs[0].name)
     return _in_order(found, known)
 
 
-def _setting(rows: Sequence[RunRow], columns: Sequence[Column], figures: tuple[float, ...], **more: Any) -> Setting:
+def _grouped(rows: Sequence[RunRow], key: Callable[[RunRow], Any]) -> Iterable[tuple[Any, list[RunRow]]]:
+    members: dict[Any, list[RunRow]] = {}
+    for row in rows:
+        members.setdefault(key(row), []).append(row)
+    return members.items()
+
+
+def _setting(rows: Sequence[RunRow], columns: Sequence[Column], figures: tuple[float, ...]) -> Setting:
     values, shown = {one.key: one.get(rows[0]) for one in columns}, tuple(one.show(rows[0]) for one in columns)
-    return Setting(runs=tuple(rows), objective=rows[0].objective, values=values, shown=shown, figures=figures, **more)
-
-
-def _label(one: Setting, columns: Sequence[Column], telling: Sequence[int]) -> str:
-    """`model=nin, lr=0.1`: what tells the setting from the others."""
-    parts = [f"{columns[at].header}={one.shown[at]}" for at in telling]
-    parts += [f"sweep={one.label}"] if one.label else []  # see `settings_of`
-    return ", ".join(parts) or one.runs[0].sweep or one.runs[0].name
+    return Setting("", "", tuple(rows), rows[0].objective, values, shown, figures)
 
 
 def group_by(rows: Sequence[RunRow], columns: Sequence[Column]) -> list[Setting]:
-    """`rows` by what `columns` show: groups with a spread by their mean, then single runs, then those without any."""
-    members: dict[tuple[Objective | None, tuple[str, ...]], list[RunRow]] = {}
-    for row in rows:
-        members.setdefault((row.objective, tuple(column.show(row) for column in columns)), []).append(row)
+    """`rows` by what `columns` show, in the order of `settings_of`. A group that lost runs is never the best."""
     wanted = {column.key for column in columns}
     telling = [column for column in setting_columns(rows) if column.is_setting and column.key not in wanted]
     found = []
-    for (_, shown), of in members.items():
+    for (_, shown), of in _grouped(rows, lambda row: (row.objective, tuple(one.show(row) for one in columns))):
         counted = [row for row in of if row.counts]
-        group = _setting(
-            of,
-            columns,
-            tuple(row.value for row in counted if row.value is not None),
-            setting_id="",
+        group = dataclasses.replace(
+            _setting(of, columns, tuple(row.value for row in counted if row.value is not None)),
             label=", ".join(f"{column.header}={cell}" for column, cell in zip(columns, shown, strict=True)),
             differs_in=tuple(column.key for column in telling if len({column.show(row) for row in counted}) > 1),
+            standing="",
         )
         found.append(dataclasses.replace(group, interval=interval(group.figures)) if group.is_evidence else group)
     found = _in_order(found, rows)
-    best: dict[Objective | None, Setting] = {}
-    for one in found:
-        if one.n > 1 and one.objective is not None and one.objective.is_ranked:
-            best.setdefault(one.objective, one)
-    return [dataclasses.replace(one, standing=BEST if one is best.get(one.objective) else "") for one in found]
+    for objective in objectives(rows):
+        of_it = [at for at, one in enumerate(found) if one.objective == objective and one.is_sound]
+        if of_it and objective.is_ranked:
+            found[of_it[0]] = dataclasses.replace(found[of_it[0]], standing=BEST)
+    return found
 
 
 def _in_order(settings: Iterable[Setting], rows: Sequence[RunRow]) -> list[Setting]:
@@ -158,38 +166,47 @@ def _in_order(settings: Iterable[Setting], rows: Sequence[RunRow]) -> list[Setti
 
     def key(one: Setting) -> tuple[int, int, float]:
         ranked = one.objective is not None and one.objective.is_ranked
-        return places.get(one.objective, len(places)), 2 - min(one.n, 2) if ranked else 0, -one.gain
+        phase = 0 if one.is_sound else 3 if not one.n else 1 if one.lost else 2
+        return places.get(one.objective, len(places)), phase if ranked else 0, -one.gain
 
     return sorted(settings, key=key)
 
 
-def judged(settings: Sequence[Setting], *, with_intervals: bool = True) -> list[Setting]:
-    """`settings` with their intervals (unless they are not wanted) and their standing against the best.
+def judged(settings: Sequence[Setting]) -> list[Setting]:
+    """`settings` with their intervals and their standing against the best.
 
-    The best was chosen by looking at all of them, so every two settings count as compared: Holm's correction runs over
-    all pairs, and among settings that do not differ even one is called worse in at most 5 % of the tables.
+    What is promised: the truly best of the sound settings is called "best" or "may be best" with 95 % confidence. Each
+    is tested against the one with the highest mean, one-sided and on matched seeds, and Holm's correction runs over
+    these tests. No factor is below two, so that of two settings neither is wronged: the choice of the direction counts.
     """
-    found = list(settings)
-    if with_intervals:
-        found = [dataclasses.replace(one, interval=interval(list(one.figures))) for one in found]
+    found = [dataclasses.replace(one, interval=interval(one.figures)) for one in settings]
     for objective in dict.fromkeys(one.objective for one in settings):
-        places = [at for at, one in enumerate(found) if one.objective == objective and one.n > 1]
-        if not places or objective is None or not objective.is_ranked:
+        if objective is None or not objective.is_ranked:
+            continue
+        for at, one in enumerate(found):
+            if one.objective == objective and one.n and one.lost:
+                found[at] = dataclasses.replace(one, standing=UNSTABLE)
+        places = [at for at, one in enumerate(found) if one.objective == objective and one.is_sound]
+        if not places:
             continue
         best = max(places, key=lambda at: found[at].gain)
+        others = [at for at in places if at != best]
+        p_values = [p_of_lead(found[best], found[at]) for at in others]
+        for at, raw, p in zip(others, p_values, holm([1.0 if p is None else p for p in p_values], 2), strict=True):
+            standing = NOT_BEST if p < ALPHA else MAY_BE
+            found[at] = dataclasses.replace(found[at], standing=standing, p=None if raw is None else p)
         found[best] = dataclasses.replace(found[best], standing=BEST)
-        if len(places) == 1:
-            continue
-        raw = pairwise([found[at].by_seed for at in places])
-        corrected = dict(zip(raw, holm(list(raw.values())), strict=True))
-        top = places.index(best)
-        for place, at in enumerate(places):
-            p = corrected.get((min(place, top), max(place, top)))
-            if p is not None:
-                found[at] = dataclasses.replace(found[at], standing=WORSE if p < ALPHA else TIED, p=p)
     return found
 
 
+def p_of_lead(first: Setting, second: Setting) -> float | None:
+    """One-sided p of the lead of `first` on matched seeds; None where they share fewer than two."""
+    found = paired(first.by_seed, second.by_seed)
+    if found is None or found.p is None or first.objective is None:
+        return None
+    return found.p / 2 if first.objective.gain(found.difference) > 0 else 1 - found.p / 2
+
+
 def has_repeats(settings: Sequence[Setting]) -> bool:
-    """Whether any setting has a spread."""
-    return any(one.n > 1 for one in settings)
+    """Whether any setting has several seeds, lost ones included."""
+    return any(one.n > 1 or (one.n and one.lost) for one in settings)

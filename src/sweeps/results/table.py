@@ -1,7 +1,7 @@
 """A table as plain text, and how it looks on a terminal of any width."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 _GAP = 2
-_NARROWEST = 12  # characters: where names and prose are folded
+_NARROWEST = 12  # characters: where names and sentences are folded
 _LONGEST_RULE = 160  # where no terminal sets a limit
 _ITEMS = re.compile(r".+?(?:[,/](?!\d)|$)")  # of a run's name, or of a path
 _PIECES = re.compile(r"\S+?(?:[._](?!\d)|(?=\s)|$)")  # of a key
@@ -17,12 +17,11 @@ _PIECES = re.compile(r"\S+?(?:[._](?!\d)|(?=\s)|$)")  # of a key
 
 @dataclass(frozen=True)
 class Head:
-    """A column's header; see `Column` for `gives_way`. Only `prose` is folded inside a long word."""
+    """A column's header; see `Column` for `gives_way`. Only a column that stands left is folded inside a word."""
 
     text: str
     right: bool = True
     gives_way: int = 0
-    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,38 +44,24 @@ class Table:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines of text rather than a `rich.table.Table`, which needs a second for a thousand runs."""
-        unbroken = self._narrowed(_width)
-        shown, notes = self._fit(unbroken, options.max_width)
-        widths = [max(_width(head.text), width) for head, width in zip(self.heads, unbroken, strict=True)]
-        floors = self._floors()
+        columns = [[line.cells[at] for line in self.lines] for at in range(len(self.heads))]
+        headers = [max(map(cell_len, _PIECES.findall(head.text)), default=0) for head in self.heads]
+        whole = [max([header, *map(_width, cells)]) for header, cells in zip(headers, columns, strict=True)]
+        shown, notes = self._fit(whole, options.max_width)
+        widths = [max(_width(self.heads[at].text), whole[at]) for at in shown]
+        words = [max([headers[at], *(cell_len(word) for cell in columns[at] for word in cell.split())]) for at in shown]
         least = [
-            floor if head.right else min(floor, _NARROWEST) for head, floor in zip(self.heads, floors, strict=True)
+            words if self.heads[at].right else min(words, _NARROWEST) for at, words in zip(shown, words, strict=True)
         ]
-        widths = [widths[place] for place in shown]
-        for narrower in (unbroken, floors, least):  # headers are folded first, then texts, at last long words
-            widths = _squeezed(widths, [narrower[place] for place in shown], options.max_width)
+        for narrower in ([whole[at] for at in shown], least):  # headers are folded first
+            widths = _squeezed(widths, narrower, options.max_width)
         yield Text(self.title, style="bold")
-        header = Line([head.text for head in self.heads], "bold")
-        yield from self._picture(console, header, shown, widths)
+        yield from self._picture(console, Line([head.text for head in self.heads], "bold"), shown, widths)
         rule = "-" if options.ascii_only else "─"
-        long = min(sum(widths) + _GAP * (len(widths) - 1), _LONGEST_RULE)
-        yield Text(rule * long, style="dim", no_wrap=True, overflow="ignore")
+        yield Text(rule * min(_total(widths), _LONGEST_RULE), style="dim", no_wrap=True, overflow="ignore")
         for line in self.lines:
             yield from self._picture(console, line, shown, widths)
-        for note in notes:
-            yield Text(note)
-
-    def _narrowed(self, measure: Callable[[str], int]) -> list[int]:
-        """How wide each column is by `measure` of its cells, and with its header broken after a dot or a _."""
-        return [
-            max(_longest_piece(head.text), *(measure(line.cells[at]) for line in self.lines), 0)
-            for at, head in enumerate(self.heads)
-        ]
-
-    def _floors(self) -> list[int]:
-        """How narrow each column gets without a break inside a word or a number."""
-        words = self._narrowed(lambda cell: max(map(cell_len, cell.split()), default=0))
-        return [min(width, _NARROWEST) if head.prose else width for head, width in zip(self.heads, words, strict=True)]
+        yield from map(Text, notes)
 
     def _fit(self, widths: Sequence[int], width: int) -> tuple[list[int], list[str]]:
         """The columns that fit, and the notes with the names of the others; of equals the last one is hidden first."""
@@ -98,15 +83,11 @@ class Table:
             for place, parts, width in zip(shown, folded, widths, strict=True):
                 part = parts[depth] if depth < len(parts) else ""
                 space = " " * (width - cell_len(part))
-                style = line.style if place in line.marked else ""
                 text.append(" " * _GAP if text else "")
+                style = line.style if place in line.marked else ""
                 text.append(space + part if self.heads[place].right else part + space, style)
             text.rstrip()
             yield text
-
-
-def _longest_piece(header: str) -> int:
-    return max(map(cell_len, _PIECES.findall(header)), default=0)
 
 
 def _width(cell: str) -> int:
@@ -117,11 +98,11 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _squeezed(widths: Sequence[int], floors: Sequence[int], width: int) -> list[int]:
-    """`widths` with the widest made narrower, no less than `floors`, until they fit; what does not fit is folded."""
+def _squeezed(widths: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+    """`widths` with the widest made narrower, no less than `least`, until they fit."""
     squeezed = list(widths)
     while _total(squeezed) > width:
-        loose = [at for at, floor in enumerate(floors) if squeezed[at] > floor]
+        loose = [at for at, floor in enumerate(least) if squeezed[at] > floor]
         if not loose:
             break
         squeezed[max(loose, key=lambda at: squeezed[at])] -= 1
@@ -139,9 +120,9 @@ def _fold(console: Console, cell: str, width: int) -> list[str]:
 def _broken(word: str, width: int) -> str:
     """A word that is too long, such as a run's name or a path, on lines that end after commas and slashes, else _ ."""
     lines = [""]
-    pieces = _ITEMS.findall(word) if cell_len(word) > width else [word]
-    for piece in (part for item in pieces for part in (_PIECES.findall(item) if cell_len(item) > width else [item])):
-        if lines[-1] and cell_len(lines[-1] + piece) > width:
-            lines.append("")
-        lines[-1] += piece
+    for item in _ITEMS.findall(word):
+        for piece in [item] if cell_len(item) <= width else _PIECES.findall(item):
+            if lines[-1] and cell_len(lines[-1] + piece) > width:
+                lines.append("")
+            lines[-1] += piece
     return "\n".join(lines)

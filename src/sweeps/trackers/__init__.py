@@ -4,7 +4,6 @@ A tracker is a class of `Tracker`'s methods, named by a `_target_` in group `swe
 of their own are imported only where a config asks for them.
 """
 
-from sweeps.trackers.composite import Trackers, make_trackers
-from sweeps.trackers.tracker import Tracker
+from sweeps.trackers.tracker import Tracker, Trackers, make_trackers
 
 __all__ = ["Tracker", "Trackers", "make_trackers"]

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.record.files import atomic_write, open_to_append, read_bytes
@@ -19,24 +19,23 @@ class CsvTracker(Tracker):
     def open(self, run: RunDir, record: RunRecord, rows: list[dict[str, Any]]) -> None:
         """Start with the rows that are done."""
         self._path = run.path / NAME
-        self._names = list(dict.fromkeys(name for row in rows for name in row))
-        self._replace(_safe(row) for row in rows)
+        self._replace([_safe(row) for row in rows])
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Add a line."""
-        new = [name for name in row if name not in self._names]
-        if not new:
+        line = _safe(row)
+        if line.keys() <= set(self._names):
             with open_to_append(self._path) as file:
-                file.write(_text(self._names, [_safe(row)]).encode())
-            return
-        before = csv.DictReader(io.StringIO(read_bytes(self._path).decode(), newline=""))
-        self._names += new
-        self._replace([*before, _safe(row)])
+                file.write(_text(self._names, [line]).encode())
+        else:
+            before = csv.DictReader(io.StringIO(read_bytes(self._path).decode(), newline=""))
+            self._replace([*before, line])
 
-    def _replace(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        names = [without_formula(name) for name in self._names]
-        header = _text(names, [dict(zip(names, names, strict=True))]) if names else ""
-        atomic_write(self._path, (header + _text(names, rows)).encode(), durable=False)
+    def _replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._names = list(dict.fromkeys(name for row in rows for name in row))
+        header = dict(zip(self._names, self._names, strict=True))
+        content = _text(self._names, [header, *rows]) if rows else ""
+        atomic_write(self._path, content.encode(), durable=False)
 
 
 def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def _safe(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _text(names: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
+def _text(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    csv.DictWriter(text, [without_formula(name) for name in names], lineterminator="\n").writerows(rows)
+    csv.DictWriter(text, names, lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -12,8 +12,7 @@ from sweeps.errors import ConfigError
 from sweeps.record.files import links_in, make_folder, open_to_append
 from sweeps.record.records import RunDir, RunRecord, Status
 from sweeps.trackers.columns import columns_of, numbers_of
-from sweeps.trackers.installed import is_installed
-from sweeps.trackers.tracker import Tracker
+from sweeps.trackers.tracker import Tracker, is_installed
 
 FOLDER = "mlflow"  # below the sweep's, unless the config names another store
 SWEEP_TAG, RUN_TAG = "sweeps.sweep", "sweeps.folder"

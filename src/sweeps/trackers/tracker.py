@@ -1,9 +1,17 @@
-"""The interface of trackers. Never imports torch."""
+"""What a tracker is, and the trackers of a run, none of which can make it fail. Never imports torch."""
 
-from collections.abc import Mapping
+import functools
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sweeps.errors import ConfigError
 from sweeps.record.records import RunDir, RunRecord, Status
+from sweeps.targets import make
+
+log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -23,3 +31,83 @@ class Tracker:
 
     def close(self, status: Status) -> None:
         """The run is over."""
+
+
+class Trackers(Tracker):
+    """Passes everything on to each of its trackers. One that raises is closed and left out; the run continues.
+
+    Iterating gives the trackers that still work.
+    """
+
+    def __init__(self, trackers: list[Tracker], run: RunDir, record: RunRecord) -> None:
+        self._trackers = list(trackers)
+        self._of = (run, record)
+        self._is_open = False
+
+    def __iter__(self) -> Iterator[Tracker]:
+        return iter(list(self._trackers))
+
+    def __len__(self) -> int:
+        return len(self._trackers)
+
+    def open(self, run: RunDir, record: RunRecord, rows: list[dict[str, Any]]) -> None:
+        """Open each."""
+        self._of, self._is_open = (run, record), True
+        self._each("open", run, record, rows)
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Pass a row on to each."""
+        self._each("report", row)
+
+    def close(self, status: Status) -> None:
+        """Close each. Where a run failed before it opened them, they are opened first, so that all show the failure."""
+        if status is Status.FAILED and not self._is_open:
+            try:
+                rows = self._of[0].read_metrics()
+            except Exception:  # damaged: the run starts again
+                rows = []
+            self.open(*self._of, rows)
+        self._is_open = False
+        self._each("close", status)
+
+    def _each(self, what: str, *arguments: Any) -> None:
+        for tracker in self:
+            try:
+                getattr(tracker, what)(*arguments)
+            except Exception as error:  # a server that is away, a full disk: a curve is no reason to lose a run
+                log.warning("%s is left out from here on (%s): %s", type(tracker).__name__, what, error, exc_info=True)
+                self._trackers.remove(tracker)
+                try:
+                    if what != "close":
+                        tracker.close(Status.FAILED)
+                except Exception as another:
+                    log.warning("%s cannot be closed: %s", type(tracker).__name__, another)
+
+
+def make_trackers(node: Any) -> list[Tracker]:
+    """The trackers of `sweep.tracker`, plain data: one node with a `_target_`, several by name, or none.
+
+    Raises:
+        ConfigError: one of them cannot be made.
+    """
+    if not node:
+        return []
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"sweep.tracker={str(node)[:60]} is invalid: choose one by name, such as sweep/tracker=csv")
+    nodes = [node] if "_target_" in node else node.values()
+    return [make(one, "tracker") for one in nodes if one]
+
+
+def is_installed(name: str, *modules: str) -> bool:
+    """Whether the tracker `name` can work: all of `modules` are installed. If not, a warning says how to get them."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        _warn(name, ", ".join(missing))
+    return not missing
+
+
+@functools.cache
+def _warn(name: str, missing: str) -> None:
+    text = f"sweep/tracker={name} records nothing: {missing} is not installed; pip install 'hydra-sweeps[{name}]'"
+    log.warning(text)
+    print(f"warning: {text}", file=sys.stderr)  # the log goes to the run's own file

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.trackers.installed import is_installed
-from sweeps.trackers.tracker import Tracker
+from sweeps.trackers.tracker import Tracker, is_installed
 
 _EXIT_CODES = {Status.COMPLETED: 0, Status.DIVERGED: 0, Status.FAILED: 1, Status.INTERRUPTED: 130}
 

@@ -5,8 +5,7 @@ import re
 import pytest
 import vl_convert
 
-from sweeps.report.render import _CONFIG
-from sweeps.report.text_width import text_width, with_fixed_widths
+from sweeps.report.render import _CONFIG, text_width, with_fixed_widths
 
 LABELS = ["0.0123456789", "googlenet", "resnet18, optim=SGD", "<b> & [x]", "1e\N{MINUS SIGN}5\N{HORIZONTAL ELLIPSIS}"]
 

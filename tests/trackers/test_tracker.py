@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.errors import ConfigError
 from sweeps.record.records import Status
-from sweeps.trackers import Tracker, Trackers, installed, make_trackers
+from sweeps.trackers import Tracker, Trackers, make_trackers, tracker
 from sweeps.trackers.wandb import WandbTracker
 
 from .conftest import follow, new_record, rows_of
@@ -60,7 +60,7 @@ def test_a_run_that_fails_before_it_trains_is_shown_as_failed(run):
 
 
 def test_a_tracker_whose_package_is_absent_says_how_to_get_it_and_records_nothing(monkeypatch, capsys, run):
-    installed._warn.cache_clear()
+    tracker._warn.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     follow(WandbTracker(), run, new_record(), rows_of(1))
     WandbTracker()
