@@ -22,9 +22,9 @@ HEAD = """\
 
 All settings of the engine are below one node of the application's config, `sweep`. It is added with
 `- sweep: default` in the defaults list of `config.yaml`, or with `+sweep=default` on the command line of an application
-that you cannot change. The node is found by its type: an application with a key `sweep` of its own mounts the engine
-elsewhere, with `- sweep@engine: default`, and then writes `engine.name=lr_study` and
-`sweep/pruner@engine.pruner=halving`.
+that you cannot change. The engine finds this node by its type: an application with a key `sweep` of its own mounts it
+elsewhere, with `- sweep@engine: default`, and then writes `engine.name=lr_study`,
+`sweep/pruner@engine.pruner=halving` and `sweep/tracker@engine.tracker=csv`.
 
 ```
 python train.py -m lr=0.01,0.1 sweep.name=lr_study sweep.repeats=3 sweep/pruner=halving

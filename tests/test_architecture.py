@@ -20,8 +20,8 @@ PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init
 FLOORS = (
     {"errors", "terminal"},
     {"config", "targets"},
-    {"record"},
-    {"checkpoint", "progress", "pruners", "trackers"},
+    {"hints", "record"},
+    {"checkpoint", "hooks", "progress", "pruners", "trackers"},
     {"run"},
     {"decision", "recorded_run"},
     {"results"},
@@ -48,6 +48,8 @@ LIGHT = (
     "config",
     "decision",
     "errors",
+    "hints",
+    "hooks",
     "progress",
     "pruners",
     "record",
@@ -143,7 +145,7 @@ def test_plugins_are_cheap_to_scan(plugins):
     at_once = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in [node.module]}
     at_once |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in at_once} <= sys.stdlib_module_names | {"hydra", "omegaconf", "sweeps"}
-    assert {name for name in at_once if name.startswith("sweeps")} <= {"sweeps.config"}
+    assert {name for name in at_once if name.startswith("sweeps")} <= {"sweeps.config", "sweeps.hints"}
     assert not (SRC / "hydra_plugins" / "__init__.py").exists(), "it is a namespace that other plugins share"
 
 

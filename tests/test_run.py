@@ -198,8 +198,12 @@ def test_what_was_reported_after_the_checkpoint_is_trained_again(application, tm
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('run.report({"loss": "low"}, step=1)', "report({'loss': 'low'}) is invalid: a metric is a number by its name"),
-        ('run.report({"loss": [1, 2]}, step=1)', "a metric is a number by its name"),
+        ('run.report({"loss": "low"}, step=1)', "report({'loss': 'low'}) is invalid: metrics are numbers by name; con"),
+        ('run.report({"loss": [1, 2]}, step=1)', "metrics are numbers by name; convert it, float(...)"),
+        ('run.report({"loss": None}, step=1)', "metrics are numbers by name; convert it, float(...)"),
+        ('run.report({1: 2}, step=1)', "the name of a metric is a text"),
+        ('import numpy; run.report({"loss": numpy.ones(2)}, step=1)', "metrics are single numbers by name; take one"),
+        ('raise ValueError("boom")', "ValueError: boom (train.py:"),
         ('run.report({"step": 1}, step=1)', "step is the engine's own name"),
         ('run.report({"loss": 1}, step="one")', "report(step='one') is invalid: a step is a number"),
         ('run.report({"loss": 1}, step=float("nan"))', "a step is a number"),
@@ -365,10 +369,73 @@ def test_an_application_that_nobody_may_touch(application, tmp_path):
     assert len(list(find_runs(tmp_path / "multirun/s"))) == 2
 
 
+SCHEMA = """
+from dataclasses import dataclass
+from hydra.core.config_store import ConfigStore
+
+@dataclass
+class TrainCfg:
+    lr: float = 0.1
+    seed: int = 0
+
+ConfigStore.instance().store("schema", TrainCfg)
+"""
+
+
+def test_the_line_comes_before_a_dataclass(application, tmp_path):
+    own = "sweep:\n  objective: {direction: min}\n"
+    train = application("return cfg.lr", "defaults:\n  - schema\n  - sweep: default\n  - _self_\n" + own, SCHEMA)
+    done = train(*HERE, "lr=0.1,0.2")
+    assert done.returncode != 0
+    assert "Put `- sweep: default` before the dataclass in the defaults list" in said(done)
+    application("return cfg.lr", "defaults:\n  - sweep: default\n  - schema\n  - _self_\n" + own, SCHEMA)
+    done = train(*HERE, "lr=0.1,0.2")
+    assert done.returncode == 0, said(done)
+    assert "Value 'x' of type 'str' could not be converted to Float" in said(train(*HERE, "lr=x"))
+    assert len(list(find_runs(tmp_path / "multirun/s"))) == 2
+
+
+WITHOUT = "lr: 0.1\nseed: 0\n"
+REPORTS = 'sweeps.current_run().report({"loss": 1.0})'
+OURS = ("hydra/launcher=local", "hydra/sweeper=grid")
+
+
+@pytest.mark.parametrize(
+    ("body", "config", "words", "says"),
+    [
+        (REPORTS, WITHOUT, (), "- sweep: default"),
+        (REPORTS, WITHOUT, (*OURS, HERE[-1]), "- sweep: default"),
+        (REPORTS, CONFIG, ("hydra/launcher=basic", "hydra/sweeper=basic"), "it needs hydra/sweeper=grid"),
+        (REPORTS, CONFIG, ("hydra/launcher=basic",), ""),
+        ("return cfg.lr", WITHOUT, OURS, ""),
+    ],
+)
+def test_a_sweep_that_keeps_nothing_says_so_once(body, config, words, says, application):
+    done = application(body, config)("-m", "lr=0.1,0.2", *words)
+    assert done.returncode == 0, said(done)
+    assert said(done).count("sweeps.current_run() does nothing in this sweep") == bool(says)
+    assert says in said(done)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_keeps_nothing_says_so_once_with_workers_too(application):
+    done = application(REPORTS, WITHOUT)("-m", "lr=0.1,0.2,0.3,0.4", *OURS, "hydra.launcher.workers=2")
+    assert said(done).count("sweeps.current_run() does nothing in this sweep") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["sweep.seed_key=sed", "sweep.repeats=2"], "sed"),
+        (["sweep.seed_key=rng_seed"], "error: sweep.seed_key=rng_seed is invalid: the config has no key rng_seed for "
+         "the seed of a run; it has seed, so add sweep.seed_key=seed, or add rng_seed: 0 to the config. No run was"),
+        (["sweep.seed_key=sed", "lr=1,2", HERE[-1]], "sweep.seed_key=sed is invalid"),
+        (["sweep.zip=[lr,steps]", "lr=1,2"], "sweep.zip=[lr,steps] is invalid: steps is not given; swept keys: lr. No "
+         "run was started"),
+        (["sweep.exclude=[{lr:3}]", "lr=1,2"], "sweep.exclude: lr=3 fits no run;"),
+        (["sweep.nmae=t"], "Did you mean sweep.name?"),
+        (["sweep.pruner.min_resource=2"], "It belongs to sweep/pruner=asha or hyperband or halving: choose that as"),
+        (["+sweep=default"], "leave +sweep=default out"),
         (["sweep.repeats=0"], "sweep.repeats=0 is invalid: from 1 to 1,000,000 seeds"),
         (["sweep.objective.direction=up"], "sweep.objective.direction=up is invalid: it is one of null, min, max"),
         (["sweep.objective.split=dev"], "sweep.objective.split=dev is invalid"),
@@ -377,7 +444,7 @@ def test_an_application_that_nobody_may_touch(application, tmp_path):
         (["hydra/launcher=basic", "sweep.retries=2"], "sweep.retries=2 is invalid with hydra/launcher=basic"),
         (["+other=${oc.decode:'{'}", "lr=0.1,0.2"], "No run was started"),
     ],
-)
+)  # fmt: skip
 def test_a_setting_that_cannot_work_is_an_error_before_the_first_run(words, says, application, tmp_path):
     train = application("return cfg.lr")
     done = train("-m", "sweep.name=s", *words)

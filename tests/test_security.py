@@ -8,6 +8,7 @@ import copy
 import importlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -244,19 +245,36 @@ def test_a_command_line_runs_nothing_through_a_node(tmp_path, marker, options, p
 
 def test_text_that_looks_like_an_interpolation_is_text():
     node = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": "${oc.env:HOME}", "x": {"y": ["\\${z}"]}}
-    assert make(node).keywords == {"lr": "${oc.env:HOME}", "x": {"y": ["\\${z}"]}}
+    assert make(node, "optimizer").keywords == {"lr": "${oc.env:HOME}", "x": {"y": ["\\${z}"]}}
 
 
 def test_a_node_is_made_from_the_inside_with_its_positional_arguments():
     node = {
         "_target_": "torch.optim.SGD",
         "_partial_": True,
-        "_args_": [1, {"_target_": "sweeps.vision.training.constant"}],
+        "_args_": [1, {"_target_": "torch.optim.Adam", "_partial_": True}],
     }
-    partial = make(copy.deepcopy(node))
+    partial = make(copy.deepcopy(node), "optimizer")
     assert partial.func is torch.optim.SGD
     assert partial.args[0] == 1
-    assert partial.args[1](0.5) == 1.0
+    assert partial.args[1].func is torch.optim.Adam
+
+
+@pytest.mark.parametrize(
+    ("target", "part"),
+    [
+        ("sweeps.trackers.mlflow.MlflowTracker", "network"),
+        ("torchvision.models.resnet18", "tracker"),
+        ("torch.optim.SGD", "network"),
+        ("sweeps.vision.models.alexnet", "pruner"),
+        ("sweeps.vision.cost.cost", "network"),
+    ],
+)
+def test_a_name_on_one_list_is_none_where_another_part_is_asked_for(target, part):
+    own = {"network": "sweeps.vision.models.lenet_bn", "tracker": "sweeps.trackers.Tracker"}.get(part, "os.getcwd")
+    for node in ({"_target_": target}, {"_target_": own, "x": {"_target_": target}}):
+        with pytest.raises(ConfigError, match="is not allowed here"):
+            make(node, part)
 
 
 CANNOT_BE_MADE = {
@@ -283,7 +301,7 @@ CANNOT_BE_MADE = {
 @pytest.mark.parametrize(("node", "says"), CANNOT_BE_MADE.values(), ids=CANNOT_BE_MADE.keys())
 def test_what_cannot_be_made_is_answered_with_a_sentence(node, says):
     with pytest.raises(ConfigError, match="cannot be made: ") as refused:
-        make(node)
+        make(node, "network")
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -293,7 +311,7 @@ def test_a_node_that_is_nested_without_end_is_answered_with_a_sentence():
     for _ in range(100_000):
         node = [node]
     with pytest.raises(ConfigError, match="nested too deep"):
-        make({"_target_": "sweeps.vision.models.lenet_bn", "x": node})
+        make({"_target_": "sweeps.vision.models.lenet_bn", "x": node}, "network")
 
 
 @pytest.fixture
@@ -314,8 +332,8 @@ def mynets(tmp_path, monkeypatch):
 
 
 def test_a_package_that_is_allowed_gives_what_it_defines(mynets, marker, monkeypatch):
-    assert make({"_target_": "mynets.tiny"}) == "tiny"
-    assert make({"_target_": "mynets.nets.tiny"}) == "tiny"
+    assert make({"_target_": "mynets.tiny"}, "network") == "tiny"
+    assert make({"_target_": "mynets.nets.tiny"}, "network") == "tiny"
     path = {"_target_": "mynets.nets.Path", "_args_": [str(marker)]}
     for node in (
         {"_target_": "mynets.nets.os.mkdir", "_args_": [str(marker)]},
@@ -324,13 +342,13 @@ def test_a_package_that_is_allowed_gives_what_it_defines(mynets, marker, monkeyp
         {"_target_": "mynets.nets.Linear", "_args_": [1, 1]},
     ):
         with pytest.raises(ConfigError, match=r"is not allowed|cannot be made"):
-            make(node)
+            make(node, "network")
     with pytest.raises(ConfigError, match="No module named 'what_is_not_installed'"):
-        make({"_target_": "mynets.broken.tiny"})
+        make({"_target_": "mynets.broken.tiny"}, "network")
     with pytest.raises(ConfigError, match=r"SWEEPS_ALLOW_TARGETS=mynets,mynets.nets.Linear"):
-        make({"_target_": "mynets.nets.Linear"})
+        make({"_target_": "mynets.nets.Linear"}, "network")
     monkeypatch.setenv("SWEEPS_ALLOW_TARGETS", "mynets,mynets.nets.Linear")
-    assert make({"_target_": "mynets.nets.Linear", "_args_": [1, 1]}).in_features == 1
+    assert make({"_target_": "mynets.nets.Linear", "_args_": [1, 1]}, "network").in_features == 1
 
 
 ODD_RECORDS = {
@@ -438,14 +456,28 @@ def test_a_hook_of_another_package_is_allowed_by_the_environment(application, mo
     assert named("helpers.near", "sweep.hooks.check", application)({}) == {}
 
 
-@pytest.mark.parametrize("name", ["os.system", "myapp.checks.check", "check", "sweeps.targets.make", "torch.load"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "myapp.checks.check",
+        "check",
+        "sweeps.targets.make",
+        "torch.load",
+        "torchvision.models.resnet18",
+        "sweeps.vision.cost.cost",
+        "sweeps.trackers.mlflow.MlflowTracker",
+    ],
+)
 def test_the_panels_that_a_record_names_run_nothing(trained, colleague, application, marker, name, monkeypatch):
     from sweeps.report.panels import panels_of
 
     called = []
     monkeypatch.setattr("os.system", called.append)
+    monkeypatch.setattr("torch.hub.download_url_to_file", lambda url, *_, **__: called.append(url))
     own = json.loads((trained / "run.json").read_text())["config"]["sweep"]
     folder = colleague(sweep={**own, "hooks": {"check": None, "cost": None, "panels": name}})
     panels = list(panels_of([(folder, RunDir(folder).read())]))
     assert all(panel.title == "Panels left out" for panel in panels)
+    assert re.search(r"is not allowed|name it in full", panels[0].content[0].text)
     assert not called

@@ -18,6 +18,7 @@ from sweeps.record.files import atomic_write
 log = logging.getLogger(__name__)
 
 _ARRAY = "__ndarray__"
+_MOST_SHARED = 100  # names of one tensor, as tied layers have them
 
 
 def save(path: Path, run_id: str, step: float, stateful: Mapping[str, Any], *, verify: bool) -> None:
@@ -62,11 +63,15 @@ def load(path: Path, run_id: str) -> dict[str, Any] | None:
     import torch
 
     try:
-        if zipfile.is_zipfile(path):  # ours are not compressed, so that they take no more memory than they are long
-            with zipfile.ZipFile(path) as archive:
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise ValueError("its content is compressed")
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:  # ours are not compressed, and take no more memory than they are long
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("its content is compressed")
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its content is longer than the file")
         found = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_what_grows(found, size)
         step, states = found["step"], found["states"]
         if found["run_id"] != run_id:
             return None
@@ -76,6 +81,36 @@ def load(path: Path, run_id: str) -> dict[str, Any] | None:
     except Exception as error:  # torch reports damage with whatever its reader stumbles over
         log.warning("%s cannot be used and is ignored: %s", path, error)
         return None
+
+
+def _refuse_what_grows(content: Any, size: int) -> None:
+    """Raise a ValueError where a copy of what was loaded would be far longer than the file: an object may make one.
+
+    A tensor may repeat one number many times, and a list may hold another one many times.
+    """
+    import torch
+
+    waiting, parts, length = [content], 1, 0
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, torch.Tensor) and node.layout is torch.strided:
+            length += _length(node)
+            if _is_repeated(node) or length > _MOST_SHARED * size:
+                raise ValueError("a tensor in it is larger than what is stored")
+        elif isinstance(node, (Mapping, list, tuple, set)):
+            parts += len(node)
+            if parts > size:
+                raise ValueError("it holds more than is stored")
+            waiting += node.values() if isinstance(node, Mapping) else node
+
+
+def _length(tensor: Any) -> int:
+    return int(tensor.numel() * tensor.element_size())
+
+
+def _is_repeated(tensor: Any) -> bool:
+    """Whether a tensor has more numbers than its memory holds, as `expand` makes it."""
+    return _length(tensor) > int(tensor.untyped_storage().nbytes())
 
 
 def put_back(states: Mapping[str, Any], stateful: Mapping[str, Any]) -> str:
@@ -136,15 +171,17 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 
 
 def _portable(value: Any) -> Any:
-    """`value` with arrays of numpy as tensors, which can be read without unpickling."""
+    """`value` with arrays of numpy as tensors, which can be read without unpickling, and every tensor in full."""
     if isinstance(value, Mapping):
         return {key: _portable(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_portable(item) for item in value)
+    import torch
+
+    if isinstance(value, torch.Tensor) and value.layout is torch.strided and _is_repeated(value):
+        return value.contiguous()
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
-        import torch
-
         return {_ARRAY: torch.from_numpy(value.copy())}
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 

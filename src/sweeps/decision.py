@@ -1,5 +1,6 @@
 """Skip, resume or start: the one place that decides what is left of a run. Never imports torch."""
 
+import difflib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,15 +10,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sweeps.config import lookup
+from sweeps.config import SweepConfig, lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
+from sweeps.hooks import check_hook
 from sweeps.pruners import asked_of, judge_of
-from sweeps.record.identity import differences
+from sweeps.record.identity import differences, settings_of
 from sweeps.record.processes import this_process
 from sweeps.record.recording import RESERVED, bring_up_to_date
 from sweeps.record.records import SKIPPED_FOLDERS, SWEEP_FILES, RunDir, RunRecord, Status, find_runs
 from sweeps.record.resolved import Resolved
-from sweeps.targets import named
 from sweeps.trackers import check_trackers, make_trackers
 
 log = logging.getLogger(__name__)
@@ -158,12 +159,13 @@ def check(resolved: Resolved, cfg: DictConfig, sweep: Path, home: str) -> dict[s
     """
     settings, mount = resolved.settings, resolved.mount
     hook = settings["hooks"]["check"]
-    facts = named(hook, f"{mount}.hooks.check", home)(cfg) if hook else None  # it knows our values best
+    facts = check_hook(hook, f"{mount}.hooks.check", home, cfg) if hook else {}  # it knows our values best
     check_engine(settings, mount)
     make_trackers(settings["tracker"])
-    if facts is not None and not isinstance(facts, dict):
-        raise ConfigError(f"{mount}.hooks.check={hook} returned {facts!r:.60}: it returns facts as a dict, or None")
-    return dict(facts or {})
+    if (seed_key := settings["seed_key"]) != SweepConfig.seed_key and not has_key(resolved.config, seed_key):
+        problem = without_seed(resolved.config, mount, seed_key)
+        raise ConfigError(f"{mount}.seed_key={seed_key} is invalid: {problem}")
+    return facts
 
 
 def check_engine(settings: Mapping[str, Any], mount: str) -> None:
@@ -190,6 +192,22 @@ def check_engine(settings: Mapping[str, Any], mount: str) -> None:
             )
     check_trackers(settings["tracker"])
     asked_of(settings)
+
+
+def has_key(config: Mapping[str, Any], key: str) -> bool:
+    """Whether plain data has a value, None included, at a dotted key."""
+    parent, _, last = key.rpartition(".")
+    node = lookup(config, parent) if parent else config
+    return isinstance(node, Mapping) and last in node
+
+
+def without_seed(config: Mapping[str, Any], mount: str, key: str) -> str:
+    """What to say of a config, plain data, that has no value at `key`, where the seed should be."""
+    known = list(settings_of(config, (mount,)))
+    similar = [one for one in known if "seed" in one.lower()][:5] or difflib.get_close_matches(key, known)
+    has = f"it has {', '.join(similar)}, so add {mount}.seed_key={similar[0]}" if similar else "add one"
+    or_add = f", or add {key}: 0 to the config" if similar else f" ({key}: 0), or name it: {mount}.seed_key=KEY"
+    return f"the config has no key {key} for the seed of a run; {has}{or_add}"
 
 
 def _previous(folder: RunDir) -> RunRecord | None:

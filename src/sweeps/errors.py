@@ -11,6 +11,13 @@ SweepsError               everything that is the user's to mend; anything else t
 Every message names the value, the rule that it breaks and the way out.
 """
 
+import sysconfig
+import traceback
+from pathlib import Path
+
+_OF_PYTHON = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_INSTALLED = (*_OF_PYTHON, str(Path(__file__).parent), "<")
+
 
 class SweepsError(Exception):
     """Base of all errors that are the user's to mend; printed without a traceback."""
@@ -48,3 +55,14 @@ class ReportError(SweepsError):
 
 class RunFailed(SweepsError):
     """A run that ended with the status `failed`; the message points to its record."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """`ValueError: boom (train.py:27)`: an error of somebody's code, and where in it, as far as that is known."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = frame.f_code.co_filename
+        if not path.startswith(_INSTALLED) and "site-packages" not in path:
+            place = f" ({Path(path).name}:{line})"
+    first, *more = f"{type(error).__name__}: {error}".splitlines()
+    return "\n".join([first + place, *more])

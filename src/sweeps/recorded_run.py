@@ -18,6 +18,7 @@ from sweeps.record.recording import (
     NOT_A_NUMBER,
     StopRun,
     add_row,
+    as_fact,
     as_number,
     new_row,
     outcome_of,
@@ -171,7 +172,7 @@ class RecordedRun(Run):
         if not self.is_own_process:
             return
         for name, value in facts.items():
-            plain = value if value is None or isinstance(value, (str, bool)) else as_number(value)
+            plain = as_fact(value)
             if plain is NOT_A_NUMBER:
                 raise ReportError(f"record({name}={value!r:.60}) is invalid: a fact is a number or a text")
             self._record.facts[name] = plain

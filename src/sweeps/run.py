@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from sweeps.trackers import Tracker
 
@@ -66,7 +68,30 @@ def current_run() -> Run:
             f"process {os.getpid()} was started by the run in {os.environ[VARIABLE]} and is not the run itself; what "
             "it reports is ignored"
         )
+    elif _current is _NULL and is_first_of_a_sweep():
+        warn_once(
+            "sweeps.current_run() does nothing in this sweep, which keeps no records: "
+            + (
+                "add the line `- sweep: default` to the defaults list of its config, or +sweep=default to the command "
+                "line"
+                if not any(group.partition("@")[0] == "sweep" for group in HydraConfig.get().runtime.choices)
+                else "it needs hydra/sweeper=grid or search, or hydra/launcher=local or slurm"
+            )
+        )
     return _current if _current.is_own_process else _NULL
+
+
+def is_in_sweep() -> bool:
+    """Whether this process is doing a run; `current_run` warns where it is none."""
+    return _current.in_sweep
+
+
+def is_first_of_a_sweep() -> bool:
+    """Whether this process is doing the first job of one of Hydra's sweeps: what is to be said once is said there."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return False
+    hydra: Any = HydraConfig.get()
+    return OmegaConf.select(hydra, "job.num", throw_on_missing=False) in (None, 0)
 
 
 @contextmanager

@@ -17,44 +17,49 @@ from typing import Any, cast
 
 from sweeps.errors import ConfigError
 
-# A list of what is allowed: a list of what is not would never be whole.
-# A network of the package is `sweeps.vision.models.NAME`, or `sweeps.vision.models.NAME.NAME` where it is not exported.
-_ALLOWED = re.compile(
-    r"""sweeps\.vision\.models\.([a-z][a-z0-9_]*)(\.\1)?
-      | sweeps\.vision\.data\.(IdxFiles|TorchvisionSet)
-      | sweeps\.vision\.training\.(constant|cosine|step|one_cycle)
-      | sweeps\.vision\.(checks\.check|cost\.cost|panels\.panels)
-      | sweeps\.vision\.trackers\.(TensorBoardTracker|MlflowTracker|WandbTracker)
-      | sweeps\.trackers\.(Tracker|tensorboard\.TensorBoardTracker|csv\.CsvTracker)
-      | sweeps\.trackers\.(mlflow\.MlflowTracker|wandb\.WandbTracker)
-      | sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner
-      | torchvision\.models\.[a-z][a-z0-9_]*
-      | torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|Muon)
-    """,
-    re.VERBOSE,
-)
+# Lists of what is allowed, one for each use: a list of what is not would never be whole, and a name on one list is no
+# answer where another is asked for. A network of the package is `sweeps.vision.models.NAME`, or
+# `sweeps.vision.models.NAME.NAME` where it is not exported.
+_PARTS = {
+    "network": r"sweeps\.vision\.models\.([a-z][a-z0-9_]*)(\.\1)?|torchvision\.models\.[a-z][a-z0-9_]*",
+    "optimizer": r"torch\.optim\.(SGD|Adam|AdamW|NAdam|RAdam|Adamax|Adagrad|Adadelta|RMSprop|Rprop|ASGD|Adafactor|"
+    r"Muon)",
+    "schedule": r"sweeps\.vision\.training\.(constant|cosine|step|one_cycle)",
+    "data source": r"sweeps\.vision\.data\.(IdxFiles|TorchvisionSet)",
+    "tracker": r"sweeps\.vision\.trackers\.(TensorBoardTracker|MlflowTracker|WandbTracker)|sweeps\.trackers\.(Tracker"
+    r"|tensorboard\.TensorBoardTracker|csv\.CsvTracker|mlflow\.MlflowTracker|wandb\.WandbTracker)",
+    "pruner": r"sweeps\.pruners\.(Median|Patient|SuccessiveHalving|Hyperband|Halving)Pruner",
+}
+_HOOKS = {
+    "check": "sweeps.vision.checks.check",
+    "cost": "sweeps.vision.cost.cost",
+    "panels": "sweeps.vision.panels.panels",
+}
 _EXTRA = "SWEEPS_ALLOW_TARGETS"
 _WORDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
 def check_targets(config: Any) -> None:
-    """Refuse any `_target_`, at any depth, that is not on the allow-list."""
+    """Refuse any `_target_`, at any depth, that is on no list of parts."""
     for target in _targets(config):
-        _check(target)
+        _check(target, "|".join(_PARTS.values()))
 
 
-def make(node: Any) -> Any:
+def make(node: Any, part: str) -> Any:
     """What `node`, plain data, describes by its `_target_`, nodes in its arguments included.
 
     The arguments are those beside `_target_`, after the positional ones of `_args_`; `_partial_: true` makes a
     function that waits for further ones.
+
+    Args:
+        part: what it is to be, a key of `_PARTS`: a config names what is on that list, and what the environment allows.
 
     Raises:
         ConfigError: it is no such node, names a target off the list, or cannot be made with these arguments.
     """
     name = target_of(node)
     try:
-        return _made(node)
+        return _made(node, _PARTS[part])
     except RecursionError as error:
         raise ConfigError(f"_target_={name} cannot be made: it is nested too deep") from error
 
@@ -63,14 +68,17 @@ def target_of(node: Any) -> str:
     """The dotted name that `node` describes."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"{short(node)} cannot be made: it needs a _target_, the dotted name of a function or class")
-    return _check(node["_target_"])
+    target = node["_target_"]
+    if not isinstance(target, str):
+        raise ConfigError(f"_target_={short(target)} is invalid: it must be the dotted name of a function or class")
+    return target
 
 
 def named(name: str, key: str, home: str = "") -> Callable[..., Any]:
     """The function that the setting `key` names.
 
-    One without dots is beside the training function, in the module `home`; others are of the package of `home`, or on
-    the allow-list.
+    One without dots is beside the training function, in the module `home`; others are of the package of `home`, the
+    shipped application's for this hook, or allowed by the environment.
 
     Raises:
         ConfigError: there is none, or it is somebody else's.
@@ -78,12 +86,17 @@ def named(name: str, key: str, home: str = "") -> Callable[..., Any]:
     module = sys.modules.get(home)
     spec = getattr(module, "__spec__", None)
     package = (spec.name if spec is not None else home).partition(".")[0]
-    is_near = "." not in name
+    is_near, role = "." not in name, key.rpartition(".")[2]
     if is_near and not hasattr(module, name):
         raise ConfigError(f"{key}={name} is invalid: {home or 'the application'} has no function of that name")
     try:
         if not is_near and (package in ("", "__main__") or not _is_within(name, package)):
-            return _find(_check(name))
+            if name != _HOOKS[role] and not _is_extra(name):
+                raise ConfigError(
+                    f"is not allowed: it is neither of the application's own package nor {_HOOKS[role]}; to allow what "
+                    f"a package defines, name it in the environment: {_EXTRA}={name.partition('.')[0]}"
+                )
+            return _find(name, re.escape(_HOOKS[role]))
         found = getattr(module, name) if is_near else _import(name)
     except ConfigError as error:
         raise ConfigError(f"{key}={name}: {str(error).removeprefix(f'_target_={name} ')}") from error
@@ -108,14 +121,14 @@ def _is_of(found: Any, module: ModuleType | None, package: str) -> bool:
     return bool(mine and its and Path(mine).resolve().parent == Path(its).resolve().parent)
 
 
-def _made(node: Any) -> Any:
+def _made(node: Any, allowed: str) -> Any:
     if isinstance(node, (list, tuple)):
-        return [_made(item) for item in node]
+        return [_made(item, allowed) for item in node]
     if not isinstance(node, Mapping):
         return node
     if "_target_" not in node:
-        return {key: _made(value) for key, value in node.items()}
-    name = _check(node["_target_"])
+        return {key: _made(value, allowed) for key, value in node.items()}
+    name = _check(node["_target_"], allowed)
     partial, positional = node.get("_partial_", False), node.get("_args_", [])
     if not isinstance(partial, bool) or not isinstance(positional, (list, tuple)):
         raise ConfigError(f"_target_={name} cannot be made: _partial_ is true or false, and _args_ a list")
@@ -124,8 +137,9 @@ def _made(node: Any) -> Any:
             f"_target_={name} cannot be made: arguments are always made first and are plain lists and dicts; "
             "leave _recursive_ and _convert_ out"
         )
-    target = _find(name)
-    args, kwargs = _made(positional), {key: _made(value) for key, value in node.items() if key not in _WORDS}
+    target = _find(name, allowed)
+    args = _made(positional, allowed)
+    kwargs = {key: _made(value, allowed) for key, value in node.items() if key not in _WORDS}
     try:
         return functools.partial(target, *args, **kwargs) if partial else target(*args, **kwargs)
     except (TypeError, ValueError, LookupError, OSError) as error:
@@ -133,24 +147,25 @@ def _made(node: Any) -> Any:
         raise ConfigError(f"_target_={name} cannot be made: {reason}") from error
 
 
-def _check(target: Any) -> str:
-    if not isinstance(target, str):
-        raise ConfigError(f"_target_={short(target)} is invalid: it must be the dotted name of a function or class")
-    if _ALLOWED.fullmatch(target) is None and not any(_is_within(target, prefix) for prefix in _extra()):
+def _check(target: Any, allowed: str) -> str:
+    """`target`, which matches the pattern `allowed`, or which the environment allows."""
+    name = target_of({"_target_": target})
+    if re.fullmatch(allowed, name) is None and not _is_extra(name):
         raise ConfigError(
-            f"_target_={target} is not allowed: a config may build sweeps.vision.models.*, torchvision.models.*, the "
-            "optimizers of torch.optim, and the package's own schedules, trackers and data sources. "
-            f"For your own code name its package in the environment: {_EXTRA}={target.partition('.')[0]}"
+            f"_target_={name} is not allowed here: a config may build sweeps.vision.models.*, torchvision.models.*, "
+            "the optimizers of torch.optim, and the package's own schedules, trackers and data sources, each in its "
+            "place. "
+            f"For your own code name its package in the environment: {_EXTRA}={name.partition('.')[0]}"
         )
-    return target
+    return name
 
 
-def _find(target: str) -> Callable[..., Any]:
-    """The function or class of this dotted name, which `_check` has let pass."""
+def _find(target: str, allowed: str) -> Callable[..., Any]:
+    """The function or class of this dotted name, which matches the pattern `allowed` or is allowed otherwise."""
     found = _import(target)
     if isinstance(found, ModuleType) or not callable(found):
         raise ConfigError(f"_target_={target} cannot be made: it is a {type(found).__name__}, no function or class")
-    if _ALLOWED.fullmatch(target) is None and target not in _extra():
+    if re.fullmatch(allowed, target) is None and target not in _extra():
         # A package has names of others, too: `mypackage.os.system`, or `mypackage.Path.touch`.
         home = str(getattr(found, "__module__", None))
         if not any(_is_within(home, prefix.partition(".")[0]) for prefix in _extra()):
@@ -183,6 +198,10 @@ def _extra() -> tuple[str, ...]:
     """What the environment allows: packages, modules, or single names."""
     names = (name.strip().rstrip(".") for name in os.environ.get(_EXTRA, "").split(","))
     return tuple(name for name in names if name)
+
+
+def _is_extra(name: str) -> bool:
+    return any(_is_within(name, prefix) for prefix in _extra())
 
 
 def _is_within(name: str, prefix: str) -> bool:

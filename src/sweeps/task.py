@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps import run as running
 from sweeps.config import mount_of
 from sweeps.decision import Action, check, decide
-from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError
+from sweeps.errors import ConfigError, RecordError, RunFailed, SweepsError, in_a_line
 from sweeps.launchers.console import current_progress
 from sweeps.launchers.supported import check_supported
 from sweeps.progress import Progress
@@ -89,7 +89,7 @@ def recorded(task: Task) -> Task:
 
     @functools.wraps(task)
     def recorded_task(cfg: DictConfig) -> Any:
-        if running.current_run().in_sweep:
+        if running.is_in_sweep():
             return task(cfg)
         with interruptible():
             return EngineTask(task)(cfg)
@@ -201,7 +201,7 @@ def _failure(error: Exception, record: RunRecord, folder: RunDir, mount: str) ->
             f"cannot write {error.filename or folder.path}: {error.strerror}; choose another folder: "
             f"{mount}.output=FOLDER"
         )
-    return RunFailed(f"{record.name} failed: {type(error).__name__}: {error}. The traceback is in {folder.record}")
+    return RunFailed(f"{record.name} failed: {in_a_line(error)}. The traceback is in {folder.record}")
 
 
 def _sources(cfg: DictConfig, overrides: list[str], output_subdir: str) -> dict[str, str]:

@@ -60,7 +60,7 @@ def test_one_bad_cell_refuses_the_grid_and_leaves_no_folder(sweeps, tmp_path, na
     done = sweeps("-m", *name, *SWEEP[2:], *cells)
     assert done.code == 1
     assert "error: +model.bad=True,seed=0: this network cannot be built; choose +model.bad=false" in done.text
-    assert "(1 more runs are invalid)" in done.text
+    assert "(1 more run cannot start)" in done.text
     assert "No run was started" in done.text
     assert "Traceback" not in done.text
     assert list(tmp_path.iterdir()) == []

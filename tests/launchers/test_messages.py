@@ -17,7 +17,7 @@ from .conftest import SMALL
 
 TINY = (*SMALL, "dataset.limit=25", "dataset.test_limit=25", "trainer.epochs=1")
 TWO = ("-m", "hydra.launcher.workers=0", *TINY, "optim.lr=0.1,0.2")
-NO_OPTION = "name an option of the group, such as resize=px96"
+NO_OPTION = "error: resize=[1,2] is invalid: name an option of the group, such as resize=px96"
 
 
 @pytest.mark.parametrize(

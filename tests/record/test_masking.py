@@ -207,7 +207,7 @@ def test_a_failure_shows_no_text_of_the_environment(environ):
         raise RuntimeError("no file in /data/of/mine/raw, token=abcdef")
     except RuntimeError as error:
         failure = describe_failure(error, config)
-    assert failure.text == "RuntimeError: no file in ${oc.env:MY_DATA}/raw, token=***"
+    assert failure.text.startswith("RuntimeError: no file in ${oc.env:MY_DATA}/raw, token=*** (test_masking.py:")
     assert "/data/of/mine" not in failure.traceback
 
 

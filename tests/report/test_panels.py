@@ -100,6 +100,18 @@ def test_a_panel_that_is_none_is_left_out_with_the_reason(report, run_in, study,
     assert "sweep.hooks.panels=mylab.panels failed: " in panel_of(done.page, "Panels left out")
 
 
+def test_a_function_that_leaves_is_left_out_with_the_reason(report, run_in, study, mylab, monkeypatch):
+    def panels(runs):
+        sys.exit(0)
+
+    panels.__module__ = "mylab"
+    mylab.panels = panels
+    run_in(lr=0.1, panels="mylab.panels")
+    done = report(study)
+    assert done.code == 0
+    assert "sweep.hooks.panels=mylab.panels failed: SystemExit: 0" in panel_of(done.page, "Panels left out")
+
+
 def test_a_chart_reads_no_file(report, run_in, study, mylab):
     """Its data are in it: where they are to be read from elsewhere it is not drawn."""
     secret = study.parent / "secret.json"

@@ -75,13 +75,13 @@ def test_the_seed_may_be_at_any_key_and_have_any_value(value):
     application = {"trainer": {"random_seed": value}}
     found = runs_of("lr=1", application=application, repeats=2, seed_key="trainer.random_seed")
     assert found == ["trainer.random_seed=0,lr=1", "trainer.random_seed=1,lr=1"]
-    with pytest.raises(ConfigError, match=r"is invalid beside trainer\.random_seed="):
+    with pytest.raises(ConfigError, match=r"means trainer\.random_seed=0,1; give it or trainer\.random_seed=1, not"):
         runs_of("trainer.random_seed=1", application=application, repeats=2, seed_key="trainer.random_seed")
 
 
 @pytest.mark.parametrize("seed", ["seed=5", "+seed=5", "++seed=5"])
 def test_repeats_beside_a_seed_are_refused_however_it_is_given(seed):
-    with pytest.raises(ConfigError, match="repeats=2 is invalid beside seed="):
+    with pytest.raises(ConfigError, match="repeats=2 means seed=0,1; give it or "):
         runs_of("a=1", seed, repeats=2)
 
 
@@ -124,14 +124,15 @@ def test_several_exclusions_and_repeats():
 @pytest.mark.parametrize(
     ("arguments", "options", "says"),
     [
-        (["seed=0,1"], {"repeats": 2}, "repeats=2 is invalid beside seed=: .* give one of the two"),
+        (["seed=3,4"], {"repeats": 2}, "^sweep.repeats=2 means seed=0,1; give it or seed=3,4, not both$"),
+        (["+seed=3"], {"repeats": 9}, r"^sweep.repeats=9 means seed=0,1,2,...,8; give it or \+seed=3, not both$"),
         ([], {"repeats": 0}, "repeats=0 is invalid: from 1 to 1,000,000 seeds"),
-        (["a=1,2", "b=1,2,3"], {"zip": ["a", "b"]}, r"zip=\[a,b\] is invalid: .* a has 2, b has 3"),
+        (["a=1,2", "b=1,2,3"], {"zip": ["a", "b"]}, r"^sweep.zip=\[a,b\] is invalid: .* a has 2, b has 3"),
         (["a=1,2"], {"zip": ["a", "b"]}, r"zip=\[a,b\] is invalid: b is not given; swept keys: a"),
         (["a=1,2"], {"zip": ["a"]}, "it takes two keys or more"),
         (["a=1,2", "b=1,2", "c=1,2"], {"zip": [["a", "b"], ["b", "c"]]}, "b is zipped twice"),
-        (["a=1,2"], {"exclude": [{"a": 3}]}, "exclude: a=3 fits no run; give values as they are swept, such as a=1"),
-        (["a=1,2"], {"exclude": [{"a": [1, 2]}]}, "exclude leaves none of 2 runs"),
+        (["a=1,2"], {"exclude": [{"a": 3}]}, "^sweep.exclude: a=3 fits no run; give values as they are swept"),
+        (["a=1,2"], {"exclude": [{"a": [1, 2]}]}, "^sweep.exclude leaves none of 2 runs"),
         (["a=1,2"], {"exclude": ["a"]}, "exclude: 'a' is invalid; write {model:small"),
         (["a=1,2"], {"exclude": [3]}, "exclude: 3 is invalid"),
     ],

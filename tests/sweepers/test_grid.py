@@ -273,3 +273,14 @@ def test_an_application_without_the_engine_gets_a_plain_grid_and_no_records(appl
     assert list(find_runs(tmp_path)) == []
     with pytest.raises(ZeroDivisionError):
         application(*grid, "repeats=0,1")
+
+
+@pytest.mark.parametrize("answer", ["{}['x']", "__import__('sys').exit(0)", "{'a': object()}"])
+def test_a_hook_that_fails_refuses_the_sweep_with_a_sentence(application, answer):
+    application.script.write_text(
+        application.script.read_text().replace("if cfg.lr < 0:", f"return {answer}\n    if 1:")
+    )
+    done = application("-m", "sweep.name=s", "lr=0.1,0.2", "hydra.launcher.workers=0")
+    assert done.code == 1
+    assert "sweep.hooks.check=check " in done.text
+    assert "No run was started" in done.text

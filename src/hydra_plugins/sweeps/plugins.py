@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from sweeps.config import register
+from sweeps.hints import add_hints
 
 
 def _refuse_import_by_a_worker() -> None:
@@ -38,6 +39,7 @@ def _refuse_import_by_a_worker() -> None:
 
 _refuse_import_by_a_worker()
 register()
+add_hints()
 
 
 class _SweepLauncher(Launcher):

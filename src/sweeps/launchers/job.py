@@ -5,7 +5,7 @@ import os
 import pickle
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import unwrap
 from pathlib import Path
@@ -19,13 +19,13 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from sweeps.config import mount_of
 from sweeps.decision import Action, check, decide
-from sweeps.errors import ConfigError, SweepsError
+from sweeps.errors import SweepsError
+from sweeps.hooks import cost_hook
 from sweeps.launchers.folders import compose, hydra_config
 from sweeps.launchers.runs import Cost, Preflight
 from sweeps.record.recording import new_record
 from sweeps.record.records import RunDir
 from sweeps.record.resolved import resolve
-from sweeps.targets import named
 
 UNGUARDED = 71  # exit code of a worker that was about to run the whole script again
 NO_GUARD = (
@@ -190,12 +190,7 @@ def cost(setup: JobSetup, runs: Sequence[tuple[Path, bytes]]) -> list[Cost]:
             hook = resolved.settings["hooks"]["cost"]
             if not hook:
                 return []
-            key = f"{resolved.mount}.hooks.cost"
-            found: Any = named(hook, key, setup.home)(cfg)
-        known = ("seconds_per_step", "memory", "disk")
-        if not isinstance(found, Mapping) or not found.keys() <= set(known):
-            raise ConfigError(f"{key}={hook} returned {found!r:.60}: it returns a dict with some of {', '.join(known)}")
-        costs.append(Cost(**found))
+            costs.append(Cost(**cost_hook(hook, f"{resolved.mount}.hooks.cost", setup.home, cfg)))
     return costs
 
 

@@ -58,7 +58,7 @@ def prepare(
         first = errors[0].preflight.error
         if all(run.preflight.error == first for run in by_name.values()):
             raise ConfigError(f"{first}. No run was started")  # it is no run's own fault
-        more = f" ({len(errors) - 1} more runs are invalid)" if len(errors) > 1 else ""
+        more = f" ({plural(len(errors) - 1, 'more run')} cannot start)" if len(errors) > 1 else ""
         raise ConfigError(f"{errors[0].label}: {first}{more}. No run was started")
     sound = [run for run in by_name.values() if not run.preflight.error]
     _find_elsewhere([run for run in unknown if not run.preflight.error], folder, by_name)

@@ -179,7 +179,7 @@ def _pruner_of(settings: Mapping[str, Any]) -> Pruner | None:
         raise ConfigError(f"sweep.pruner={str(node)[:60]} is invalid: choose one by name, such as sweep/pruner=halving")
     if node.get("_target_") is None:
         return None
-    pruner = make({key: value for key, value in node.items() if key not in _SHARED})
+    pruner = make({key: value for key, value in node.items() if key not in _SHARED}, "pruner")
     if not isinstance(pruner, Pruner):
         raise ConfigError(
             f"sweep.pruner._target_={node['_target_']} is invalid: it makes an object of type {type(pruner).__name__}; "

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError
+from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError, in_a_line
 from sweeps.record.files import remove_leftovers
 from sweeps.record.identity import settings_of
 from sweeps.record.masking import shown, shown_text, shown_words
@@ -174,7 +174,7 @@ def describe_failure(error: Exception, config: Mapping[str, Any]) -> Failure:
     """What a record keeps of `error`: kind, text, the end of the traceback, and advice."""
     if isinstance(error, SweepsError):
         return Failure(error.kind, shown_text(str(error), config))
-    text = shown_text(f"{type(error).__name__}: {error}", config)
+    text = shown_text(in_a_line(error), config)
     lines = shown_text("".join(traceback.format_exception(error)), config).splitlines()
     trace = "\n".join(lines[-TRACEBACK_LINES:])
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):  # torch's own, by name
@@ -201,10 +201,21 @@ def new_row(metrics: Mapping[str, Any], step: Any, last: float | None, elapsed: 
     for name, value in metrics.items():
         number = as_number(value)
         if number is NOT_A_NUMBER or not isinstance(name, str) or name in RESERVED:
-            rule = f"{name} is the engine's own name" if name in RESERVED else "a metric is a number by its name"
+            rule = "metrics are numbers by name; convert it, float(...), or leave it out"
+            if name in RESERVED:
+                rule = f"{name} is the engine's own name; choose another one"
+            elif number is not NOT_A_NUMBER:
+                rule = "the name of a metric is a text"
+            elif getattr(value, "shape", ()):
+                rule = "metrics are single numbers by name; take one, such as its mean(), or leave it out"
             raise ReportError(f"report({{{name!r}: {value!r:.60}}}) is invalid: {rule}")
         row[name] = number if math.isfinite(number) else None
     return row
+
+
+def as_fact(value: Any) -> Any:
+    """`value` as a record keeps it of a run: a number, a text, a boolean or None; `NOT_A_NUMBER` where it is none."""
+    return value if value is None or isinstance(value, (str, bool)) else as_number(value)
 
 
 def as_number(value: Any) -> Any:

@@ -99,7 +99,7 @@ def panels_of(runs: Sequence[tuple[Path, RunRecord]]) -> Iterator[Panel]:
             if "." not in name:
                 raise ConfigError(f"{_KEY}={name} is invalid: name it in full, such as {_KEY}=mypackage.panels.{name}")
             found = _checked(list(named(name, _KEY)(of))[:_MOST])
-        except Exception as error:  # the page is about the runs, and does without
+        except (Exception, SystemExit) as error:  # the page is about the runs, and does without
             what = "" if isinstance(error, ConfigError) else f"{_KEY}={name} failed: {type(error).__name__}: "
             found = [Panel("Panels left out", [Text(clean(f"{what}{error}")[:600])])]
         yield from found

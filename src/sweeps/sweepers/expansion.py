@@ -1,9 +1,8 @@
 """From overrides to runs: combinations, values side by side, exclusions, seeds. Never imports torch."""
 
-import difflib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
@@ -11,9 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.config import mount_of, settings_of
+from sweeps.decision import without_seed
 from sweeps.errors import ConfigError
 from sweeps.record.identity import is_ignored, target_of
-from sweeps.record.identity import settings_of as leaves_of
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
 MAKE_RUNS = ("repeats", "zip", "exclude")  # settings of the sweep that have done their work once there are runs
@@ -42,7 +41,7 @@ def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]
         # the first seed of every setting before any second one, so that a sweep that is stopped early has seen them all
         lists = {settings.seed_key: _seeds(settings.repeats, settings.seed_key, config, mount, lists), **lists}
     zips, excluded = (cast(list[Any], OmegaConf.to_container(one)) for one in (settings.zip, settings.exclude))
-    return _without(_combinations(_zipped(lists, zips)), excluded)
+    return _without(_combinations(_zipped(lists, zips, f"{mount}.zip")), excluded, f"{mount}.exclude")
 
 
 def is_of_sweep(key: str, mount: str) -> bool:
@@ -103,24 +102,30 @@ def count_of(key: str, sweep: RangeSweep) -> float:
     return count
 
 
-def _seeds(repeats: int, key: str, config: DictConfig, mount: str, given: Iterable[str]) -> list[str]:
+def _seeds(repeats: int, key: str, config: DictConfig, mount: str, given: Mapping[str, Sequence[str]]) -> list[str]:
     """`seed=0`, `seed=1` ... for `repeats`."""
     shown = f"{mount}.repeats={repeats}"
-    if key in [one.lstrip("+") for one in given]:
-        raise ConfigError(f"{shown} is invalid beside {key}=: {mount}.repeats=3 is {key}=0,1,2; give one of the two")
     if not 1 <= repeats <= MOST_VALUES:
         raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5")
+    for typed, values in given.items():
+        if typed.lstrip("+") == key:
+            seeds, own = (_in_short([str(one) for one in values]) for values in (range(repeats), map(_value, values)))
+            raise ConfigError(f"{shown} means {key}={seeds}; give it or {typed}={own}, not both")
     parent, _, last = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig) or last not in list(node.keys()):  # `in node` is false for a missing value
-        known = list(leaves_of(OmegaConf.to_container(config), (mount,)))  # type: ignore[arg-type]
-        similar = [one for one in known if "seed" in one.lower()][:5] or difflib.get_close_matches(key, known)
-        has = f"it has {', '.join(similar)}, so add {mount}.seed_key={similar[0]}" if similar else "add one"
-        raise ConfigError(
-            f"{shown} is invalid: the config has no key {key} for the seed of a run; {has}"
-            + (f", or add {key}: 0 to the config" if similar else f" ({key}: 0), or name it: {mount}.seed_key=KEY")
-        )
+        written = cast(dict[str, Any], OmegaConf.to_container(config))
+        raise ConfigError(f"{shown} is invalid: {without_seed(written, mount, key)}")
     return [f"{key}={seed}" for seed in range(repeats)]
+
+
+def _value(override: str) -> str:
+    return override.partition("=")[2]
+
+
+def _in_short(values: Sequence[str]) -> str:
+    """A few values as they are typed."""
+    return ",".join(values if len(values) <= 5 else [*values[:3], "...", values[-1]])
 
 
 def _combinations(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
@@ -136,7 +141,7 @@ def _combinations(lists: Sequence[Sequence[Any]]) -> list[list[str]]:
     return [[part for entry in run for part in ((entry,) if isinstance(entry, str) else entry)] for run in combined]
 
 
-def _zipped(lists: Mapping[str, list[str]], zips: Sequence[Any]) -> list[Sequence[Any]]:
+def _zipped(lists: Mapping[str, list[str]], zips: Sequence[Any], setting: str) -> list[Sequence[Any]]:
     """`lists` with each set of zipped keys as one list of tuples, where its first key stood."""
     sets = zips if any(isinstance(one, list) for one in zips) else [zips] if zips else []
     typed = {key.lstrip("+"): key for key in lists}
@@ -144,9 +149,9 @@ def _zipped(lists: Mapping[str, list[str]], zips: Sequence[Any]) -> list[Sequenc
     taken: set[str] = set()
     for one in sets:
         names = [str(key).lstrip("+") for key in one] if isinstance(one, list) else [str(one)]
-        shown = f"zip=[{','.join(names)}]"
+        shown = f"{setting}=[{','.join(names)}]"
         if len(names) < 2:
-            raise ConfigError(f"{shown} is invalid: it takes two keys or more, such as zip=[model,lr]")
+            raise ConfigError(f"{shown} is invalid: it takes two keys or more, such as {setting}=[model,lr]")
         for name in names:
             if name not in typed:
                 swept = ", ".join(key for key, values in lists.items() if len(values) > 1) or "none"
@@ -166,24 +171,24 @@ def _zipped(lists: Mapping[str, list[str]], zips: Sequence[Any]) -> list[Sequenc
     return list(left.values())
 
 
-def _without(runs: list[list[str]], excluded: Sequence[Any]) -> list[list[str]]:
+def _without(runs: list[list[str]], excluded: Sequence[Any], setting: str) -> list[list[str]]:
     """`runs` without those that some exclusion fits."""
     kept = runs
     for rule in excluded:
-        wanted = _rule(rule)
+        wanted = _rule(rule, setting)
         fitting = {id(run) for run in runs if _fits(run, wanted)}
         if not fitting:
             common = set(runs[0]).intersection(*runs[1:]) if len(runs) > 1 else set()
             swept = ",".join(part for part in runs[0] if part not in common)
             shown = ",".join(f"{key}={'|'.join(values)}" for key, values in wanted.items())
-            raise ConfigError(f"exclude: {shown} fits no run; give values as they are swept, such as {swept}")
+            raise ConfigError(f"{setting}: {shown} fits no run; give values as they are swept, such as {swept}")
         kept = [run for run in kept if id(run) not in fitting]
     if not kept:
-        raise ConfigError(f"exclude leaves none of {len(runs)} runs; exclude less")
+        raise ConfigError(f"{setting} leaves none of {len(runs)} runs; exclude less")
     return kept
 
 
-def _rule(rule: Any) -> dict[str, list[str]]:
+def _rule(rule: Any, setting: str) -> dict[str, list[str]]:
     """Keys, and the values of each that an exclusion fits, from `{model: small}` or `model=small`."""
     given: dict[Any, Any] = {}
     if isinstance(rule, dict):
@@ -192,7 +197,8 @@ def _rule(rule: Any) -> dict[str, list[str]]:
         given = dict(part.partition("=")[::2] for part in rule.split(","))
     if not given:
         raise ConfigError(
-            f'exclude: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run\'s name such as "model=small,lr=1.0"'
+            f"{setting}: {rule!r} is invalid; write {{model:small,lr:1.0}}, or a run's name such as "
+            '"model=small,lr=1.0"'
         )
     lists = {str(key).lstrip("+"): one if isinstance(one, list) else [one] for key, one in given.items()}
     return {key: [str(value) for value in values] for key, values in lists.items()}

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from sweeps.config import mount_of, settings_of
-from sweeps.errors import RunFailed
+from sweeps.errors import ConfigError, RunFailed
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders
 from sweeps.launchers.local.slots import check_count
@@ -42,7 +42,11 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     check_supported(config, config.hydra)
     parser = OverridesParser.create(config_loader=context.config_loader)
     swept = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    runs = expand(parser.parse_overrides(swept + arguments), config)  # of equal keys the last one counts
+    overrides = parser.parse_overrides(swept + arguments)
+    try:
+        runs = expand(overrides, config)  # of equal keys the last one counts
+    except ConfigError as error:
+        raise ConfigError(f"{error}. No run was started") from error
     check_count("hydra.sweeper.max_batch_size", sweeper.max_batch_size, 1)
     launches = Launches(sweeper.launcher, config, sweeper.max_batch_size)
     if not launches.is_ours:

@@ -91,7 +91,7 @@ def make_trackers(node: Any) -> list[Tracker]:
     Raises:
         ConfigError: one of them cannot be made.
     """
-    return [make(one) for one in _nodes(node)]
+    return [make(one, "tracker") for one in _nodes(node)]
 
 
 def check_trackers(node: Any) -> None:

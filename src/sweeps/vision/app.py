@@ -86,7 +86,11 @@ def _misread(error: BaseException, modules: list[str]) -> str | None:
     if modules and modules[-1] == "os" and isinstance(error, KeyError):
         return f"error: hydra.job.env_copy names {error}, which the environment does not have"
     if "hydra._internal.defaults_list" in modules:
-        return f"error: {error}: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
+        given = [word for word in sys.argv[1:] if word.partition("=")[2].startswith(("[", "{")) and "." not in word]
+        what = ", ".join(given) or "a group without an option"
+        return (
+            f"error: {what} is invalid: name an option of the group, such as resize=px96 (or set a key: resize.size=96)"
+        )
     if any(module.startswith("hydra.") for module in modules) and isinstance(error, ValueError):
         return f"error: {error}"
     return None

@@ -46,7 +46,7 @@ def build(config: Mapping[str, Any], device: torch.device) -> Training:
         _optimizer(config, network.parameters(), device),
         data,
         engine,
-        schedule=make(config["schedule"]),
+        schedule=make(config["schedule"], "schedule"),
         epochs=trainer["epochs"],
         classes=config["dataset"]["classes"],
         clip_norm=trainer["clip_norm"],
@@ -114,7 +114,7 @@ def make_network(node: Any) -> nn.Module:
     Raises:
         ConfigError: it cannot be made, or is something else.
     """
-    network = make(node)
+    network = make(node, "network")
     if not isinstance(network, nn.Module):
         raise ConfigError(f"_target_={node['_target_']} makes a {type(network).__name__}, where a network is needed")
     return network
@@ -126,8 +126,8 @@ def check_parts(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: some part does not take its arguments.
     """
-    make(config["schedule"])
-    make(config["dataset"]["source"])
+    make(config["schedule"], "schedule")
+    make(config["dataset"]["source"], "data source")
     _optimizer(config, [nn.Parameter(torch.zeros(1))], torch.device("cpu"))
 
 
@@ -136,7 +136,7 @@ def _optimizer(
 ) -> torch.optim.Optimizer:
     """The optimizer, with its fused form on CUDA: one kernel for all parameters."""
     try:
-        partial = make(config["optim"])
+        partial = make(config["optim"], "optimizer")
         fused = device.type == "cuda" and "fused" in signature(partial).parameters
         optimizer: torch.optim.Optimizer = partial(parameters, fused=True) if fused else partial(parameters)
     except (TypeError, ValueError) as error:
@@ -153,7 +153,7 @@ def load(config: Mapping[str, Any]) -> Splits:
 def _load(dataset_json: str) -> Splits:
     dataset = json.loads(dataset_json)
     keys = ("root", "name", "classes", "channels", "size", "limit", "test_limit", "validation")
-    splits = load_splits(make(dataset["source"]), **{key: dataset[key] for key in keys})
+    splits = load_splits(make(dataset["source"], "data source"), **{key: dataset[key] for key in keys})
     log.info("images from %s", splits.origin)
     return splits
 
