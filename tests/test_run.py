@@ -1,7 +1,10 @@
 """What a training function sees of the engine, and what it may do wrong: applications as a stranger writes them."""
 
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -441,6 +444,8 @@ def test_a_sweep_that_keeps_nothing_says_so_once_with_workers_too(application):
         (["sweep.objective.split=dev"], "sweep.objective.split=dev is invalid"),
         (["sweep.on_mismatch=ask"], "sweep.on_mismatch=ask is invalid"),
         (["hydra/sweeper=basic"], "sweep.name=s is invalid with hydra/sweeper=basic, which would ignore it"),
+        (["hydra.launcher.workers=0", "sweep.timeout=2"], "with hydra.launcher.workers=0 there is none"),
+        (["sweep.output=/dev/null"], "cannot make the folder /dev/null/s"),
         (["hydra/launcher=basic", "sweep.retries=2"], "sweep.retries=2 is invalid with hydra/launcher=basic"),
         (["+other=${oc.decode:'{'}", "lr=0.1,0.2"], "No run was started"),
     ],
@@ -452,6 +457,79 @@ def test_a_setting_that_cannot_work_is_an_error_before_the_first_run(words, says
     assert says in said(done)
     assert "Traceback" not in said(done)
     assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize("words", [(), ("sweep.on_mismatch=rerun",)])
+def test_runs_do_not_nest_whatever_the_command(words, application, tmp_path):
+    train = application("return cfg.lr")
+    first = train(*HERE, "lr=0.1", "hydra.sweep.subdir=${hydra.job.num}")
+    assert first.returncode == 0, said(first)
+    inside = train(*HERE, "lr=0.5", "hydra.sweep.subdir=${hydra.job.num}/x", *words)
+    assert inside.returncode == 1
+    assert "lies in the folder of a run" in said(inside)
+    above = train("-m", "hydra.sweep.dir=multirun", HERE[-1], "lr=0.2", "hydra.sweep.subdir=s", *words)
+    assert above.returncode == 1
+    assert "it holds other runs" in said(above)
+    assert RunDir(tmp_path / "multirun/s/0").read().config["lr"] == 0.1
+
+
+def test_two_commands_do_not_share_the_folder_of_a_single_run(application, tmp_path):
+    train = application("import time\nsweeps.current_run().report({'loss': 1}, step=1)\ntime.sleep(4)\nreturn 1.0")
+    text = (tmp_path / "train.py").read_text().replace("def train", "@sweeps.recorded\ndef train")
+    (tmp_path / "train.py").write_text(text)
+    with ThreadPoolExecutor() as threads:
+        codes = [each.returncode for each in threads.map(lambda _: train("hydra.run.dir=runs/first"), range(2))]
+    assert sorted(codes) == [0, 1], "the second one is refused, or comes late and has nothing to do"
+    run = RunDir(tmp_path / "runs/first")
+    assert [row["step"] for row in run.read_metrics()] == [1]
+    assert not (run.path / ".lock").exists()
+
+
+def test_nothing_is_written_through_a_link_in_a_runs_folder(application, tmp_path):
+    train = application("return cfg.lr")
+    folder, outside = tmp_path / "multirun/s/lr=0.1", tmp_path / "outside"
+    for words in (HERE, ("-m", "sweep.name=s", "hydra/launcher=basic")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "train.log").unlink(missing_ok=True)
+        (folder / "train.log").symlink_to(outside)
+        done = train(*words, "lr=0.1")
+        assert done.returncode == 1
+        assert "is a link" in said(done)
+        assert not outside.exists()
+
+
+def test_ctrl_c_ends_a_sweep_with_a_line_and_130(application, tmp_path):
+    application(
+        """
+import time
+run = sweeps.current_run()
+for step in range(cfg.steps):
+    run.report({"loss": 1.0}, step=step + 1)
+    time.sleep(0.2)
+"""
+    )
+    command = [sys.executable, tmp_path / "train.py", *HERE, "steps=1000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not list(tmp_path.rglob("metrics.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, text
+    assert "interrupted; " in text
+    assert "Traceback" not in text
+    assert only_run(tmp_path / "multirun/s").read().status is Status.INTERRUPTED
+
+
+def test_a_sweep_continues_where_nobody_reads_either_stream(application, tmp_path):
+    application(LOOP, before=COUNTER)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "train.py", *HERE, "lr=0.1,0.2"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    process.stdout.close()
+    process.wait(120)
+    assert {run.read().status for run in find_runs(tmp_path / "multirun/s")} == {Status.COMPLETED}
 
 
 @pytest.mark.slow

@@ -271,7 +271,8 @@ def test_a_grid_whose_parent_is_killed_ends_as_an_undisturbed_one_and_nothing_is
 
 def test_a_controller_that_is_killed_in_mid_sweep_is_waited_for(shell, undisturbed):
     folder = shell.sweeps / "grid"
-    started = shell.start(*GRID, *SLURM, "sweep.retries=1")
+    slowly = ("sweep.retries=1", "delay=2")  # so that the controller saves that a run is at work
+    started = shell.start(*GRID, *SLURM, *slowly)
     (run, *_) = started.wait_for(lambda: running(folder), "a run at work")
     kill_controller()
     try:

@@ -94,10 +94,18 @@ def test_a_submission_that_was_not_confirmed_is_found_by_its_name(tmp_path):
 
 def test_of_several_jobs_of_a_run_the_one_that_is_alive_counts(tmp_path):
     ledger = Ledger(tmp_path)
-    for job in ("5", "6"):
-        ledger.confirm(ledger.begin(["a"]), job)
-    entries = {"5": Entry("5", "RUNNING", "None", 0, "", ""), "6": Entry("6", "CANCELLED", "None", 0, "", "")}
+    entries = {}
+    for job, state in (("5", "RUNNING"), ("6", "CANCELLED")):
+        submission = ledger.begin(["a"])
+        ledger.confirm(submission, job)
+        entries[job] = Entry(job, state, "None", 0, "", f"study.{submission.token}")
     assert ledger.jobs(entries) == {"a": "5"}
+
+
+def test_a_job_of_another_name_under_a_known_number_is_somebody_elses(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.confirm(ledger.begin(["a"]), "5")
+    assert ledger.jobs({"5": Entry("5", "RUNNING", "None", 0, "", "another.job")}) == {}
 
 
 def test_the_queue_is_read_as_slurm_prints_it():

@@ -146,7 +146,8 @@ def remove_leftovers(folder: Path, names: Sequence[str] = ("*",)) -> None:
         return  # it may lead anywhere
     for name in names:
         for path in folder.glob(f".{name}.*.tmp"):
-            path.unlink(missing_ok=True)
+            if path.is_symlink() or not path.is_dir():  # a folder of such a name is somebody's own
+                path.unlink(missing_ok=True)
 
 
 def _fsync_folder(folder: Path) -> None:

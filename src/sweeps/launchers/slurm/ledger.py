@@ -72,6 +72,8 @@ class Ledger:
             if not self.is_found(submission, entries):
                 continue
             for run, job in zip(submission.runs, submission.numbers(), strict=True):
+                if job in entries and not is_of(submission, entries[job]):
+                    continue  # another job by now: a cluster's numbers may start again
                 if is_live(job, entries) or not is_live(last.get(run, ""), entries):
                     last[run] = job
         return last

@@ -43,6 +43,8 @@ def check_content(study: Study, space: Space) -> None:
 def mend(path: Path) -> None:
     """Take away what a killed search left: half of a last line, and locks, since the folder has one owner."""
     for lock in path.parent.glob(f"{path.name}*.lock*"):
+        if lock.is_dir() and not lock.is_symlink():
+            raise ConfigError(f"{lock} is a folder, where the journal's lock has to be; move it away")
         lock.unlink(missing_ok=True)
     try:
         with open_to_append(path) as file:
