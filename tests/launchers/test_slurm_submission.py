@@ -259,8 +259,9 @@ def test_a_queued_run_with_other_settings_is_neither_attached_to_nor_submitted(c
     run.path.mkdir(parents=True)
     run.write(record_of("seed=0"))
     ledger = Ledger(folder)
-    ledger.confirm(ledger.begin(["seed=0"]), "7")
-    command(pretended, "squeue", "echo '7|PENDING|Resources|0:00||study'")
+    submission = ledger.begin(["seed=0"])
+    ledger.confirm(submission, "7")
+    command(pretended, "squeue", f"echo '7|PENDING|Resources|0:00||study.{submission.token}'")
     command(pretended, "sbatch", f"touch {tmp_path}/submitted")
     before = run.record.read_bytes()
 
@@ -274,8 +275,9 @@ def test_a_queued_run_with_other_settings_is_neither_attached_to_nor_submitted(c
 def test_a_job_that_is_still_listed_though_its_run_is_finished_is_not_waited_for(pretended, tmp_path):
     (run,) = make_runs([["seed=0"]], 0, tmp_path)
     ledger = Ledger(tmp_path)
-    ledger.confirm(ledger.begin([run.name]), "7")
-    command(pretended, "squeue", "echo '7|COMPLETING|None|0:09|node|study'")
+    submission = ledger.begin([run.name])
+    ledger.confirm(submission, "7")
+    command(pretended, "squeue", f"echo '7|COMPLETING|None|0:09|node|study.{submission.token}'")
     for status, found in ((Status.RUNNING, {run.name: "7"}), (Status.PRUNED, {}), (Status.COMPLETED, {})):
         run.folder.path.mkdir(exist_ok=True)
         run.folder.write(record_of(run.name, status=status))
