@@ -209,13 +209,14 @@ def pid_of_the_controller():
     return Path(os.environ["SLURM_CONF"]).parent / "slurmctld.pid"
 
 
-def kill_controller():
-    """Slurm's controller is gone at once, as with its machine.
+def kill_controller(job):
+    """Slurm's controller is gone at once, as with its machine, but has saved that `job` runs.
 
-    It forgets what it has not saved, which it does every five seconds. A job that it takes to be pending, and that its
-    node runs, would make it drain the node until an administrator resumes it.
+    It saves what has changed a few seconds later. A job that it takes to be pending, and that its node runs, would make
+    it drain the node until an administrator resumes it.
     """
     state, now = pid_of_the_controller().parent / "state" / "job_state", time.time()
+    slurm("scontrol", "update", f"JobId={job}", "TimeLimit=+1")  # a change
     wait_until(lambda: state.exists() and state.stat().st_mtime > now, "the jobs to be saved", patience=60)
     pid = int(pid_of_the_controller().read_text())
     os.kill(pid, signal.SIGKILL)
@@ -274,7 +275,7 @@ def test_a_controller_that_is_killed_in_mid_sweep_is_waited_for(shell, undisturb
     slowly = ("sweep.retries=1", "delay=2")  # so that the controller saves that a run is at work
     started = shell.start(*GRID, *SLURM, *slowly)
     (run, *_) = started.wait_for(lambda: running(folder), "a run at work")
-    kill_controller()
+    kill_controller(job_of(run))
     try:
         os.kill(run.read().process.pid, signal.SIGKILL)  # its next attempt needs a controller
         started.wait_for(lambda: "Slurm does not answer" in started.text, "the sweep to see that Slurm is away")
