@@ -439,7 +439,7 @@ def test_a_sweep_that_keeps_nothing_says_so_once_with_workers_too(application):
         (["sweep.nmae=t"], "Did you mean sweep.name?"),
         (["sweep.pruner.min_resource=2"], "It belongs to sweep/pruner=asha or hyperband or halving: choose that as"),
         (["+sweep=default"], "leave +sweep=default out"),
-        (["sweep.repeats=0"], "sweep.repeats=0 is invalid: from 1 to 1,000,000 seeds"),
+        (["sweep.repeats=0"], "sweep.repeats=0 is invalid: at least 1"),
         (["sweep.objective.direction=up"], "sweep.objective.direction=up is invalid: it is one of null, min, max"),
         (["sweep.objective.split=dev"], "sweep.objective.split=dev is invalid"),
         (["sweep.on_mismatch=ask"], "sweep.on_mismatch=ask is invalid"),
