@@ -136,7 +136,7 @@ def check_below(folder: Path) -> None:
     found = found or next(runs, None)
     if found is not None:
         raise ConfigError(
-            f"{folder} is invalid as the folder of a run: it holds other runs ({found}), which this run would hide "
+            f"{folder} is invalid: it holds other runs ({found}), which a run there would hide "
             f"from summaries; choose a folder of its own, such as {folder / 'NAME'}. No run was started"
         )
 

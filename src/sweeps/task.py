@@ -112,7 +112,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        print(f"interrupted; {str(stop) or 'the same command resumes'}", file=sys.stderr)
+        print(f"interrupted; {str(stop) or 'the same command with the same sweep.name=NAME resumes'}", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from stop
 
 
