@@ -22,6 +22,7 @@ from sweeps.vision.config import conf_dir, register_schema
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 _OURS = ("sweeps.", "hydra_plugins.sweeps.")
+_WITHIN_HYDRA = ("sweeps.config", "sweeps.hints")  # they stand around its reading of overrides
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails knows no file name
 
 register_schema()  # here, so that a worker that is given `task` has it too
@@ -75,7 +76,7 @@ def explain(error: BaseException) -> str | None:
         what = f" {error.filename}" if error.filename is not None else ""
         return f"error: cannot write{what}: {error.strerror}; choose another folder: sweep.output=FOLDER"
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = (module.startswith(_OURS) and module != "sweeps.config" for module in modules[1:])  # which reads overrides
+    ours = (module.startswith(_OURS) and module not in _WITHIN_HYDRA for module in modules[1:])
     if not any(ours):  # no further than Hydra's own reading of it
         return _misread(error, modules)
     return None
