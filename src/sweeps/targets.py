@@ -39,10 +39,11 @@ _EXTRA = "SWEEPS_ALLOW_TARGETS"
 _WORDS = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 
 
-def check_targets(config: Any) -> None:
-    """Refuse any `_target_`, at any depth, that is on no list of parts."""
+def check_targets(config: Any, part: str = "") -> None:
+    """Refuse any `_target_`, at any depth, that is not on the list of `part`, or on none where no part is named."""
+    allowed = _PARTS[part] if part else "|".join(_PARTS.values())
     for target in _targets(config):
-        _check(target, "|".join(_PARTS.values()))
+        _check(target, allowed)
 
 
 def make(node: Any, part: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeps.errors import ConfigError
 from sweeps.record.records import RunDir, RunRecord, Status
-from sweeps.targets import make, target_of
+from sweeps.targets import check_targets, make, target_of
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ def check_trackers(node: Any) -> None:
     """
     for one in _nodes(node):
         target_of(one)
+        check_targets(one, "tracker")
 
 
 def _nodes(node: Any) -> list[Any]:
