@@ -185,7 +185,6 @@ def test_runs_of_another_meaning_of_the_code_are_not_skipped(sweeps, study, begu
 def test_how_a_sweep_is_done_makes_no_run_unknown(sweeps, study, begun, work):
     for how in (
         "sweep.retries=2",
-        "sweep.timeout=1000",
         "sweep.on_failure=stop",
         "sweep.stop_after=3",
         "sweep.on_mismatch=keep",
