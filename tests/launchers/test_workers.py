@@ -5,8 +5,8 @@ import time
 
 import pytest
 from hydra.core.utils import JobStatus
+from hydra.errors import CompactHydraException
 
-from sweeps.errors import ConfigError
 from sweeps.launchers.local import launch as local
 
 pytestmark = [
@@ -139,7 +139,7 @@ def test_a_slot_that_another_program_uses_is_not_ours(launch, monkeypatch):
 
 
 def test_a_bad_number_of_runs_for_a_worker(launch):
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.recycle_after=0 is invalid: at least 1"):
+    with pytest.raises(CompactHydraException, match=r"hydra\.launcher\.recycle_after=0 is invalid: at least 1"):
         launch(pid, 2, "hydra.launcher.recycle_after=0")
 
 
