@@ -63,7 +63,7 @@ class EngineTask:
         folder = RunDir(Path(hydra.runtime.output_dir).absolute())
         is_single = hydra.mode is RunMode.RUN
         sweep = folder.path.parent if is_single else Path(hydra.runtime.cwd, hydra.sweep.dir).absolute()
-        # Whoever sweeps with our sweepers owns the whole sweep; else two commands could do the same run at once.
+        # Our sweepers own the folder of the whole sweep; without them two commands could do the same run at once.
         is_owned = not is_single and str(hydra.sweeper.get("_target_")).startswith("hydra_plugins.sweeps.")
         with without_traceback(), current_progress() as progress:
             try:

@@ -174,15 +174,15 @@ def in_all_runs(rows: Sequence[RunRow], columns: Sequence[Column] = ()) -> tuple
     """`columns` without those that tell nothing, and `optim.lr=0.1` for each setting and fact that all runs share."""
     known = [row for row in rows if row.status != UNREADABLE]
     typed = dict.fromkeys(key for row in known for key in row.overridden) if len(known) > 1 else {}
-    told = [(key, shown) for key in typed if len(shown := _texts(setting_column(key, known), known)) == 1]
+    stated = [(key, shown) for key in typed if len(shown := _texts(setting_column(key, known), known)) == 1]
     kept = []
     for column in columns:
         shown = _texts(column, rows) - {text.BLANK} if column.is_stated and len(rows) > 1 else set()
         if len(shown) == 1:
-            told.append((column.header, shown))
+            stated.append((column.header, shown))
         else:
             kept.append(column)
-    return kept, [f"{name}={shown.pop()}" for name, shown in told]
+    return kept, [f"{name}={shown.pop()}" for name, shown in stated]
 
 
 def _objective_columns(rows: Sequence[RunRow]) -> Iterator[Column]:

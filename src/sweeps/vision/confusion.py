@@ -45,7 +45,7 @@ class Confusion:
                 raise ValueError("an image is no PNG")
 
     def title(self, true: int, guess: int) -> str:
-        """Images of one class that were taken for another, in words."""
+        """Images of one class that were classified as another, in words."""
         return f"{self.labels[true]} classified as {self.labels[guess]}"
 
 

@@ -90,7 +90,7 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
 def _settings_of(loader: ConfigLoader, config: DictConfig, folder: Path, space: Space) -> dict[str, Any]:
     """The settings of a sample of the trials, in which every choice occurs; those of all but the first as they differ.
 
-    What is searched has the same values whenever the space is the same. A sample that cannot work is told of later.
+    What is searched has the same values whenever the space is the same. A sample that cannot work is reported later.
     """
     found: dict[str, Any] = {}
     for number, sample in enumerate(space.samples()):
