@@ -5,8 +5,10 @@ import sys
 
 VERBS = {
     "compare": "sweeps.summarize:compare_main",
+    "decide": "sweeps.decide",
     "report": "sweeps.report.cli",
     "summarize": "sweeps.summarize",
+    "wait": "sweeps.decide:wait_main",
     "watch": "sweeps.watch",
 }
 

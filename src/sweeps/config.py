@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.errors import ConfigError
 
+AUTO = "auto"  # repeats: see `sweeps.sweepers.race`
 MOUNT = "sweep"  # where the node stands unless the application says otherwise
 
 
@@ -122,7 +123,16 @@ class SweepConfig:
     checkpoint_every: int = 1  # reports between checkpoints of what restore() was given; 0 writes none
     # The key whose value is a run's seed: runs that differ in nothing else are repeats of one setting.
     seed_key: str = "seed"
-    repeats: int | None = None  # so many seeds of every setting: sweep.repeats=3 is seed=0,1,2
+    # Seeds of every setting: sweep.repeats=3 is seed=0,1,2. auto: more seeds where they are needed, until it is decided
+    # which setting is the best, with 95 % confidence; settings that cannot be it get no more.
+    repeats: int | str | None = None
+    max_repeats: int = 20  # of repeats=auto: seeds of one setting, at most
+    max_runs: int | None = None  # of repeats=auto: runs in all, at most
+    # Of repeats=auto: a difference too small to matter. It is decided, too, once no setting can be better by more.
+    indifference: float | None = None
+    # Afterwards, so many fresh seeds of the best setting and of the one without swept values: their means are free of
+    # the luck by which the best was chosen. Needs repeats.
+    confirm: int = 0
     # Keys that cannot change a result (device, data.root, num_workers): no part of a run's identity.
     ignore: list[Any] = field(default_factory=list)
     # Swept keys whose values go side by side: sweep.zip=[model,lr]; several sets: [[model,lr],[epochs,batch_size]].

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sweeps.config import SweepConfig, lookup
+from sweeps.config import AUTO, SweepConfig, lookup
 from sweeps.errors import ConfigError, NewerRecordError, RecordError
 from sweeps.hooks import check_hook
 from sweeps.pruners import asked_of, judge_of
@@ -31,8 +31,10 @@ _ONE_OF = {
     "on_failure": ("continue", "stop"),
     "on_mismatch": ("refuse", "rerun", "keep"),
 }
-_AT_LEAST = {"repeats": 1, "stop_after": 1, "retries": 0, "checkpoint_every": 0}
-_ABOVE_ZERO = ("max_steps", "timeout")
+_AT_LEAST = {
+    "repeats": 1, "max_repeats": 2, "max_runs": 1, "confirm": 0, "stop_after": 1, "retries": 0, "checkpoint_every": 0,
+}  # fmt: skip
+_ABOVE_ZERO = ("max_steps", "timeout", "indifference")
 
 
 class Action(StrEnum):
@@ -180,11 +182,19 @@ def check_engine(settings: Mapping[str, Any], mount: str) -> None:
             options = ", ".join("null" if one is None else str(one) for one in known)
             raise ConfigError(f"{mount}.{key}={value} is invalid: it is one of {options}")
     for key, least in _AT_LEAST.items():
-        if settings[key] is not None and settings[key] < least:
+        if isinstance(settings[key], int) and settings[key] < least:
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: at least {least}")
     for key in _ABOVE_ZERO:
         if settings[key] is not None and not 0 < settings[key] < float("inf"):
             raise ConfigError(f"{mount}.{key}={settings[key]} is invalid: a number above 0, or null")
+    if isinstance(settings["repeats"], str) and settings["repeats"] != AUTO:
+        raise ConfigError(f"{mount}.repeats={settings['repeats']} is invalid: a number of seeds, or {AUTO}")
+    if settings["repeats"] == AUTO and lookup(settings, "objective.direction") is None:
+        raise ConfigError(
+            f"{mount}.repeats={AUTO} needs to know which values are better: {mount}.objective.direction=min or max"
+        )
+    if settings["confirm"] and settings["repeats"] is None:
+        raise ConfigError(f"{mount}.confirm={settings['confirm']} needs {mount}.repeats: seeds that choose the setting")
     for key in ("objective.metric", "pruner.metric"):
         if (metric := lookup(settings, key)) in RESERVED:
             raise ConfigError(

@@ -17,9 +17,10 @@ from sweeps.results import export, tables
 from sweeps.results.columns import Column, columns_of, find_column, sort_key, sort_rows
 from sweeps.results.compare import compare
 from sweeps.results.format import BLANK, clean, number, sparkline
+from sweeps.results.looks import note_look
 from sweeps.results.ranking import objectives, rank, sentences
 from sweeps.results.runs import RunRow, load
-from sweeps.results.settings import Setting, group_by
+from sweeps.results.settings import Setting, group_by, settings_of
 from sweeps.results.table import Table
 
 FORMATS = ("table", "csv", "json", "md", "latex")
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = rank(load(args.folders))
         answer = _compared if args.compare else _grouped if args.group_by else _ranked
         text = answer(rows, args)
+        if not args.group_by:
+            note_look(settings_of(rows))
         if args.output is not None:
             _write(args.output, text)
             return 0

@@ -4,12 +4,14 @@ Never imports torch.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,10 +22,12 @@ from sweeps.launchers.console import Activity, metrics_of
 from sweeps.launchers.slurm.ledger import Ledger, is_live
 from sweeps.launchers.slurm.queue import Queue
 from sweeps.launchers.view import Overview
+from sweeps.record.files import to_json
 from sweeps.record.identity import labels
 from sweeps.record.lock import owner_of
 from sweeps.record.records import Status
 from sweeps.results.format import metric
+from sweeps.results.looks import Looks
 from sweeps.results.ranking import rank
 from sweeps.results.runs import UNREADABLE, RunRow, load
 from sweeps.terminal import clean
@@ -35,11 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="a sweep's folder, such as multirun/lr_study")
     once = "print it once, which is the default where standard output is no terminal"
     parser.add_argument("--once", action="store_true", help=once)
+    events = "what happens, one JSON object a line: run, look, end"
+    parser.add_argument("--events", action="store_true", help=events)
     between = "between two looks (default: 2)"
-    parser.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help=between)
+    parser.add_argument("--interval", type=seconds, default=2.0, metavar="SECONDS", help=between)
     options = parser.parse_args(arguments)
     console = Console()
     try:
+        if options.events:
+            _print_events(options.folder, options.interval)
+            return 0
         page, busy = look(options.folder)
         if options.once or not console.is_terminal:
             console.print(page, soft_wrap=True)
@@ -54,17 +63,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:  # a reader that had enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A number of seconds above 0, from a command line."""
     try:
-        seconds = float(text)
+        found = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
+        found = 0.0
+    if not 0 < found < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds
+    return found
 
 
 def look(folder: Path) -> tuple[Group, bool]:
@@ -92,6 +104,40 @@ def look(folder: Path) -> tuple[Group, bool]:
         lines = [Text("single runs" if running else "idle")]
     lines += [Text(f"unreadable: {row.problem}", style="bold red") for row in rows if row.status == UNREADABLE]
     return Group(overview, *lines), owner is not None or bool(running) or bool(jobs)
+
+
+def is_busy(folder: Path) -> bool:
+    """Whether a command works at the sweep, a run is running, or one waits in a queue."""
+    running = any(row.status == Status.RUNNING for row in load([folder]))
+    return owner_of(folder) is not None or running or bool(_jobs_of(folder))
+
+
+def _print_events(folder: Path, interval: float) -> None:
+    """Print how each run stands whenever that changes, each look at the results, and in the end how many there are.
+
+    The first lines say how everything stood when the command was given. Ends with the sweep.
+    """
+    shown: dict[Path, tuple[str, float | None]] = {}
+    known = 0
+    while True:
+        busy, rows = is_busy(folder), load([folder])  # in this order: what ended in between is in the rows
+        for row in rows:
+            if shown.get(row.path) != (state := (row.status, row.steps)):
+                shown[row.path] = state
+                of_run = {"run": row.name, "status": row.status, "step": row.steps, "value": row.value}
+                _print_event("run", **of_run, problem=row.problem or None)
+        looks = Looks(folder).at_results
+        for one in looks[known:]:
+            _print_event("look", by=one.by, seeds=dict(one.seeds), out=dict(one.out))
+        known = len(looks)
+        if not busy:
+            _print_event("end", counts=Counter(row.status for row in rows))
+            return
+        time.sleep(interval)
+
+
+def _print_event(event: str, **fields: Any) -> None:
+    print(to_json({"event": event, **fields}), flush=True)
 
 
 def _jobs_of(folder: Path) -> Counter[str]:

@@ -16,8 +16,7 @@ from sweeps.launchers.local.pool import POLL_SECONDS, Event, Pool, Worker
 from sweeps.launchers.runs import NotDone, SweepRun
 from sweeps.launchers.signals import STOPPING, StopRequest
 from sweeps.launchers.view import View
-from sweeps.record.recording import now
-from sweeps.record.records import Failure, Status
+from sweeps.record.records import Failure, Status, now
 
 LONGEST_PAUSE = 60.0  # seconds before a further try
 START_SECONDS = 60.0  # that a run may take beyond its timeout to start its process and to read its images

@@ -16,7 +16,13 @@ from sweeps.errors import ConfigError
 
 _OURS = "hydra_plugins.sweeps."
 # What only we do, with the values that mean nothing is to be done.
-_BY_SWEEPERS: dict[str, tuple[Any, ...]] = {"name": (None,), "repeats": (None,), "zip": ([],), "exclude": ([],)}
+_BY_SWEEPERS: dict[str, tuple[Any, ...]] = {
+    "name": (None,),
+    "repeats": (None,),
+    "zip": ([],),
+    "exclude": ([],),
+    "confirm": (0,),
+}
 _BY_LAUNCHERS: dict[str, tuple[Any, ...]] = {
     "plan": (False,),
     "on_failure": ("continue",),

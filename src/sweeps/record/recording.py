@@ -7,7 +7,6 @@ import numbers
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError, in_a_line
@@ -15,7 +14,7 @@ from sweeps.record.files import remove_leftovers
 from sweeps.record.identity import settings_of
 from sweeps.record.masking import shown, shown_text, shown_words
 from sweeps.record.processes import Heartbeat, peak_rss, this_process
-from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status
+from sweeps.record.records import Failure, Objective, RunDir, RunRecord, Status, now
 from sweeps.record.resolved import Resolved
 
 log = logging.getLogger(__name__)
@@ -288,8 +287,3 @@ def settle_objective(record: RunRecord, rows: Sequence[Mapping[str, Any]], retur
     if not math.isfinite(value):
         raise Diverged(f"the training function returned {value}")
     objective.value = value
-
-
-def now() -> str:
-    """The time as ISO 8601 with the offset to UTC."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ from sweeps.record.typed import typed
 SCHEMA_VERSION = 2
 
 RECORD_NAME = "run.json"
+LOOKS = "looks.jsonl"
 SWEEP_FILES = ("multirun.yaml", "sweep.json", "study.journal")  # beside the folders of its runs
 SKIPPED_FOLDERS = frozenset({".hydra", ".slurm", "tensorboard"})
 
@@ -276,3 +278,8 @@ def find_runs(folder: str | Path) -> Iterator[RunDir]:
             yield RunDir(path)
         else:
             folders[:] = sorted(set(folders) - SKIPPED_FOLDERS)
+
+
+def now() -> str:
+    """The time as ISO 8601 with the offset to UTC."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

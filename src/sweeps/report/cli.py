@@ -15,6 +15,7 @@ from sweeps.record.lock import owner_of
 from sweeps.record.records import Status
 from sweeps.report.content import Content, read
 from sweeps.results.format import clean
+from sweeps.results.looks import note_look
 
 NAME = "report.html"
 _NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
@@ -65,6 +66,7 @@ def write(content: Content, target: Path, *, figures: bool = True, refresh: floa
         if figures:
             render.save(pictures, target.with_suffix(""), f"../{target.name}")
         text = page(content, pictures, panels, base=target.parent, made=made, refresh=refresh)
+        note_look(content.judged)
         atomic_write(target, text.encode("utf-8", errors="replace"), durable=False)
     except OSError as error:
         raise RecordError(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sweeps.record.records import Status
 from sweeps.results import format as text
 from sweeps.results.columns import Column, swept_columns
-from sweeps.results.inference import ALPHA
+from sweeps.results.inference import ALPHA, p_of_leads
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import RunRow
-from sweeps.results.settings import BEST, MAY_BE, Setting, has_repeats, p_of_lead
+from sweeps.results.settings import BEST, MAY_BE, Setting, has_repeats
 
 DISAGREE = 0.1  # standard deviation over seeds, as a share of the mean
 _FEWEST = 3  # values of a grid that has an inside
@@ -124,7 +124,7 @@ def _stands_out(grid: _Grid, winner: float) -> bool:
     others = [one for value, one in grid.by_value.items() if value != winner and one.n]
     if best.n == 1:
         return all(one.gain < best.gain for one in others)
-    found = [p_of_lead(best, one) for one in others]
+    found = p_of_leads(best.gains, [one.gains for one in others])
     return all(p is not None and p * max(len(found), 2) < ALPHA for p in found)
 
 

@@ -13,6 +13,7 @@ from sweeps.record.files import LINES_LIMIT, read_bytes
 from sweeps.results import format as text
 from sweeps.results.columns import Column, find_column, setting_columns, swept_columns
 from sweeps.results.inference import ALPHA, MOST_SEEDS, McNemar, Paired, holm, in_order, mcnemar, paired, seeds_needed
+from sweeps.results.looks import looks_at, seeds_of
 from sweeps.results.ranking import split_name
 from sweeps.results.runs import Objective, RunRow
 from sweeps.results.settings import BEST, Setting, judged, settings_of
@@ -32,6 +33,7 @@ class Comparison:
     second: Setting
     paired: Paired
     p: float | None
+    needed: tuple[int, int | None] | None  # seeds that would show such a difference in 80 % of tries, from and to
     verdict: str  # "yes", "no", "not shown", "unstable" or "not evidence"
     sentence: str
     notes: list[str] = field(default_factory=list)
@@ -100,8 +102,9 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
             "seeds are no pair; run both with the same ones, such as sweep.repeats=5"
         )
     compared = sum(one.objective == objective and one.is_sound for one in settings)
+    scale = min((ALPHA / level for level in _levels(settings) if level), default=1.0)
     is_of_table = a.is_sound and b.is_sound and BEST in (a.standing, b.standing)
-    p = (b if a.standing == BEST else a).p if is_of_table else found.p
+    p = (b if a.standing == BEST else a).p if is_of_table else None if found.p is None else min(found.p * scale, 1.0)
     gain = objective.gain(found.difference)
     if found.p is None:
         verdict = "not evidence"
@@ -109,10 +112,18 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
         verdict = "unstable"
     else:
         verdict = "not shown" if p is None or p >= ALPHA else "yes" if gain > 0 else "no"
+    tests = max(compared - 1, 2) if is_of_table else 2
+    needed = seeds_needed(found, ALPHA / scale / tests)
     by_answer = dict(_by_answer(a, b, objective))
     sentence = _sentence(a, b, found, p, verdict, gain)
-    notes = [*_notes(a, b, found, compared, is_of_table, verdict), *_answer_notes(by_answer, objective)]
-    return Comparison(a, b, found, p, verdict, sentence, notes, by_answer)
+    notes = [*_notes(a, b, found, compared, is_of_table, verdict, needed), *_answer_notes(by_answer, objective)]
+    return Comparison(a, b, found, p, needed, verdict, sentence, notes, by_answer)
+
+
+def _levels(settings: Sequence[Setting]) -> Iterator[float]:
+    """What this look may spend; a pair that was chosen beforehand counts the looks as well."""
+    for looks in looks_at(settings):
+        yield looks.level(seeds_of(settings))
 
 
 def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[Column], wanted: str) -> Setting:
@@ -196,7 +207,15 @@ def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else ''}{text.figure(value)}"
 
 
-def _notes(a: Setting, b: Setting, found: Paired, compared: int, of_table: bool, verdict: str) -> Iterator[str]:
+def _notes(
+    a: Setting,
+    b: Setting,
+    found: Paired,
+    compared: int,
+    of_table: bool,
+    verdict: str,
+    needed: tuple[int, int | None] | None,
+) -> Iterator[str]:
     if a.objective and a.objective.split:
         yield f"The {a.objective.title} is measured on {split_name(a.objective.split)}."
     for one in (a, b):
@@ -213,8 +232,7 @@ def _notes(a: Setting, b: Setting, found: Paired, compared: int, of_table: bool,
             )
         else:
             yield f"p is for a pair chosen beforehand. If it was picked by looking at {compared} settings, {looked}."
-    tests = max(compared - 1, 2) if of_table else 2
-    if verdict == "not shown" and (needed := seeds_needed(found, ALPHA / tests)):
+    if verdict == "not shown" and needed:
         least, most = needed
         reach = f"{least:,} to {most:,} seeds" if most else f"From {least:,} to more than {MOST_SEEDS:,} seeds"
         yield f"{reach} would show such a difference in 80 % of tries, if it is real."

@@ -12,6 +12,7 @@ CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 1_000
+_BORROWED = 4
 _NO_SPREAD = 1e-12  # of the values' size: rounding
 
 
@@ -82,6 +83,39 @@ def paired(first: Mapping[Any, float], second: Mapping[Any, float]) -> Paired | 
 
     p = 2 * float(stdtr(n - 1, -abs(mean) / std * math.sqrt(n)))
     return Paired(n, mean, std, interval(differences), p, "paired t test")
+
+
+def p_of_leads(first: Mapping[Any, float], others: Sequence[Mapping[Any, float]]) -> list[float | None]:
+    """One-sided p of the lead of `first` over each of the `others`, gains by seed; None where they share below two.
+
+    Student's paired t test. The spread of one pair is poorly known from few seeds. Where there are three others or
+    more, the variance is that of the pair or the mean over all pairs, whichever is larger, and counts for up to
+    `_BORROWED` times the seeds of the pair. The larger of the two keeps the error rate where settings vary by
+    different amounts: docs/statistics.md has the simulations.
+    """
+    pairs = [[first[seed] - other[seed] for seed in first.keys() & other.keys()] for other in others]
+    tested = [pair for pair in pairs if len(pair) > 1]
+    if not tested:
+        return [None] * len(pairs)
+    from scipy.special import stdtr
+
+    variances = [0.0 if _is_constant(pair) else statistics.variance(pair) for pair in tested]
+    borrows = len(tested) > 2
+    pooled = statistics.fmean(variances) if borrows else 0.0
+    freedom = sum(len(pair) - 1 for pair in tested) / 2  # all pairs share `first`
+
+    def p_of(pair: Sequence[float]) -> float | None:
+        n = len(pair)
+        if n < 2:
+            return None
+        mean = statistics.fmean(pair)
+        variance = max(0.0 if _is_constant(pair) else statistics.variance(pair), pooled)
+        if not variance:  # no spread to measure by: the signs are the evidence
+            return 2.0**-n if mean > _NO_SPREAD else 1.0
+        degrees = max(n - 1, min(freedom, _BORROWED * (n - 1))) if borrows else n - 1
+        return float(stdtr(degrees, -mean / math.sqrt(variance / n)))
+
+    return [p_of(pair) for pair in pairs]
 
 
 def seeds_needed(found: Paired, alpha: float) -> tuple[int, int | None] | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.results.columns import Column, setting_columns, swept_columns
-from sweeps.results.inference import ALPHA, Interval, holm, interval, paired
+from sweeps.results.inference import ALPHA, Interval, holm, interval, p_of_leads
+from sweeps.results.looks import Looks, looks_at, seeds_of, sweeps_of
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import Objective, RunRow
 
@@ -24,7 +25,7 @@ class Setting:
     `shown` the same as text. `figures` are the objectives of the completed runs, `by_seed` the same by seed: a pruned
     run has the value of a shorter training, a diverged one has none. `differs_in` names the columns in which those runs
     differ. `standing` is one of the five words above (of a group "best" or empty), and `p` that of the comparison with
-    the best.
+    the best. `fresh` are the objectives of seeds that confirm it, which took no part in its choice.
     """
 
     setting_id: str
@@ -39,6 +40,7 @@ class Setting:
     interval: Interval | None = None
     standing: str = UNCERTAIN
     p: float | None = None
+    fresh: tuple[float, ...] = ()
 
     @property
     def n(self) -> int:
@@ -65,6 +67,12 @@ class Setting:
         """The mean, turned so that more is better; the lowest number without one."""
         ranked = self.objective is not None and self.objective.is_ranked
         return -float("inf") if not ranked or self.mean is None else self.objective.gain(self.mean)  # type: ignore[union-attr]
+
+    @property
+    def gains(self) -> dict[Any, float]:
+        """Its figures by seed, turned so that more is better."""
+        turn = self.objective.gain if self.objective is not None else float
+        return {seed: turn(value) for seed, value in self.by_seed.items()}
 
     @property
     def counts(self) -> Counter[str]:
@@ -105,6 +113,12 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     """
     known = [row for row in rows if row.objective is not None]
     columns = swept_columns(rows) if columns is None else columns
+    looks = [Looks(folder) for folder in sweeps_of(row.path for row in rows)]
+    fresh = [(one.path.parent, one.fresh) for one in looks if one.fresh]
+
+    def is_fresh(row: RunRow) -> bool:
+        return any(row.seed in seeds and row.path.is_relative_to(at) for at, seeds in fresh)
+
     done: dict[tuple[Objective | None, str, Any], set[str]] = {}
     for row in known:
         done.setdefault((row.objective, row.setting_id, row.seed), set()).add(row.sweep)
@@ -116,9 +130,11 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
 
     found = []
     for (_, setting_id, sweep), of in _grouped(known, identity_of):
-        by_seed = {row.seed: row.value for row in reversed(of) if row.counts and row.value is not None}
+        counted = {row.seed: (row.value, is_fresh(row)) for row in reversed(of) if row.counts and row.value is not None}
+        by_seed = {seed: value for seed, (value, later) in counted.items() if not later}
+        later = tuple(value for value, is_later in counted.values() if is_later)
         one = _setting(of, columns, tuple(by_seed.values()))
-        found.append(dataclasses.replace(one, setting_id=setting_id, label=sweep, by_seed=by_seed))
+        found.append(dataclasses.replace(one, setting_id=setting_id, label=sweep, by_seed=by_seed, fresh=later))
     telling = [at for at in range(len(columns)) if len({one.shown[at] for one in found}) > 1]
     for at, one in enumerate(found):
         parts = [f"{columns[place].header}={one.shown[place]}" for place in telling]
@@ -172,39 +188,45 @@ def _in_order(settings: Iterable[Setting], rows: Sequence[RunRow]) -> list[Setti
     return sorted(settings, key=key)
 
 
-def judged(settings: Sequence[Setting]) -> list[Setting]:
-    """`settings` with their intervals and their standing against the best.
+def judged(settings: Sequence[Setting], level: float | None = None) -> list[Setting]:
+    """`settings` with their intervals and their standing against the best, at `level`: what this look may spend.
 
-    What is promised: the truly best of the sound settings is called "best" or "may be best" with 95 % confidence. Each
-    is tested against the one with the highest mean, one-sided and on matched seeds, and Holm's correction runs over
-    these tests. No factor is below two, so that of two settings neither is wronged: the choice of the direction counts.
+    What is promised: the truly best of the sound settings is called "best" or "may be best" with 95 % confidence,
+    however often one has looked (see `sweeps.results.looks`, which say the level where none is given). Each is tested
+    against the one with the highest mean, one-sided and on matched seeds, and Holm's correction runs over these tests.
+    No factor is below two, so that of two settings neither is wronged: the choice of the direction counts. Settings
+    that left a race stay out of the tests. Each `p` is scaled so that it compares with `ALPHA`.
     """
     found = [dataclasses.replace(one, interval=interval(one.figures)) for one in settings]
+    known = looks_at(settings)
+    out = {setting_id: p for looks in known for setting_id, p in looks.out.items()}
+    if level is None:
+        level = min((looks.level(seeds_of(settings)) for looks in known), default=ALPHA)
     for objective in dict.fromkeys(one.objective for one in settings):
         if objective is None or not objective.is_ranked:
             continue
+        places = []
         for at, one in enumerate(found):
-            if one.objective == objective and one.n and one.lost:
+            if one.objective != objective or not one.n:
+                continue
+            if one.lost:
                 found[at] = dataclasses.replace(one, standing=UNSTABLE)
-        places = [at for at, one in enumerate(found) if one.objective == objective and one.is_sound]
+            elif one.setting_id in out:
+                found[at] = dataclasses.replace(one, standing=NOT_BEST, p=out[one.setting_id])
+            elif one.is_sound:
+                places.append(at)
         if not places:
             continue
         best = max(places, key=lambda at: found[at].gain)
         others = [at for at in places if at != best]
-        p_values = [p_of_lead(found[best], found[at]) for at in others]
+        p_values = p_of_leads(found[best].gains, [found[at].gains for at in others])
         for at, raw, p in zip(others, p_values, holm([1.0 if p is None else p for p in p_values], 2), strict=True):
-            standing = NOT_BEST if p < ALPHA else MAY_BE
-            found[at] = dataclasses.replace(found[at], standing=standing, p=None if raw is None else p)
+            scaled = min(p * ALPHA / level, 1.0) if level else 1.0
+            standing = NOT_BEST if scaled < ALPHA else MAY_BE
+            shown = scaled if raw is not None and level else None
+            found[at] = dataclasses.replace(found[at], standing=standing, p=shown)
         found[best] = dataclasses.replace(found[best], standing=BEST)
     return found
-
-
-def p_of_lead(first: Setting, second: Setting) -> float | None:
-    """One-sided p of the lead of `first` on matched seeds; None where they share fewer than two."""
-    found = paired(first.by_seed, second.by_seed)
-    if found is None or found.p is None or first.objective is None:
-        return None
-    return found.p / 2 if first.objective.gain(found.difference) > 0 else 1 - found.p / 2
 
 
 def has_repeats(settings: Sequence[Setting]) -> bool:

@@ -1,5 +1,6 @@
 """The tables of a summary, which print on a rich console and export as text."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from sweeps.results import format as text
 from sweeps.results.advice import advice
 from sweeps.results.columns import Column, columns_of, in_all_runs, swept_columns
 from sweeps.results.inference import rate_bounds
+from sweeps.results.looks import looks_at, note_look, seeds_of
 from sweeps.results.matrix import matrix_table
 from sweeps.results.ranking import objectives, rank, saved_by_pruning, sentences, tally, tested
 from sweeps.results.runs import UNREADABLE, RunRow, load
@@ -133,6 +135,8 @@ def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: s
             f"seeds against {_MARK}, one-sided, corrected (Holm). Not promised: that those marked = are equal, or that "
             "all others are worse. Two settings by name: --compare A B."
         )
+        notes += _look_notes(settings)
+    notes += _fresh_notes(settings)
     if any(one.interval for one in settings):
         notes.append("Intervals of the mean by Student's t: for seeds that vary evenly, not for some that collapse.")
     notes += _unstable_notes(settings)
@@ -141,6 +145,30 @@ def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: s
     if apart := sum((one.apart for one in settings), Counter[str]()):
         notes.append(f"Means are over completed runs alone, and leave out: {text.counted(apart.items())}.")
     return [*notes, *(sentence for one in settings if one.standing == BEST for sentence in _tested_setting(one))]
+
+
+def _look_notes(settings: Sequence[Setting]) -> Iterable[str]:
+    """What p counts beside the number of settings: how often one has looked."""
+    known, now = looks_at(settings), seeds_of(settings)
+    if any(looks.has_race for looks in known):
+        yield "These seeds are those of a race: p counts all of its looks, and is that of the look at which one left."
+        return
+    before = max((len([look for look in looks.at_results if look.seeds != now]) for looks in known), default=0)
+    if before:
+        looked = "an earlier look" if before == 1 else f"{before} earlier looks"
+        yield f"p counts {looked} at other seeds (looks.jsonl): who adds seeds until a difference shows finds one."
+
+
+def _fresh_notes(settings: Sequence[Setting]) -> Iterable[str]:
+    """What the seeds say that took no part in the choice."""
+    for one in settings:
+        if one.fresh and one.mean is not None:
+            fresh = dataclasses.replace(one, figures=one.fresh)
+            spread = f" ± {text.figure(fresh.std)} (std)" if fresh.n > 1 else ""
+            yield (
+                f"Confirmed on {text.plural(fresh.n, 'fresh seed')}: {one.label}: {text.figure(fresh.mean)}{spread}; "
+                f"{text.figure(one.mean)} on the {one.n} that took part in the choice."
+            )
 
 
 def _unstable_notes(settings: Sequence[Setting]) -> Iterable[str]:
@@ -209,9 +237,11 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
 
 
 def print_summary(console: Console, folder: str | Path) -> None:
-    """What `python -m sweeps.summarize FOLDER` shows.
+    """What `python -m sweeps.summarize FOLDER` shows, which counts as a look.
 
     Raises:
         RecordError: the folder does not exist, or holds no runs.
     """
-    print_tables(console, summary(rank(load([folder]))))
+    rows = rank(load([folder]))
+    print_tables(console, summary(rows))
+    note_look(settings_of(rows))

@@ -9,13 +9,21 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from sweeps.config import mount_of, settings_of
+from sweeps.config import AUTO, mount_of, settings_of
 from sweeps.decision import without_seed
 from sweeps.errors import ConfigError
 from sweeps.record.identity import is_ignored, target_of
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
-MAKE_RUNS = ("repeats", "zip", "exclude")  # settings of the sweep that have done their work once there are runs
+MAKE_RUNS = (
+    "repeats",
+    "max_repeats",
+    "max_runs",
+    "indifference",
+    "confirm",
+    "zip",
+    "exclude",
+)  # Settings of the sweep that have done their work once there are runs
 
 
 def expand(overrides: Sequence[Override], config: DictConfig) -> list[list[str]]:
@@ -102,21 +110,25 @@ def count_of(key: str, sweep: RangeSweep) -> float:
     return count
 
 
-def _seeds(repeats: int, key: str, config: DictConfig, mount: str, given: Mapping[str, Sequence[str]]) -> list[str]:
-    """`seed=0`, `seed=1` ... for `repeats`."""
+def _seeds(
+    repeats: int | str, key: str, config: DictConfig, mount: str, given: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """`seed=0`, `seed=1` ... for `repeats`; the first one for a race, which gives the others."""
     shown = f"{mount}.repeats={repeats}"
-    if not 1 <= repeats <= MOST_VALUES:
-        raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5")
+    count = 1 if repeats == AUTO else repeats
+    if isinstance(count, str) or not 1 <= count <= MOST_VALUES:
+        raise ConfigError(f"{shown} is invalid: from 1 to {MOST_VALUES:,} seeds, such as {mount}.repeats=5, or {AUTO}")
     for typed, values in given.items():
         if typed.lstrip("+") == key:
-            seeds, own = (_in_short([str(one) for one in values]) for values in (range(repeats), map(_value, values)))
+            seeds = "0,1,..." if repeats == AUTO else _in_short([str(seed) for seed in range(count)])
+            own = _in_short([*map(_value, values)])
             raise ConfigError(f"{shown} means {key}={seeds}; give it or {typed}={own}, not both")
     parent, _, last = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig) or last not in list(node.keys()):  # `in node` is false for a missing value
         written = cast(dict[str, Any], OmegaConf.to_container(config))
         raise ConfigError(f"{shown} is invalid: {without_seed(written, mount, key)}")
-    return [f"{key}={seed}" for seed in range(repeats)]
+    return [f"{key}={seed}" for seed in range(count)]
 
 
 def _value(override: str) -> str:

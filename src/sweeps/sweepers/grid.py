@@ -1,6 +1,6 @@
 """`hydra/sweeper=grid`: every combination of the swept values is a run. Never imports torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from sweeps.config import mount_of, settings_of
+from sweeps.config import AUTO, mount_of, settings_of
 from sweeps.errors import ConfigError, RunFailed
 from sweeps.launchers.console import SweepConsole
 from sweeps.launchers.folders import Folders
@@ -54,36 +54,40 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     if mount is None:
         with owned_folder(config) as folder:
             write_config(config, folder)
-            results = launches.launch(runs)
-        for job in results:
+            jobs = launches.launch(runs)
+        for job in jobs:
             _ = job.return_value  # raises the error of a job that failed, as Hydra's own sweeper does
-        return [results]
+        return [jobs]
     console, settings = SweepConsole(), settings_of(config)
-    rounds: list[float | None] = [None]
-    if not settings.plan:
-        rounds = _rounds(context.config_loader, config, mount, runs, console)
-    left_out, results = "", []
+    rounds: list[list[str]] = [[]] if settings.plan else _rounds(context.config_loader, config, mount, runs, console)
+    left_out = ""
+    results: list[JobReturn] = []
     with owned_folder(config) as folder:
         folders = Folders(context.config_loader, config, folder)
-        names = folders.names(runs)
-        if not launches.is_ours:
-            for name in names:
-                RunDir(folder / name).refuse_links()  # Hydra opens a run's log before the run can look
-            runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
+        folders.names(runs)  # refuses runs that would share a folder
         if settings.plan:
+            if settings.repeats == AUTO:
+                most = f"{settings.max_repeats} seeds each" + (
+                    f", {settings.max_runs} runs in all" if settings.max_runs else ""
+                )
+                console.print(f"the first seed of a race, which may take at most {most}:", highlight=False)
             return [launches.launch(runs)]
         write_config(config, folder)
+        blocks: Iterable[list[list[str]]] = [runs]
+        if settings.repeats == AUTO or settings.confirm:
+            from sweeps.sweepers.race import Race  # the statistics take longer to import than all of a small sweep
+
+            race = Race([run for run in runs if run[0] == runs[0][0]], settings, folders, console)
+            blocks = race.blocks() if settings.repeats == AUTO else blocks
         try:
-            for number, step in enumerate(rounds, start=1):
-                if launches.has_enough:
-                    left_out = f"; round {number} of {len(rounds)} was not started"
+            for block in blocks:
+                done, left_out = _launch(block, len(results), rounds, launches, folders, console)
+                results += done
+                if left_out or launches.has_enough:
                     break
-                if len(rounds) > 1:
-                    limit = settings.pause_at if step is None else step
-                    until = "to completion" if limit is None else f"to step {limit:.12g}"
-                    console.print(f"round {number} of {len(rounds)}: {until}", highlight=False)
-                pause = [] if step is None else [f"{mount}.pause_at={step:.12g}"]
-                results = launches.launch([[*run, *pause] for run in runs])  # each round resumes what the last one kept
+            else:
+                if settings.confirm:
+                    results += _launch(race.fresh(), len(results), [[]], launches, folders, console)[0]
         finally:
             summarize(console, folder)
     errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]
@@ -95,10 +99,35 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
     return [results]
 
 
+def _launch(
+    runs: Sequence[Sequence[str]],
+    first: int,
+    rounds: Sequence[Sequence[str]],
+    launches: Launches,
+    folders: Folders,
+    console: Console,
+) -> tuple[list[JobReturn], str]:
+    """The results of runs numbered from `first`, round by round, and which rounds failures kept from being started."""
+    if not launches.is_ours:
+        names = folders.names(runs, first)
+        for name in names:
+            RunDir(folders.folder / name).refuse_links()  # Hydra opens a run's log before the run can look
+        runs = [[*run, *folders.pinned(name)] for run, name in zip(runs, names, strict=True)]
+    results: list[JobReturn] = []
+    for number, pause in enumerate(rounds, start=1):
+        if launches.has_enough:
+            return results, f"; round {number} of {len(rounds)} was not started"
+        if len(rounds) > 1:
+            until = f"to step {pause[0].partition('=')[2]}" if pause else "to completion"
+            console.print(f"round {number} of {len(rounds)}: {until}", highlight=False)
+        results = launches.launch([[*run, *pause] for run in runs], first)  # resumes what the last round kept
+    return results, ""
+
+
 def _rounds(
     loader: ConfigLoader, config: DictConfig, mount: str, runs: Sequence[Sequence[str]], console: Console
-) -> list[float | None]:
-    """The steps at which the runs wait for each other in each round of the sweep; None: they run to completion.
+) -> list[list[str]]:
+    """The overrides that each round of the sweep adds: the step at which its runs wait for each other.
 
     Pruners that compare runs as they report have one round. Halving has one more than it has rungs, which makes its
     runs wait for each other under any launcher. The last round pauses where `pause_at` says.
@@ -116,7 +145,8 @@ def _rounds(
             spread = f"{mount}.max_steps is {known[0]:.12g} to {known[-1]:.12g} in these runs"
             console.print(f"{spread}; the largest sets the rounds", highlight=False)
         rounds = rounds_of(settings, known[-1] if known else None)
-    return rounds
+    pauses = [settings.pause_at if step is None else step for step in rounds]
+    return [[] if step is None else [f"{mount}.pause_at={step:.12g}"] for step in pauses]
 
 
 def _samples(runs: Sequence[Sequence[str]], seed_key: str) -> list[Sequence[str]]:

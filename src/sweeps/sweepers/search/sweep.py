@@ -113,7 +113,7 @@ def _others(settings: dict[str, Any], known: dict[str, Any], suffix: str) -> dic
 def _check(settings: Any, mount: str, batch_size: int) -> None:
     """Raises a ConfigError for settings that a search does not honour."""
     for key in MAKE_RUNS:
-        if getattr(settings, key):
+        if key != "max_repeats" and getattr(settings, key):
             raise ConfigError(
                 f"{mount}.{key} is invalid with hydra/sweeper=search: it belongs to a grid; search first, then repeat "
                 f"the best settings in a grid with {mount}.repeats=5"

@@ -1,0 +1,149 @@
+"""`python -m sweeps decide DIR A B` and `wait DIR`: answers for programs, as exit codes. Never imports torch."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.errors import SweepsError
+from sweeps.record.records import Status
+from sweeps.results import export
+from sweeps.results.compare import Comparison, compare
+from sweeps.results.inference import p_of_leads
+from sweeps.results.looks import looks_at, note_look, seeds_of
+from sweeps.results.ranking import rank
+from sweeps.results.runs import load
+from sweeps.results.settings import BEST, MAY_BE, judged, settings_of
+from sweeps.terminal import clean
+from sweeps.watch import is_busy, seconds
+
+BETTER, NOT_BETTER, UNDECIDED = "better", "not better", "undecided"
+EXIT_CODES = {BETTER: 0, NOT_BETTER: 1, UNDECIDED: 3}
+_ENDS = ("done", "failed", "decided")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a setting is better than another one, and what it rests on.
+
+    `more_seeds` is how many more seeds of both would decide it in 80 % of tries, from and to (None: more than can be
+    said); None where it is decided, or where nothing hints at a difference.
+    """
+
+    verdict: str  # "better", "not better" or "undecided"
+    comparison: Comparison
+    more_seeds: tuple[int, int | None] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 3."""
+        return EXIT_CODES[self.verdict]
+
+    def fields(self) -> dict[str, Any]:
+        """The decision for other programs."""
+        more = list(self.more_seeds) if self.more_seeds else None
+        return {"decision": self.verdict, "more_seeds": more, **self.comparison.fields()}
+
+
+def decide(folders: Sequence[str | Path], first: str, second: str, indifference: float | None = None) -> Decision:
+    """Whether the setting that `second` names is better than the one that `first` names; counts as a look.
+
+    It is "not better", too, if it lost seeds, or if it is shown to be better by less than `indifference`, if at all.
+
+    Raises:
+        ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
+        RecordError: a folder does not exist, or holds no runs.
+    """
+    rows = rank(load(folders))
+    found = compare(rows, second, first)
+    settings = settings_of(rows)
+    verdict = {"yes": BETTER, "no": NOT_BETTER}.get(found.verdict, UNDECIDED)
+    if found.verdict == "unstable" and found.first.lost:
+        verdict = NOT_BETTER
+    elif verdict == UNDECIDED and indifference is not None:
+        level = min((looks.level(seeds_of(settings)) for looks in looks_at(settings)), default=0.05)
+        ahead = {seed: gain + indifference for seed, gain in found.second.gains.items()}
+        p = p_of_leads(ahead, [found.first.gains])[0]
+        verdict = NOT_BETTER if p is not None and p < level / 2 else verdict
+    note_look(settings)
+    needed = found.needed if verdict == UNDECIDED else None
+    more = needed and (needed[0] - found.paired.n, needed[1] and needed[1] - found.paired.n)
+    return Decision(verdict, found, more or None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the decision; returns 0 (better), 1 (not better), 3 (undecided), or 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps decide",
+        description="Is setting B better than setting A? Exit codes: 0 yes, 1 no, 3 undecided, 2 an error.",
+    )
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
+    parser.add_argument("first", metavar="A", help="a setting, such as the present one: nin, or model=nin,optim.lr=0.1")
+    parser.add_argument("second", metavar="B", help="the one that may be better")
+    small = "a difference too small to matter: B is not better if it is shown to be better by less"
+    parser.add_argument("--indifference", type=float, metavar="DIFFERENCE", help=small)
+    parser.add_argument("--json", action="store_true", help="all digits, for programs")
+    args = parser.parse_args(argv)
+    try:
+        found = decide(args.folders, args.first, args.second, args.indifference)
+    except SweepsError as error:
+        print(f"decide: {clean(error)}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(export.dump(found.fields()), end="")
+        return found.exit_code
+    print(f"{found.verdict}: {found.comparison.sentence}")
+    if found.more_seeds:
+        least, most = found.more_seeds
+        print(
+            f"{least:,} to {most:,} more seeds of both" if most else f"{least:,} more seeds of both, or far more",
+            end=" ",
+        )
+        print("would decide it in 80 % of tries, if the difference is real.")
+    return found.exit_code
+
+
+def wait_main(argv: Sequence[str] | None = None) -> int:
+    """Wait for a sweep; returns 0 once it is so, 1 if it cannot be any more, 3 after the timeout, 2 for an error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps wait",
+        description="Wait for a sweep. Exit codes: 0 it is so, 1 the sweep has ended otherwise, 3 timeout, 2 an error.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a sweep's folder, such as multirun/lr_study")
+    ends = "done: nothing is left to do; failed: some run has failed; decided: one setting is shown to be the best"
+    parser.add_argument("--until", choices=_ENDS, default="done", help=f"{ends} (default: done)")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="give up after so long")
+    parser.add_argument("--interval", type=seconds, metavar="SECONDS", default=2.0, help="between looks (default: 2)")
+    args = parser.parse_args(argv)
+    end = None if args.timeout is None else time.monotonic() + args.timeout
+    try:
+        while True:
+            if _has_come(args.folder, args.until):
+                return 0
+            if not is_busy(args.folder):
+                return 0 if _has_come(args.folder, args.until) else 1  # it may have ended between the two
+            if end is not None and time.monotonic() > end:
+                return 3
+            time.sleep(args.interval)
+    except SweepsError as error:
+        print(f"wait: {clean(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _has_come(folder: Path, until: str) -> bool:
+    rows = load([folder])
+    if until == "failed":
+        return any(row.status == Status.FAILED for row in rows)
+    if until == "done":
+        return all(row.is_finished for row in rows) and not is_busy(folder)
+    standings = [one.standing for one in judged(settings_of(rows))]
+    return standings.count(BEST) == 1 and MAY_BE not in standings and not any(row.is_unfinished for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

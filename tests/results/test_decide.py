@@ -1,0 +1,140 @@
+"""`decide`, `wait` and `watch --events`: a program reads an exit code, and JSON."""
+
+import json
+
+import pytest
+
+from sweeps import decide, watch
+from sweeps.record.lock import owned
+from sweeps.record.records import LOOKS, SWEEP_FILES, Status
+from sweeps.results.looks import Look, Looks
+
+NOISE = (0.001, -0.002, 0.002, -0.001, 0.0015)
+
+
+@pytest.fixture
+def study(tmp_path, regression_in):
+    """A sweep of three settings with five seeds; the loss of lr=0.3 is lower than lr=0.1's, and like lr=0.2's."""
+    for seed, noise in enumerate(NOISE):
+        for lr, loss in ((0.1, 0.2 + 2 * noise), (0.2, 0.1 - noise), (0.3, 0.1 + noise)):
+            regression_in(loss, lr=lr, seed=seed)
+    (tmp_path / "study" / SWEEP_FILES[0]).touch()
+    return tmp_path / "study"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more", "code", "says"),
+    [
+        ("lr=0.1", "lr=0.3", (), 0, "better: Yes: lr=0.3 is better than lr=0.1"),
+        ("lr=0.3", "lr=0.1", (), 1, "not better: No: lr=0.3 is better than lr=0.1"),
+        ("lr=0.2", "lr=0.3", (), 3, "undecided: Not shown"),
+        ("lr=0.2", "lr=0.3", ("--indifference", "0.05"), 1, "not better: Not shown"),
+        ("lr=0.2", "lr=7", (), 2, "lr=7 fits no run"),
+    ],
+)
+def test_the_exit_code_is_the_answer(study, capsys, first, second, more, code, says):
+    assert decide.main([str(study), first, second, *more]) == code
+    printed = capsys.readouterr()
+    assert says in printed.out + printed.err
+
+
+def test_a_setting_that_lost_seeds_is_not_better(study, regression_in, capsys):
+    for seed in range(5):
+        lost = {"status": Status.DIVERGED} if seed == 3 else {}
+        regression_in(0.01 + NOISE[seed], lr=0.5, seed=seed, **lost)
+    assert decide.main([str(study), "lr=0.1", "lr=0.5"]) == 1
+    assert "lost 1 of 5 runs" in capsys.readouterr().out
+
+
+def test_json_has_the_decision_and_what_it_rests_on(study, capsys):
+    assert decide.main([str(study), "lr=0.1", "lr=0.3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["decision"] == "better"
+    assert found["n"] == 5
+    assert found["p"] < 0.05
+
+
+def test_a_decision_is_a_look_and_the_same_results_are_one_look(study, regression_in):
+    for _ in range(3):
+        decide.decide([study], "lr=0.1", "lr=0.3")
+    assert [look.alpha for look in Looks(study).all] == [pytest.approx(0.04)]
+    for lr in (0.1, 0.2, 0.3):
+        regression_in(lr, lr=lr, seed=5)
+    decide.decide([study], "lr=0.1", "lr=0.3")
+    assert [look.alpha for look in Looks(study).all] == [pytest.approx(0.04), pytest.approx(0.005)]
+
+
+def test_a_look_at_a_sweep_that_is_not_finished_does_not_count(study, regression_in):
+    regression_in(0.1, lr=0.9, seed=0, status=Status.INTERRUPTED)
+    decide.decide([study], "lr=0.1", "lr=0.3")
+    assert not (study / LOOKS).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"by": 1}',
+        '{"by": "x", "alpha": "much"}',
+        '{"by": "x", "alpha": 0, "seeds": {"a": []}}',
+        "[" * 10_000,
+    ],
+)
+def test_a_damaged_ledger_counts_as_none(study, content):
+    (study / LOOKS).write_text(content + "\n")
+    assert Looks(study).all == []
+    assert decide.decide([study], "lr=0.1", "lr=0.3").exit_code == 0
+
+
+def test_a_ledger_cannot_make_a_look_cheaper_than_free(study):
+    (study / LOOKS).write_text('{"by": "x", "alpha": -5, "seeds": {"a": 3}, "out": {"b": -1}}\n')
+    assert (Looks(study).spent, Looks(study).out) == (0.0, {"b": 0})
+
+
+def test_nothing_is_written_through_a_link(study, tmp_path):
+    (tmp_path / "elsewhere").touch()
+    (study / LOOKS).symlink_to(tmp_path / "elsewhere")
+    assert decide.decide([study], "lr=0.1", "lr=0.3").exit_code == 0
+    assert (tmp_path / "elsewhere").read_bytes() == b""
+
+
+def test_looks_by_hand_never_spend_more_than_five_percent(tmp_path):
+    looks = Looks(tmp_path)
+    for n in range(2, 40):
+        seeds = {"a": n, "b": n}
+        looks.add(Look("reader", seeds, looks.level(seeds)))
+    assert 0.0499 < sum(look.alpha for look in looks.all) <= 0.05
+    assert Looks(tmp_path).all == looks.all
+
+
+@pytest.mark.parametrize(("until", "code"), [("done", 0), ("failed", 1), ("decided", 1)])
+def test_wait_ends_with_the_sweep(study, until, code):
+    assert decide.wait_main([str(study), "--until", until]) == code
+
+
+def test_wait_sees_a_decision_and_a_failure_and_gives_up_after_its_timeout(study, tmp_path, regression_in):
+    for seed, noise in enumerate(NOISE):
+        regression_in(0.01 + noise / 2, lr=0.4, seed=seed)
+    assert decide.wait_main([str(study), "--until", "decided"]) == 0
+    with owned(study):
+        assert decide.wait_main([str(study), "--until", "failed", "--timeout", "0.1", "--interval", "0.01"]) == 3
+        regression_in(lr=0.9, seed=0, status=Status.FAILED)
+        assert decide.wait_main([str(study), "--until", "failed"]) == 0
+    assert decide.wait_main([str(tmp_path / "nowhere")]) == 2
+
+
+def test_events_say_how_every_run_stands_and_what_was_looked_at(study, capsys):
+    decide.decide([study], "lr=0.1", "lr=0.3")
+    assert watch.main([str(study), "--events"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["event"] for event in events] == ["run"] * 15 + ["look", "end"]
+    assert events[0] == {
+        "event": "run",
+        "run": "lr=0.1,seed=0",
+        "status": "completed",
+        "step": 1,
+        "value": 0.202,
+        "problem": None,
+    }
+    assert events[-1]["counts"] == {"completed": 15}
