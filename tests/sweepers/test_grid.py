@@ -38,6 +38,14 @@ def test_a_sweep_over_seeds_can_be_extended_and_is_summarised(application, study
     assert (study / "multirun.yaml").is_file()
 
 
+def test_a_tracker_that_cannot_be_made_is_one_error_before_the_first_run(application, study):
+    for launcher in (HERE, BASIC):
+        done = application(*SWEEP, launcher, "lr=0.1,1", "sweep/tracker=csv", "+sweep.tracker.csv.separator=x")
+        assert done.code == 1
+        assert "CsvTracker cannot be made" in done.text
+        assert not list(study.rglob("run.json"))
+
+
 def link(application, tmp_path, text):
     """A group of the application that is a link to another folder."""
     (tmp_path / "shared").mkdir(exist_ok=True)
