@@ -253,8 +253,11 @@ class RecordedRun(Run):
             rows = self._folder.metrics_until(step)
         except RecordError as error:
             log.warning("%s; the run starts again", error)
-            rows = []
-        return rows if rows and rows[-1]["step"] == step else []
+            return []
+        is_whole = bool(rows) and rows[-1]["step"] == step
+        if rows.note:
+            log.warning("%s; %s", rows.note, "it is left out" if is_whole else "the run starts again")
+        return rows if is_whole else []
 
     def _load(self, states: Mapping[str, Any], stateful: Mapping[str, Any]) -> bool:
         """Put `states` into the objects; False where the run is to start again."""

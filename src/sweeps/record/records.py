@@ -247,11 +247,13 @@ class RunDir:
         """
         return read_metrics(self.metrics, most)
 
-    def metrics_until(self, step: float) -> list[dict[str, Any]]:
+    def metrics_until(self, step: float) -> Reports:
         """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
 
+        One that is damaged is left out, and the `note` says so.
+
         Raises:
-            RecordError: one of them is damaged.
+            RecordError: the file cannot be read.
         """
         return metrics_until(self.metrics, step)
 
