@@ -16,6 +16,7 @@ from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import (
     NOT_A_NUMBER,
+    RESERVED,
     StopRun,
     add_row,
     as_fact,
@@ -33,6 +34,7 @@ from sweeps.trackers import Tracker, Trackers
 log = logging.getLogger(__name__)
 
 RECORD_SECONDS = 1.0  # between two updates of run.json; metrics.jsonl and the checkpoint are written at every report
+EARLY_REPORTS = 3  # without the objective that are no reason to warn: it may have steps of its own
 
 
 class RecordedRun(Run):
@@ -154,6 +156,7 @@ class RecordedRun(Run):
         self._rows.append(row)
         self._reports += 1
         add_row(self._record, row)
+        self._warn_of_objective(row)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
         if self._stateful and checkpoint and self._is_kept(row["step"], failure):
@@ -235,6 +238,18 @@ class RecordedRun(Run):
         if failure is None and not self._is_last(row["step"]) and self._progress.stop_requested():
             failure = Failure("interrupted", "the sweep was stopped")
         return failure
+
+    def _warn_of_objective(self, row: Mapping[str, Any]) -> None:
+        """Long before the run fails for it: no report of its first tenth had the objective."""
+        objective = self._record.objective
+        if not objective.metric or objective.value is not None or self._reports < EARLY_REPORTS:
+            return
+        if row["step"] >= (self._record.max_steps or 0) / 10:
+            names = ", ".join(name for name in row if name not in RESERVED)
+            warn_once(
+                f"sweep.objective.metric={objective.metric} was not reported yet, and a run that never reports it "
+                f"fails at its end; this report has {names or 'no metrics'}"
+            )
 
     def _is_kept(self, step: float, failure: Failure | None) -> bool:
         """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""
