@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sweeps import checkpoint as checkpoints
-from sweeps.errors import ConfigError, RecordError, ReportError
+from sweeps.errors import ConfigError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
@@ -34,7 +34,6 @@ from sweeps.trackers import Tracker, Trackers
 log = logging.getLogger(__name__)
 
 RECORD_SECONDS = 1.0  # between two updates of run.json; metrics.jsonl and the checkpoint are written at every report
-EARLY_REPORTS = 3  # without the objective that are no reason to warn: it may have steps of its own
 
 
 class RecordedRun(Run):
@@ -240,11 +239,9 @@ class RecordedRun(Run):
         return failure
 
     def _warn_of_objective(self, row: Mapping[str, Any]) -> None:
-        """Long before the run fails for it: no report of its first tenth had the objective."""
-        objective = self._record.objective
-        if not objective.metric or objective.value is not None or self._reports < EARLY_REPORTS:
-            return
-        if row["step"] >= (self._record.max_steps or 0) / 10:
+        """Long before the run fails for it: no report of its first tenth, three or more, had the objective."""
+        objective, early = self._record.objective, (self._record.max_steps or 0) / 10
+        if objective.metric and objective.value is None and self._reports >= 3 and row["step"] >= early:
             names = ", ".join(name for name in row if name not in RESERVED)
             warn_once(
                 f"sweep.objective.metric={objective.metric} was not reported yet, and a run that never reports it "
@@ -264,14 +261,10 @@ class RecordedRun(Run):
 
     def _rows_until(self, step: float) -> list[dict[str, Any]]:
         """The rows of an earlier attempt up to its checkpoint; none where its line is missing or damaged."""
-        try:
-            rows = self._folder.metrics_until(step)
-        except RecordError as error:
-            log.warning("%s; the run starts again", error)
-            return []
+        rows = self._folder.metrics_until(step)
         is_whole = bool(rows) and rows[-1]["step"] == step
         if rows.note:
-            log.warning("%s; %s", rows.note, "it is left out" if is_whole else "the run starts again")
+            log.warning("%s; %s", rows.note, "the run resumes without it" if is_whole else "the run starts again")
         return rows if is_whole else []
 
     def _load(self, states: Mapping[str, Any], stateful: Mapping[str, Any]) -> bool:

@@ -64,9 +64,9 @@ def metrics_until(path: Path, step: float) -> Reports:
                     break
                 rows.append(row)
     except FileNotFoundError:
-        return Reports()
+        pass
     except OSError as error:
-        raise RecordError(f"cannot read {path}: {error}") from error
+        rows.note = f"cannot read {path}: {error}"
     return rows
 
 

@@ -250,10 +250,7 @@ class RunDir:
     def metrics_until(self, step: float) -> Reports:
         """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
 
-        One that is damaged is left out, and the `note` says so.
-
-        Raises:
-            RecordError: the file cannot be read.
+        One that is damaged, or cannot be read, is left out, and the `note` says so.
         """
         return metrics_until(self.metrics, step)
 

@@ -1,6 +1,5 @@
 """What a tracker is, and the trackers of a run, none of which can make it fail. Never imports torch."""
 
-import contextlib
 import functools
 import importlib.util
 import logging
@@ -64,10 +63,7 @@ class Trackers(Tracker):
     def close(self, status: Status) -> None:
         """Close each. Where a run failed before it opened them, they are opened first, so that all show the failure."""
         if status is Status.FAILED and not self._is_open:
-            rows: list[dict[str, Any]] = []
-            with contextlib.suppress(Exception):  # not to be read: the run starts again
-                rows = self._of[0].metrics_until(math.inf)
-            self.open(*self._of, rows)
+            self.open(*self._of, self._of[0].metrics_until(math.inf))
         self._is_open = False
         self._each("close", status)
 
