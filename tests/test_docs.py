@@ -86,6 +86,8 @@ def test_links_lead_somewhere(page: str) -> None:
     folder = ROOT if page == "README.md" else DOCS
     targets = re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", PAGES[page])
     assert [target for target in targets if "://" not in target and not (folder / target).exists()] == []
+    files = re.findall(r"`((?:tests|scripts|src)/[\w/]+\.py)\b", PAGES[page])
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 @pytest.mark.parametrize("page", WRITTEN)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from sweeps import checkpoint as checkpoints
-from sweeps.errors import ConfigError, RecordError, ReportError
+from sweeps.errors import ConfigError, ReportError
 from sweeps.progress import Progress
 from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import (
     NOT_A_NUMBER,
+    RESERVED,
     StopRun,
     add_row,
     as_fact,
@@ -154,6 +155,7 @@ class RecordedRun(Run):
         self._rows.append(row)
         self._reports += 1
         add_row(self._record, row)
+        self._warn_of_objective(row)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
         if self._stateful and checkpoint and self._is_kept(row["step"], failure):
@@ -236,6 +238,16 @@ class RecordedRun(Run):
             failure = Failure("interrupted", "the sweep was stopped")
         return failure
 
+    def _warn_of_objective(self, row: Mapping[str, Any]) -> None:
+        """Long before the run fails for it: no report of its first tenth, three or more, had the objective."""
+        objective, early = self._record.objective, (self._record.max_steps or 0) / 10
+        if objective.metric and objective.value is None and self._reports >= 3 and row["step"] >= early:
+            names = ", ".join(name for name in row if name not in RESERVED)
+            warn_once(
+                f"sweep.objective.metric={objective.metric} was not reported yet, and a run that never reports it "
+                f"fails at its end; this report has {names or 'no metrics'}"
+            )
+
     def _is_kept(self, step: float, failure: Failure | None) -> bool:
         """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""
         if failure is None:
@@ -249,12 +261,11 @@ class RecordedRun(Run):
 
     def _rows_until(self, step: float) -> list[dict[str, Any]]:
         """The rows of an earlier attempt up to its checkpoint; none where its line is missing or damaged."""
-        try:
-            rows = self._folder.metrics_until(step)
-        except RecordError as error:
-            log.warning("%s; the run starts again", error)
-            rows = []
-        return rows if rows and rows[-1]["step"] == step else []
+        rows = self._folder.metrics_until(step)
+        is_whole = bool(rows) and rows[-1]["step"] == step
+        if rows.note:
+            log.warning("%s; %s", rows.note, "the run resumes without it" if is_whole else "the run starts again")
+        return rows if is_whole else []
 
     def _load(self, states: Mapping[str, Any], stateful: Mapping[str, Any]) -> bool:
         """Put `states` into the objects; False where the run is to start again."""

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 
 import pytest
@@ -17,6 +18,7 @@ from sweeps.record.lock import LOCK_NAME, LockedError, owned, owner_of
 from sweeps.record.processes import STALE_SECONDS, Process, this_process
 
 from .conftest import chaos, contents
+from .contending import contend, meet_at
 
 ELSEWHERE = Process("elsewhere/0123abcd", 4321, "99")
 
@@ -125,19 +127,6 @@ def test_the_owner_is_heard_of_while_it_is_at_work(tmp_path, monkeypatch):
         chaos.wait_until(lambda: file.stat().st_mtime > 1, "a heartbeat")
 
 
-def contend(folder, barrier, results, rounds):
-    """Try to own the folder at the same moment as the others, again and again; note who owned it when."""
-    for number in range(rounds):
-        barrier.wait()
-        try:
-            with owned(folder / str(number)):
-                results.put((number, "owned", os.getpid()))
-                barrier.wait()  # nobody lets go before everybody has tried
-        except LockedError:
-            results.put((number, "refused", os.getpid()))
-            barrier.wait()
-
-
 @pytest.mark.parametrize("before", ["nobody", "dead", "unreadable"])
 def test_of_several_at_the_same_moment_exactly_one_wins(tmp_path, dead, before):
     processes, rounds = 6, 60
@@ -149,18 +138,9 @@ def test_of_several_at_the_same_moment_exactly_one_wins(tmp_path, dead, before):
         elif before == "unreadable":
             write_lock(folder, "")
     context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(processes), context.Queue()
-    contenders = [
-        context.Process(target=contend, args=(tmp_path, barrier, results, rounds), daemon=True)
-        for _ in range(processes)
-    ]
-    for contender in contenders:
-        contender.start()
-    outcomes = [results.get(timeout=120) for _ in range(processes * rounds)]
-    for contender in contenders:
-        contender.join(60)
-        assert contender.exitcode == 0
-    owners = [sum(what == "owned" for at, what, _ in outcomes if at == number) for number in range(rounds)]
+    with ProcessPoolExecutor(processes, context, meet_at, (context.Barrier(processes),)) as pool:
+        owns = [future.result() for future in [pool.submit(contend, tmp_path, rounds) for _ in range(processes)]]
+    owners = [sum(round) for round in zip(*owns, strict=True)]
     assert owners == [1] * rounds
     assert not list(tmp_path.rglob("*.lock*")), "nothing is left"
 

@@ -9,6 +9,7 @@ from hydra.core.utils import JobStatus
 from rich.console import Console
 
 from sweeps.errors import ConfigError
+from sweeps.launchers import scheduler
 from sweeps.launchers.runs import NotDone, make_runs
 from sweeps.launchers.scheduler import Policy
 from sweeps.launchers.signals import StopRequest
@@ -202,7 +203,7 @@ def test_a_run_that_gets_no_further_in_two_jobs_has_failed(study):
 
 
 def test_a_killed_job_is_tried_again_as_often_as_retries_says(study, monkeypatch):
-    monkeypatch.setattr(Policy, "pause", lambda self, run, kind: 0.0 if run.tries <= self.retries else None)
+    monkeypatch.setattr(scheduler, "LONGEST_PAUSE", 0.0)
     slurm = Slurm(lambda slurm: [slurm.say(job, "NODE_FAIL") for job in list(slurm.entries)])
     Ledger(study.folder).folder.mkdir()
     for job in "123":

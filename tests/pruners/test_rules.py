@@ -1,10 +1,13 @@
 """The pruners, on values worked out by hand; more is better."""
 
+import inspect
 import itertools
 import random
 
 import pytest
 
+from sweeps import pruners
+from sweeps.config import PRUNERS
 from sweeps.errors import ConfigError
 from sweeps.pruners import (
     Comparison,
@@ -200,3 +203,11 @@ def test_median_compares_means_over_the_seeds_of_settings():
     assert judge(MEDIAN, {1.0: 0.4}, others, siblings=[{1.0: 0.5}]) is not None
     seeds = {setting: [*runs, {1.0: 0.0}] for setting, runs in others.items()}  # halves every average
     assert judge(MEDIAN, {1.0: 0.3}, seeds) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(PRUNERS) - {"none"}))
+def test_a_pruner_has_the_defaults_of_its_config(name):
+    config = PRUNERS[name]()
+    parameters = inspect.signature(getattr(pruners, config._target_.rpartition(".")[2])).parameters
+    defaults = {key: one.default for key, one in parameters.items()}
+    assert {key: getattr(config, key) for key in defaults} == defaults

@@ -56,12 +56,23 @@ def test_runs_of_other_seeds_are_one_setting():
         {"loader_seed": "${oc.select:seed}", "other": "${oc.select: 'seed', 0}"},
         {"loader_seed": "${[seed]}"},
         {"seeds": ["${seed}", 7], "first": "${seeds[0]}"},
+        {"parts": [{"seed": "${seed}", "rate": "${lr}"}], "first": "${parts[0].seed}"},
+        {"data": {"seed": "${seed}", "seeds": ["${..seed}"], "parts": [{"seed": "${...seed}"}]}},
     ],
-    ids=["absolute", "relative", "by way of others", "in a list", "by a resolver", "in brackets", "out of a list"],
-)
+    ids=["absolute", "relative", "by way of others", "in a list", "by a resolver", "in brackets", "out of a list",
+         "in a mapping in a list", "relative, in a list"],
+)  # fmt: skip
 def test_what_follows_from_the_seed_tells_no_settings_apart(follows):
     assert ids(application(seed=0, **follows))[1] == ids(application(seed=1, **follows))[1]
     assert ids(application(seed=0, **follows))[1] != ids(application(seed=0, lr=1, **follows))[1]
+
+
+def test_what_stands_beside_the_seed_in_a_list_is_a_setting():
+    def setting(seed: int, width: int) -> str:
+        return ids(application(seed=seed, parts=[{"width": width, "seed": "${seed}"}, 7]))[1]
+
+    assert setting(0, 8) == setting(1, 8)
+    assert setting(0, 8) != setting(0, 16)
 
 
 def test_another_key_may_hold_the_seed():

@@ -38,6 +38,34 @@ def test_a_sweep_over_seeds_can_be_extended_and_is_summarised(application, study
     assert (study / "multirun.yaml").is_file()
 
 
+def test_a_tracker_that_cannot_be_made_is_one_error_before_the_first_run(application, study):
+    for launcher in (HERE, BASIC):
+        done = application(*SWEEP, launcher, "lr=0.1,1", "sweep/tracker=csv", "+sweep.tracker.csv.separator=x")
+        assert done.code == 1
+        assert "CsvTracker cannot be made" in done.text
+        assert not list(study.rglob("run.json"))
+
+
+def test_a_damaged_line_before_the_checkpoint_is_left_out_and_the_run_resumes(application, study):
+    sweep = ("-m", "sweep.name=study", HERE, "epochs=4")
+    assert application(*sweep, "sweep.pause_at=3").code == 0
+    (run,) = find_runs(study)
+    lines = run.metrics.read_bytes().splitlines(keepends=True)
+    run.metrics.write_bytes(b"".join([lines[0], b"garbage\n", lines[2]]))
+    done = application(*sweep)
+    assert done.code == 0, done.text
+    assert [row["step"] for row in run.read_metrics()] == [1, 3, 4]
+    (log,) = run.path.glob("*.log")
+    assert "line 2 of" in log.read_text()
+    assert run.metrics.read_bytes().startswith(lines[0] + lines[2])
+
+
+def test_an_objective_that_is_not_reported_is_warned_about_long_before_the_end(application, study):
+    with pytest.warns(UserWarning, match=r"metric=los was not reported yet, .*; this report has loss$") as warned:
+        application("-m", "sweep.name=study", HERE, "epochs=50", "sweep.objective.metric=los", "sweep.pause_at=9")
+    assert len(warned) == 1
+
+
 def link(application, tmp_path, text):
     """A group of the application that is a link to another folder."""
     (tmp_path / "shared").mkdir(exist_ok=True)

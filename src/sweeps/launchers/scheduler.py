@@ -65,11 +65,15 @@ class Policy:
         for run in runs:
             run.result = self.failed.get(run.number)
 
-    def pause(self, run: SweepRun, kind: str) -> float | None:
-        """Seconds until the next try of a run that failed; None where it has had its last."""
+    def tries_again(self, run: SweepRun, kind: str, view: View) -> bool:
+        """Whether a run that failed has another try, which is then announced: it may start after a pause."""
         if run.tries > self.retries or kind in WITHOUT_RETRY:
-            return None
-        return float(min(LONGEST_PAUSE, 2.0 ** (run.tries - 1)))
+            return False
+        pause = min(LONGEST_PAUSE, 2.0 ** (run.tries - 1))
+        run.not_before = time.monotonic() + pause
+        view.again(run)
+        view.note(f"{run.label}: attempt {run.tries + 1} of {self.retries + 1} in {pause:.0f} s")
+        return True
 
 
 class Feed(Protocol):
@@ -168,15 +172,11 @@ class Scheduler:
         self._view.end(worker.slot.name, run, error)
         record = run.read()
         kind = record.error.kind if record is not None and record.error is not None else "error"
-        pause = self._policy.pause(run, kind)
-        if pause is not None:
-            run.not_before = time.monotonic() + pause
+        if self._policy.tries_again(run, kind, self._view):
             self._waiting.append(run)
-            self._view.again(run)
-            self._view.note(f"{run.label}: attempt {run.tries + 1} of {self._policy.retries + 1} in {pause:.0f} s")
-            return
-        run.fail(error)
-        self._failures += 1
+        else:
+            run.fail(error)
+            self._failures += 1
 
     def _end_overdue(self) -> None:
         limit = self._policy.timeout

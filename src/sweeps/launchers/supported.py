@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.decision import check_engine
 from sweeps.errors import ConfigError
+from sweeps.trackers import make_trackers
 
 _OURS = "hydra_plugins.sweeps."
 # What only we do, with the values that mean nothing is to be done.
@@ -44,12 +45,15 @@ def check_supported(config: DictConfig, hydra: Any) -> None:
     for key in _missing(SweepConfig, settings):
         raise ConfigError(f"{mount}.{key} is missing: it cannot be deleted; set it to what you want")
     with contextlib.suppress(OmegaConfBaseException):  # a value that follows from what each run sets: checked there
-        check_engine(cast(dict[str, Any], OmegaConf.to_container(settings, resolve=True)), mount)
+        plain = cast(dict[str, Any], OmegaConf.to_container(settings, resolve=True))
+        check_engine(plain, mount)
+        if hydra.mode is RunMode.MULTIRUN and not _is_ours(hydra.launcher):
+            make_trackers(plain["tracker"])  # our launchers have their workers do so, before the first run
     if hydra.mode is RunMode.RUN:
         _check_single(settings, mount, hydra)
         return
     for part, keys, ours in (("sweeper", _BY_SWEEPERS, "grid"), ("launcher", _BY_LAUNCHERS, "local")):
-        if str(hydra[part].get("_target_")).startswith(_OURS):
+        if _is_ours(hydra[part]):
             continue
         chosen = hydra.runtime.choices.get(f"hydra/{part}")
         found = {key: settings[key] for key in keys}
@@ -63,6 +67,10 @@ def check_supported(config: DictConfig, hydra: Any) -> None:
                 f"{ignored[0]} is invalid with hydra/{part}={chosen}, which would ignore it: use hydra/{part}={ours}. "
                 "No run was started"
             )
+
+
+def _is_ours(plugin: Any) -> bool:
+    return str(plugin.get("_target_")).startswith(_OURS)
 
 
 def _check_single(settings: Any, mount: str, hydra: Any) -> None:

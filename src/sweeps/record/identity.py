@@ -14,9 +14,23 @@ NAME_LIMIT = 120  # bytes; file systems stop at 255, and people stop reading ear
 RESULT_VERSION = 2
 
 
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every leaf; 1.0 and 1 are one value, since a command line does not tell them apart.
+
+    A list is one value, unless it holds mappings: then its places are keys.
+    """
+    if isinstance(node, list) and any(isinstance(item, Mapping) for item in node):
+        node = dict(enumerate(node))
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, _canonical(node)
+
+
 def settings_of(config: Mapping[str, Any], ignore: Iterable[str]) -> dict[str, Any]:
     """The settings that can change a result, by their dotted keys: the resolved `config` without `ignore`."""
-    return {key: value for key, value in _flatten(config) if not is_ignored(key, ignore)}
+    return {key: value for key, value in flatten(config) if not is_ignored(key, ignore)}
 
 
 def is_ignored(key: str, ignore: Iterable[str]) -> bool:
@@ -103,15 +117,6 @@ def sweep_folder(output: str, sweep: str) -> str:
             f"sweep.name={name[:40]}... is invalid: it has {len(name)} characters, {NAME_LIMIT} are allowed"
         )
     return f"{output.rstrip('/')}/{name}"
-
-
-def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every leaf; 1.0 and 1 are one value, since a command line does not tell them apart."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, _canonical(node)
 
 
 def _canonical(value: Any) -> Any:

@@ -47,25 +47,26 @@ def read_metrics(path: Path, most: int | None = None) -> Reports:
     return rows
 
 
-def metrics_until(path: Path, step: float) -> list[dict[str, Any]]:
+def metrics_until(path: Path, step: float) -> Reports:
     """See `sweeps.record.records.RunDir.metrics_until`."""
-    rows: list[dict[str, Any]] = []
+    rows = Reports()
     try:
         with open_file(path, sys.maxsize) as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 try:
                     row = parse_row(line)
-                except ValueError:
-                    if line.endswith(b"\n"):
-                        raise
-                    break
+                except ValueError as error:
+                    if not line.endswith(b"\n"):
+                        break
+                    rows.note = f"line {number} of {path} is damaged: {error}"
+                    continue
                 if row["step"] > step:
                     break
                 rows.append(row)
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise RecordError(f"line {len(rows) + 1} of {path} cannot be read: {error}") from error
+        pass
+    except OSError as error:
+        rows.note = f"cannot read {path}: {error}"
     return rows
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sweeps.errors import ConfigError, ReportError, RunFailed, SweepsError, in_a_line
+from sweeps.errors import ConfigError, RecordError, ReportError, RunFailed, SweepsError, in_a_line
 from sweeps.record.files import remove_leftovers
 from sweeps.record.identity import settings_of
 from sweeps.record.masking import shown, shown_text, shown_words
@@ -88,6 +88,8 @@ def bring_up_to_date(record: RunRecord, resolved: Resolved, folder: RunDir) -> b
     old, new = record.objective, _objective_of(resolved)
     if replace(old, value=None) != new:
         rows = folder.metrics_until(math.inf)
+        if rows.note:
+            raise RecordError(rows.note)
         reported = _metrics_in(rows)
         if new.metric not in reported and new.metric != old.metric and reported:
             raise ConfigError(

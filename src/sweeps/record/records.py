@@ -249,11 +249,10 @@ class RunDir:
         """
         return read_metrics(self.metrics, most)
 
-    def metrics_until(self, step: float) -> list[dict[str, Any]]:
+    def metrics_until(self, step: float) -> Reports:
         """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
 
-        Raises:
-            RecordError: one of them is damaged.
+        One that is damaged, or cannot be read, is left out, and the `note` says so.
         """
         return metrics_until(self.metrics, step)
 

@@ -77,7 +77,7 @@ def resolve(cfg: DictConfig, folders: Sequence[Path]) -> Resolved:
     settings = lookup(plain, mount)
     ignore = tuple(dict.fromkeys((mount, *(str(key) for key in settings["ignore"]))))
     seed_key = str(settings["seed_key"])
-    seed_keys = tuple(dict.fromkeys((seed_key, *sorted(_followers(_leaves(raw), seed_key)))))
+    seed_keys = tuple(dict.fromkeys((seed_key, *sorted(_followers(identity.flatten(raw), seed_key)))))
     config, identified = (
         cast(dict[str, Any], marked(one, raw, os.environ, lambda key: not identity.is_ignored(key, ignore)))
         for one in (plain, anywhere)
@@ -158,24 +158,9 @@ def _leaf(node: Any, key: Any) -> Any:
         return child._value()
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything that is no mapping; entries of a list stand under the key of the list."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(node, list):
-        for item in node:
-            yield prefix, item
-    else:
-        yield prefix, node
-
-
 def _followers(written: Iterable[tuple[str, Any]], key: str) -> set[str]:
     """`key`, and those whose values refer to it, directly or by way of others."""
-    references: dict[str, list[str]] = {}
-    for name, value in written:
-        if isinstance(value, str) and "${" in value:
-            references.setdefault(name, []).extend(_absolute(name, match) for match in _REFERENCE.findall(value))
+    references = {name: list(_references(name, value)) for name, value in written}
     found = {key}
     while True:
         more = {
@@ -188,8 +173,17 @@ def _followers(written: Iterable[tuple[str, Any]], key: str) -> set[str]:
         found |= more
 
 
+def _references(name: str, value: Any) -> Iterator[str]:
+    """The dotted keys that `value`, written at `name`, refers to."""
+    if isinstance(value, (Mapping, list)):
+        for place, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _references(f"{name}.{place}", item)
+    elif isinstance(value, str):
+        yield from (_absolute(name, match) for match in _REFERENCE.findall(value))
+
+
 def _touches(target: str, key: str) -> bool:
-    """Whether one of the two is, or holds, the other: entries of a list stand under the key of the list."""
+    """Whether one of the two is, or holds, the other: entries of a list of plain values stand under its key."""
     return target == key or key.startswith(f"{target}.") or target.startswith(f"{key}.")
 
 

@@ -63,11 +63,7 @@ class Trackers(Tracker):
     def close(self, status: Status) -> None:
         """Close each. Where a run failed before it opened them, they are opened first, so that all show the failure."""
         if status is Status.FAILED and not self._is_open:
-            try:
-                rows = self._of[0].metrics_until(math.inf)
-            except Exception:  # damaged: the run starts again
-                rows = []
-            self.open(*self._of, rows)
+            self.open(*self._of, self._of[0].metrics_until(math.inf))
         self._is_open = False
         self._each("close", status)
 

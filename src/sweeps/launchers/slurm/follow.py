@@ -222,15 +222,11 @@ class Follower:
             self.view.note(f"{run.label}: {text}")
         error = RunFailed(f"{run.name}: {text}")
         self._end(job, error)
-        pause = self.policy.pause(run, kind)
-        if pause is None:
+        if self.policy.tries_again(run, kind, self.view):
+            self.backlog.runs.append(run)
+        else:
             run.fail(error)
             self._failures += 1
-            return
-        run.not_before = time.monotonic() + pause
-        self.backlog.runs.append(run)
-        self.view.again(run)
-        self.view.note(f"{run.label}: attempt {run.tries + 1} of {self.policy.retries + 1} in {pause:.0f} s")
 
     def _put_back(self, job: Job, text: str) -> None:
         """A job is over that its run has not ended with."""
