@@ -1,0 +1,159 @@
+"""Every pruner, ours and Optuna's, over the same curves, and the baselines that need none. Never imports torch."""
+
+import random
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks.search_study.curves import Array, Task
+from benchmarks.search_study.replay import Curves, Promoting, Replay, replay
+from sweeps.pruners import (
+    Comparison,
+    HalvingPruner,
+    HyperbandPruner,
+    MedianPruner,
+    PatientPruner,
+    Pruner,
+    SuccessiveHalvingPruner,
+)
+
+NEAR = 0.005  # half a point of accuracy, or as much of a loss
+WORKERS = (1, 2, 8)
+_SCALE = 100  # Optuna's steps are whole numbers
+
+
+class TopPruner(Pruner):
+    """All runs for one step, then the best `kept` of them to completion."""
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
+
+    def rounds(self, max_steps: float | None) -> list[float]:
+        return [1.0]
+
+    def prune(self, comparison: Comparison) -> str | None:
+        (value,) = comparison.own.values()
+        better = sum(other > value for (values,) in comparison.rivals.values() for other in values.values())
+        return None if better < self.kept else f"rank {better + 1}"
+
+
+class OptunaPruner(Pruner):
+    """A pruner of Optuna's, asked as Optuna asks it: a trial reports, and is told whether to stop."""
+
+    def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
+        # Hyperband draws its brackets from the name of the study
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        self._study = optuna.create_study(study_name="0", direction="maximize", pruner=pruner, sampler=sampler)
+        self._running: dict[str, optuna.Trial] = {}
+
+    def prune(self, comparison: Comparison) -> str | None:
+        last = comparison.max_steps or 0.0
+        for setting in list(self._running):  # nobody asks about a last report
+            if setting != comparison.setting and (value := comparison.rivals[setting][0].get(last)) is not None:
+                trial = self._running.pop(setting)
+                trial.report(value, round(_SCALE * last))
+                self._study.tell(trial, value)
+        trial = self._running.pop(comparison.setting, None) or self._study.ask()
+        step = max(comparison.own)
+        trial.report(comparison.own[step], round(_SCALE * step))
+        if not trial.should_prune():
+            self._running[comparison.setting] = trial
+            return None
+        self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return "pruned by Optuna"
+
+
+def methods(max_steps: float) -> Mapping[str, Callable[[], Pruner]]:
+    """A new pruner of each kind, all with a first rung at step 1 and a factor of 3; else with its own defaults."""
+    of = optuna.pruners
+    rungs: dict[str, Any] = {"min_resource": _SCALE, "reduction_factor": 3}
+    return {
+        "none": Pruner,
+        "one step, best 1": lambda: TopPruner(1),
+        "one step, best 3": lambda: TopPruner(3),
+        "one step, best 10": lambda: TopPruner(10),
+        "halving": HalvingPruner,
+        "asha": SuccessiveHalvingPruner,
+        "asha, promoting": Promoting,
+        "PASHA": lambda: Promoting(progressive=True),
+        "hyperband": HyperbandPruner,
+        "median": MedianPruner,
+        "patience": PatientPruner,
+        "Optuna SuccessiveHalving": lambda: OptunaPruner(of.SuccessiveHalvingPruner(**rungs)),
+        "Optuna Hyperband": lambda: OptunaPruner(of.HyperbandPruner(max_resource=round(_SCALE * max_steps), **rungs)),
+        "Optuna Median": lambda: OptunaPruner(of.MedianPruner()),
+        "Optuna Wilcoxon": lambda: OptunaPruner(of.WilcoxonPruner()),
+    }
+
+
+def measure(tasks: Iterable[Task], settings: int, repeats: int) -> dict[str, Any]:
+    """Every method with every number of workers on `repeats` samples of each task, or as many seeds as it has."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    names, sizes = [], []
+    for task in tasks:
+        names.append(task.name)
+        sizes.append(len(task.curves))
+        for repeat in range(repeats):
+            seed = repeat % task.curves.shape[1]
+            order = random.Random(f"{task.name} {repeat}").sample(range(sizes[-1]), min(settings, sizes[-1]))
+            for name, workers, done in _replays(task, seed, order):
+                one = found.setdefault(name, {}).setdefault(str(workers), [])
+                one.append(_figures(task, seed, order, done))
+    return {
+        "tasks": names,
+        "settings": min(settings, min(sizes)) if min(sizes) >= settings else [min(sizes), max(sizes)],
+        "repeats": repeats,
+        "methods": {
+            name: {workers: _summary(figures) for workers, figures in by.items()} for name, by in found.items()
+        },
+    }
+
+
+def _replays(task: Task, seed: int, order: list[int]) -> Iterator[tuple[str, int, Replay]]:
+    curves: Curves = {
+        str(setting): dict(zip(task.steps, map(float, task.curves[setting, seed]), strict=True)) for setting in order
+    }
+    names, last = list(curves), task.steps[-1]
+    for workers in WORKERS:
+        for name, make in methods(last).items():
+            done = replay(make(), curves, names, max_steps=last, workers=workers)
+            yield name, workers, done
+            if name == "halving":
+                few = names[: max(1, round(done.spent / last))]
+                yield "random, steps of halving", workers, replay(
+                    Pruner(), curves, few, max_steps=last, workers=workers
+                )
+
+
+def _figures(task: Task, seed: int, order: list[int], done: Replay) -> list[float]:
+    """Shares of all steps: done, and done when a run near the best ended; the time; the regret, and that elsewhere."""
+    final, worth, last = task.final[:, seed], task.elsewhere(seed), task.steps[-1]
+    completed, spent = [(at, int(run)) for at, run in done.completed], done.spent
+    if not completed:  # the one of the best last report is, then
+        reports = {int(run): task.curves[int(run), seed, task.steps.index(at)] for run, at in done.reached.items()}
+        chosen = max(reports, key=lambda run: reports[run])
+        spent += last - done.reached[str(chosen)]
+        completed = [(spent, chosen)]
+    best, whole = final[order].max(), last * len(order)
+    near = next((at / whole for at, run in completed if final[run] >= best - NEAR), float("inf"))
+    chosen = max((run for _, run in completed), key=lambda run: final[run])
+    regrets = best - final[chosen], worth[order].max() - worth[chosen]
+    return [spent / whole, near, done.time / last, *map(float, regrets)]
+
+
+def _summary(figures: list[list[float]]) -> dict[str, float | None]:
+    spent, near, time, regret, elsewhere = map(list, zip(*figures, strict=True))
+    median = statistics.median(near)
+    return {
+        "spent": round(statistics.fmean(spent), 4),
+        "near": round(sum(one < float("inf") for one in near) / len(near), 4),
+        "until_near": round(median, 4) if median < float("inf") else None,
+        "time": round(statistics.fmean(time), 2),
+        "regret": round(statistics.fmean(regret), 5),
+        "elsewhere": round(statistics.fmean(elsewhere), 5),
+        "error": round(statistics.stdev(elsewhere) / len(elsewhere) ** 0.5, 5) if len(elsewhere) > 1 else 0.0,
+    }
