@@ -97,13 +97,23 @@ def test_patience_looks_at_its_own_run():
 def test_hyperband_draws_most_settings_into_the_earliest_bracket_and_compares_within():
     pruner = HyperbandPruner()
     drawn = [pruner.bracket(str(number), 10) for number in range(3000)]
-    shares = [drawn.count(first) / 3000 for first in (1, 3)]
-    assert shares == pytest.approx([3 / 5, 2 / 5], abs=0.03)
-    assert drawn[:8] == [1, 1, 3, 1, 1, 3, 3, 1], "drawn from the setting alone, as in every earlier release"
+    shares = [drawn.count(first) / 3000 for first in (1, 3, 10)]
+    assert shares == pytest.approx([6 / 11, 3 / 11, 2 / 11], abs=0.03), "of 9, 5 and 3 settings in the paper"
+    assert drawn[:8] == [1, 1, 10, 1, 1, 10, 10, 1], "drawn from the setting alone, on every machine"
     early = [str(number) for number in range(40) if drawn[number] == 1]
     late = [str(number) for number in range(40) if drawn[number] == 3]
     assert judge(pruner, {1.0: 0.1}, {name: [{1.0: 0.9}] for name in late}, setting=early[0]) is None
     assert judge(pruner, {1.0: 0.1}, {name: [{1.0: 0.9}] for name in early[1:]}, setting=early[0]) is not None
+
+
+def test_a_bracket_of_hyperband_stops_nothing():
+    pruner = HyperbandPruner()
+    whole = [str(number) for number in range(100) if pruner.bracket(str(number), 10) == 10]
+    for step in range(1, 10):
+        own = dict.fromkeys(map(float, range(1, step + 1)), 0.0)
+        rivals = {name: [dict.fromkeys(own, 1.0)] for name in map(str, range(100)) if name != whole[0]}
+        assert judge(pruner, own, rivals, setting=whole[0]) is None
+    assert HyperbandPruner(min_resource=10).bracket("a", 10) == 10
 
 
 def test_with_an_unknown_number_of_steps_asha_has_rungs_without_end():

@@ -4,7 +4,7 @@ Settings are compared, by the mean of those of their seeds that have reported as
 do not compete with each other.
 
 SuccessiveHalvingPruner  Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
-HyperbandPruner          Li et al. 2018, "Hyperband": the former from several first rungs, a share of the settings each
+HyperbandPruner          Li et al. 2018, "Hyperband": the former from several first rungs, and none, a share of the settings each
 HalvingPruner            Jamieson, Talwalkar 2016: all runs to a rung, then the best ones to the next
 MedianPruner             Golovin et al. 2017, "Google Vizier", section 3.2.2
 """
@@ -158,7 +158,7 @@ class SuccessiveHalvingPruner(Pruner):
             yield rung
             rung *= self._factor
 
-    def _ranked(self, comparison: Comparison, first: float, rivals: Sequence[Sequence[Values]]) -> str | None:
+    def _ranked(self, comparison: Comparison, first: float, rivals: Iterable[Sequence[Values]]) -> str | None:
         """One setting in `reduction_factor` of those that have reached the rung continues; the first always does.
 
         A run is judged when it reaches a rung, and not again before the next one.
@@ -181,15 +181,18 @@ class SuccessiveHalvingPruner(Pruner):
 
 
 class HyperbandPruner(SuccessiveHalvingPruner):
-    """asha with several first rungs, in case early values mislead: most settings are judged at the first one."""
+    """asha with several first rungs, in case early values mislead: most settings are judged at the first, some never.
+
+    Settings compete within their bracket, which is drawn from the setting alone.
+    """
 
     name = "hyperband"
 
     def prune(self, comparison: Comparison) -> str | None:
         first = self.bracket(comparison.setting, comparison.max_steps)
-        same = [
+        same = (  # looked through at a rung only
             runs for setting, runs in comparison.rivals.items() if self.bracket(setting, comparison.max_steps) == first
-        ]
+        )
         return self._ranked(comparison, first, same)
 
     def rounds(self, max_steps: float | None) -> list[float]:
@@ -197,17 +200,16 @@ class HyperbandPruner(SuccessiveHalvingPruner):
         return []
 
     def bracket(self, setting: str, max_steps: float | None) -> float:
-        """The first rung of this setting: early ones for more of them, as their brackets are larger."""
-        firsts = list(self.rungs(_need_max_steps(self.name, max_steps)))
-        if not firsts:
-            return self._first
+        """The first rung of this setting; `max_steps` in the last bracket, which stops none (s = 0 in the paper)."""
+        last = _need_max_steps(self.name, max_steps)
+        firsts = [*self.rungs(last), last]
         weights = [self._factor ** (len(firsts) - 1 - place) / (len(firsts) - place) for place in range(len(firsts))]
         drawn = int.from_bytes(hashlib.sha256(setting.encode()).digest()[:6]) / 2**48 * sum(weights)
         for first, weight in zip(firsts, weights, strict=True):
             drawn -= weight
             if drawn < 0:
                 return first
-        return firsts[-1]
+        return last
 
 
 class HalvingPruner(SuccessiveHalvingPruner):
