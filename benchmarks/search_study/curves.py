@@ -1,4 +1,4 @@
-"""Curves and tables that others have measured, as arrays. Nothing of theirs is kept in the project. Never imports torch.
+"""Curves and tables that others have measured, as arrays; none of them is kept in the project. Never imports torch.
 
 TaskSet           Metz et al. 2020; the 12 tasks in https://github.com/machinelearningnuremberg/DPL (Apache-2.0)
 LCDB              Mohr et al. 2022; `pip install --no-deps lcdb` (MIT)
@@ -87,7 +87,9 @@ def lcdb(tasks: int, seeds: int, least: int = 64, longest: int = 30) -> Iterator
         if len(whole) < 16 or len(shared) < seeds:
             continue
         of = of[of.learner.isin(whole.index) & of.seed.isin(shared)].sort_values(["learner", "seed", "size_train"])
-        valid, test = (of[name].to_numpy(float).reshape(len(whole), seeds, -1) for name in ("score_valid", "score_test"))
+        valid, test = (
+            of[name].to_numpy(float).reshape(len(whole), seeds, -1) for name in ("score_valid", "score_test")
+        )
         yield Task(f"openml {number}", tuple(size / least for size in sizes), valid, valid[..., -1], test[..., -1])
         tasks -= 1
 

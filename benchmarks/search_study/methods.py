@@ -56,12 +56,14 @@ class OptunaPruner(Pruner):
                 trial = self._running.pop(setting)
                 trial.report(value, round(_SCALE * last))
                 self._study.tell(trial, value)
-        trial = self._running.pop(comparison.setting, None) or self._study.ask()
+        if comparison.setting not in self._running:
+            self._running[comparison.setting] = self._study.ask()
+        trial = self._running[comparison.setting]
         step = max(comparison.own)
         trial.report(comparison.own[step], round(_SCALE * step))
         if not trial.should_prune():
-            self._running[comparison.setting] = trial
             return None
+        del self._running[comparison.setting]
         self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         return "pruned by Optuna"
 
@@ -124,8 +126,10 @@ def _replays(task: Task, seed: int, order: list[int]) -> Iterator[tuple[str, int
             yield name, workers, done
             if name == "halving":
                 few = names[: max(1, round(done.spent / last))]
-                yield "random, steps of halving", workers, replay(
-                    Pruner(), curves, few, max_steps=last, workers=workers
+                yield (
+                    "random, steps of halving",
+                    workers,
+                    replay(Pruner(), curves, few, max_steps=last, workers=workers),
                 )
 
 
@@ -156,4 +160,30 @@ def _summary(figures: list[list[float]]) -> dict[str, float | None]:
         "regret": round(statistics.fmean(regret), 5),
         "elsewhere": round(statistics.fmean(elsewhere), 5),
         "error": round(statistics.stdev(elsewhere) / len(elsewhere) ** 0.5, 5) if len(elsewhere) > 1 else 0.0,
+    }
+
+
+def seeds(tables: Iterable[tuple[str, Array]], draws: int, settings: int = 27) -> dict[str, Any]:
+    """What a choice by one seed, or by two, is worth on the seeds it was not made by: no curves, no pruner."""
+    found: dict[str, dict[str, list[float]]] = {}
+    rng = np.random.default_rng(0)
+    for name, table in tables:
+        for _ in range(draws):
+            values = table[rng.choice(len(table), settings, replace=False)][:, rng.permutation(table.shape[1])]
+            once, twice, held_out = values[:, 0], values[:, :2].mean(axis=1), values[:, 2:].mean(axis=1)
+            best = np.argsort(-once)[:3]
+            chosen = {
+                f"{settings} settings, one seed": (int(best[0]), once),
+                f"{settings // 2} settings, two seeds": (int(np.argmax(twice[: settings // 2])), twice),
+                f"{settings} settings, a second seed for the best 3": (int(best[np.argmax(twice[best])]), twice),
+            }
+            of = found.setdefault(name.split()[0], {})
+            for way, (one, figures) in chosen.items():
+                of.setdefault(way, []).append(float(held_out.max() - held_out[one]))
+                of.setdefault(f"{way}: lead", []).append(float(figures[one] - held_out[one]))
+    return {
+        "draws": draws,
+        "regrets": {
+            name: {way: round(statistics.fmean(of), 5) for way, of in by.items()} for name, by in found.items()
+        },
     }

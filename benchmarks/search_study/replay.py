@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sweeps.pruners import Comparison, Pruner, SuccessiveHalvingPruner, Values
+from sweeps.pruners import Comparison, Pruner, SuccessiveHalvingPruner
 
 Curves = Mapping[str, Mapping[float, float]]  # setting -> epochs done -> figure, more being better
 
@@ -37,11 +37,12 @@ def replay(pruner: Pruner, curves: Curves, order: Sequence[str], *, max_steps: f
     rounds = pruner.rounds(max_steps)
     if rounds:
         return _in_rounds(pruner, [*rounds, max_steps], curves, order, workers)
-    seen: dict[str, Sequence[dict[float, float]]] = {}
+    seen: dict[str, list[dict[float, float]]] = {}
     steps = {run: sorted(curves[run]) for run in order}
     waiting = iter(enumerate(order))
     events: list[tuple[float, int, str, int]] = []  # time, place in the order, run, which of its reports
-    completed, spent, time = [], 0.0, 0.0
+    completed: list[tuple[float, str]] = []
+    spent = time = 0.0
 
     def begin(time: float) -> None:
         for place, run in itertools.islice(waiting, 1):
@@ -67,7 +68,8 @@ def replay(pruner: Pruner, curves: Curves, order: Sequence[str], *, max_steps: f
 
 def _in_rounds(pruner: Pruner, rounds: Sequence[float], curves: Curves, order: Sequence[str], workers: int) -> Replay:
     reached = dict.fromkeys(order, 0.0)
-    completed, spent, free = [], 0.0, [0.0] * workers  # when each worker is
+    completed: list[tuple[float, str]] = []
+    spent, free = 0.0, [0.0] * workers  # when each worker is
     alive = list(order)
     for limit in rounds:
         seen = {run: [{at: value for at, value in curves[run].items() if at <= reached[run]}] for run in order}
@@ -84,7 +86,7 @@ def _in_rounds(pruner: Pruner, rounds: Sequence[float], curves: Curves, order: S
     return Replay(reached, spent, max(free), completed)
 
 
-def _is_pruned(pruner: Pruner, run: str, seen: dict[str, Sequence[dict[float, float]]], max_steps: float) -> bool:
+def _is_pruned(pruner: Pruner, run: str, seen: dict[str, list[dict[float, float]]], max_steps: float) -> bool:
     (own,) = runs = seen.pop(run)  # what is left are its rivals
     try:
         if not own or max(own) >= max_steps:
@@ -112,14 +114,16 @@ def _promoted(pruner: Promoting, curves: Curves, order: Sequence[str], max_steps
     promoted: list[set[str]] = [set() for _ in rungs]
     reached = dict.fromkeys(order, 0.0)
     waiting = iter(order)
-    completed, spent, time = [], 0.0, 0.0
+    completed: list[tuple[float, str]] = []
+    spent = time = 0.0
     top = 1 if pruner.progressive else len(rungs) - 1  # the last rung that is open
     events: list[tuple[float, int, str, int, float]] = []  # time, place in the order, run, rung, where that is
 
     def begin(run: str, rung: int) -> None:
         until = min(at for at in curves[run] if at >= rungs[rung] - 1e-6)
         heapq.heappush(events, (time + until - reached[run], order.index(run), run, rung, until))
-        promoted[max(rung - 1, 0)].update([run] * (rung > 0))
+        if rung:
+            promoted[rung - 1].add(run)
 
     while True:
         while len(events) < workers and (choice := _next(pruner.factor, done[:top], promoted, waiting)):
@@ -147,5 +151,4 @@ def _next(
         for run in sorted(done[rung], key=lambda run: -done[rung][run])[: len(done[rung]) // factor]:
             if run not in promoted[rung]:
                 return run, rung + 1
-    run = next(waiting, None)
-    return None if run is None else (run, 0)
+    return next(((run, 0) for run in waiting), None)

@@ -23,7 +23,7 @@ def flat_curves(count, every=1.0, epochs=10, seed=0):
 @pytest.mark.parametrize(("first", "every", "fewer"), [(1.0, 1.0, 4.0), (0.25, 0.25, 8.0)])
 def test_halving_27_settings_takes_a_quarter_of_the_epochs_and_an_eighth_with_quarter_rungs(first, every, fewer):
     curves = flat_curves(27, every)
-    reached, spent = replay(HalvingPruner(min_resource=first), curves, list(curves), max_steps=10)
+    reached, spent, *_ = replay(HalvingPruner(min_resource=first), curves, list(curves), max_steps=10)
     best = max(curves, key=lambda run: curves[run][10.0])
     ended = [run for run, at in reached.items() if at == 10]
     assert best in ended
@@ -33,7 +33,7 @@ def test_halving_27_settings_takes_a_quarter_of_the_epochs_and_an_eighth_with_qu
 
 def test_halving_by_hand():
     curves = flat_curves(9, epochs=9)
-    reached, spent = replay(HalvingPruner(), curves, list(curves), max_steps=9)
+    reached, spent, *_ = replay(HalvingPruner(), curves, list(curves), max_steps=9)
     assert sorted(reached.values()) == [1] * 6 + [3] * 2 + [9]
     assert spent == 6 * 1 + 2 * 3 + 9
 
@@ -43,7 +43,7 @@ def test_asha_finds_the_best_in_any_order_and_never_waits():
         curves = flat_curves(27, seed=seed)
         order = list(curves)
         random.Random(seed).shuffle(order)
-        reached, spent = replay(SuccessiveHalvingPruner(), curves, order, max_steps=10)
+        reached, spent, *_ = replay(SuccessiveHalvingPruner(), curves, order, max_steps=10)
         assert reached[max(curves, key=lambda run: curves[run][10.0])] == 10
         assert len(reached) == 27
         assert spent < 270 / 2
@@ -51,7 +51,7 @@ def test_asha_finds_the_best_in_any_order_and_never_waits():
 
 def test_without_a_pruner_everything_is_trained():
     curves = flat_curves(5)
-    assert replay(Pruner(), curves, list(curves), max_steps=10)[1] == 50
+    assert replay(Pruner(), curves, list(curves), max_steps=10).spent == 50
 
 
 def test_the_committed_page_is_that_of_the_committed_figures():
@@ -62,7 +62,7 @@ def test_the_committed_page_is_that_of_the_committed_figures():
 def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     assert main(["page", "--docs", str(tmp_path)]) == 0
     text = (tmp_path / "search.md").read_text()
-    assert text.count("Not measured yet: `python scripts/search_study.py") == 4
+    assert text.count("Not measured yet: `python scripts/search_study.py") == 8
     found = {
         "grid": {
             "values": {"a": [0.90, 0.80], "b": [0.80, 0.86], "c": [0.897, 0.70]},

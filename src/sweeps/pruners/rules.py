@@ -4,7 +4,7 @@ Settings are compared, by the mean of those of their seeds that have reported as
 do not compete with each other.
 
 SuccessiveHalvingPruner  Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
-HyperbandPruner          Li et al. 2018, "Hyperband": the former from several first rungs, and none, a share of the settings each
+HyperbandPruner          Li et al. 2018, "Hyperband": the same from several first rungs or none, a share of them each
 HalvingPruner            Jamieson, Talwalkar 2016: all runs to a rung, then the best ones to the next
 MedianPruner             Golovin et al. 2017, "Google Vizier", section 3.2.2
 """
