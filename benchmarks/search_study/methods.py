@@ -99,6 +99,7 @@ def measure(tasks: Iterable[Task], settings: int, repeats: int) -> dict[str, Any
     for task in tasks:
         names.append(task.name)
         sizes.append(len(task.curves))
+        print(task.name, flush=True)
         for repeat in range(repeats):
             seed = repeat % task.curves.shape[1]
             order = random.Random(f"{task.name} {repeat}").sample(range(sizes[-1]), min(settings, sizes[-1]))

@@ -101,6 +101,8 @@ class HooksConfig:
     check: str | None = None
     # cost(cfg): {"seconds_per_step": 1.2, "memory": bytes, "disk": bytes} for sweep.plan=true; each may be left out.
     cost: str | None = None
+    # advise(cfg, swept): a list of sentences to warn with before a sweep over the keys `swept`; cfg is that of one run.
+    advise: str | None = None
     # panels(runs): extra sections for the report; see sweeps.report.
     panels: str | None = None
 

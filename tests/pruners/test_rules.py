@@ -88,10 +88,20 @@ def test_median_compares_the_best_value_with_the_averages_of_the_others():
 
 def test_patience_looks_at_its_own_run():
     improving = {1.0: 0.1, 2.0: 0.2, 3.0: 0.3, 4.0: 0.4}
-    stuck = {1.0: 0.1, 2.0: 0.3, 3.0: 0.2, 4.0: 0.3, 5.0: 0.29}
+    stuck = {1.0: 0.1, 2.0: 0.3, 3.0: 0.2, 4.0: 0.2, 5.0: 0.3}
     assert judge(PatientPruner(patience=3), improving, {}) is None
     assert judge(PatientPruner(patience=3), stuck, {}) == "no improvement for 3 steps"
     assert judge(PatientPruner(patience=3, min_delta=0.5), improving, {}) == "no improvement for 3 steps"
+
+
+def test_patience_says_where_values_go_up_and_down():
+    smooth = {1.0: 0.1, 2.0: 0.4, 3.0: 0.5, 4.0: 0.49, 5.0: 0.48, 6.0: 0.47}
+    noisy = {1.0: 0.1, 2.0: 0.5, 3.0: 0.3, 4.0: 0.49, 5.0: 0.2}
+    assert judge(PatientPruner(patience=3), smooth, {}) == "no improvement for 3 steps"
+    reason = judge(PatientPruner(patience=3), noisy, {})
+    assert reason == (
+        "no improvement for 3 steps, but its values go up and down (3 turns in 5 reports): raise sweep.pruner.patience"
+    )
 
 
 def test_hyperband_draws_most_settings_into_the_earliest_bracket_and_compares_within():

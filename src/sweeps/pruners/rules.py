@@ -121,7 +121,9 @@ class PatientPruner(Pruner):
             if own[step] > best + self._min_delta:
                 best, since = own[step], step
         without = max(own) - since
-        return f"no improvement for {without:g} steps" if without >= self._patience - SLACK else None
+        if without < self._patience - SLACK:
+            return None
+        return f"no improvement for {without:g} steps{_noisy(own)}"
 
 
 class SuccessiveHalvingPruner(Pruner):
@@ -233,6 +235,15 @@ def _need_max_steps(name: str, max_steps: float | None) -> float:
             "that holds it, such as sweep.max_steps=${epochs}, or use sweep/pruner=asha"
         )
     return max_steps
+
+
+def _noisy(values: Values) -> str:
+    """What to say of values that go up and down, half of the time or more: then luck decides when patience ends."""
+    changes = [after - before for before, after in itertools.pairwise(values[step] for step in sorted(values))]
+    turns = sum(before * after < 0 for before, after in itertools.pairwise(changes))
+    if len(changes) < 4 or 2 * turns < len(changes) - 1:
+        return ""
+    return f", but its values go up and down ({turns} turns in {len(values)} reports): raise sweep.pruner.patience"
 
 
 def _at_rung(values: Values, rung: float) -> float | None:
