@@ -2,15 +2,17 @@
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, Parser, count, write
+from benchmarks.common import EXIT_INVALID, ROOT, Parser, count, write
 from benchmarks.search_study import runs
 from benchmarks.search_study.page import page
+from sweeps.errors import ConfigError
 from sweeps.record.files import to_json
 
 
@@ -49,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
     for name, measure in parts.items():
         if args.part in (name, "all"):
-            found[name] = measure()
+            try:
+                found[name] = measure()
+            except ConfigError as error:
+                print(f"search_study: {error}", file=sys.stderr)
+                return EXIT_INVALID
             write(figures, to_json(found, indent=1) + "\n")
     write(docs / "search.md", page(found))
     print(docs / "search.md")

@@ -69,7 +69,8 @@ class OptunaPruner(Pruner):
 
 
 def methods(max_steps: float) -> Mapping[str, Callable[[], Pruner]]:
-    """A new pruner of each kind, all with a first rung at step 1 and a factor of 3; else with its own defaults."""
+    """A new pruner of each kind: a factor of 3, the first rung at step 1 or a tenth of all; else its own defaults."""
+    tenth = max(1.0, float(round(max_steps / 10)))
     of = optuna.pruners
     rungs: dict[str, Any] = {"min_resource": _SCALE, "reduction_factor": 3}
     return {
@@ -78,7 +79,9 @@ def methods(max_steps: float) -> Mapping[str, Callable[[], Pruner]]:
         "one step, best 3": lambda: TopPruner(3),
         "one step, best 10": lambda: TopPruner(10),
         "halving": HalvingPruner,
+        "halving from a tenth": lambda: HalvingPruner(min_resource=tenth),
         "asha": SuccessiveHalvingPruner,
+        "asha from a tenth": lambda: SuccessiveHalvingPruner(min_resource=tenth),
         "asha, promoting": Promoting,
         "PASHA": lambda: Promoting(progressive=True),
         "hyperband": HyperbandPruner,
@@ -121,17 +124,16 @@ def _replays(task: Task, seed: int, order: list[int]) -> Iterator[tuple[str, int
         str(setting): dict(zip(task.steps, map(float, task.curves[setting, seed]), strict=True)) for setting in order
     }
     names, last = list(curves), task.steps[-1]
+    paces = random.Random(f"{task.name} {seed}")  # from half to double the time
+    pace = {name: 2 ** paces.uniform(-1, 1) for name in names}
     for workers in WORKERS:
         for name, make in methods(last).items():
-            done = replay(make(), curves, names, max_steps=last, workers=workers)
+            done = replay(make(), curves, names, max_steps=last, workers=workers, pace=pace)
             yield name, workers, done
-            if name == "halving":
+            if name in ("halving", "hyperband"):
                 few = names[: max(1, round(done.spent / last))]
-                yield (
-                    "random, steps of halving",
-                    workers,
-                    replay(Pruner(), curves, few, max_steps=last, workers=workers),
-                )
+                done = replay(Pruner(), curves, few, max_steps=last, workers=workers, pace=pace)
+                yield f"random, steps of {name}", workers, done
 
 
 def _figures(task: Task, seed: int, order: list[int], done: Replay) -> list[float]:

@@ -16,7 +16,7 @@ Curves = Mapping[str, Mapping[float, float]]  # setting -> epochs done -> figure
 
 
 class Replay(NamedTuple):
-    """How far each run got, the steps of all runs, the time that took (a step takes 1), and which runs were completed.
+    """How far each run got, the steps of all runs, the time that took, and which runs were completed.
 
     Those with the steps that all runs had done by then.
     """
@@ -27,16 +27,25 @@ class Replay(NamedTuple):
     completed: list[tuple[float, str]]
 
 
-def replay(pruner: Pruner, curves: Curves, order: Sequence[str], *, max_steps: float, workers: int = 2) -> Replay:
-    """`workers` runs at a time in this order, all equally fast.
+def replay(
+    pruner: Pruner,
+    curves: Curves,
+    order: Sequence[str],
+    *,
+    max_steps: float,
+    workers: int = 2,
+    pace: Mapping[str, float] | None = None,
+) -> Replay:
+    """`workers` runs at a time in this order. A step takes each run its `pace`, else 1.
 
     Halving within epochs trains the unfinished epoch of a survivor again, which counts.
     """
+    pace = pace or dict.fromkeys(order, 1.0)
     if isinstance(pruner, Promoting):
-        return _promoted(pruner, curves, order, max_steps, workers)
+        return _promoted(pruner, curves, order, max_steps, workers, pace)
     rounds = pruner.rounds(max_steps)
     if rounds:
-        return _in_rounds(pruner, [*rounds, max_steps], curves, order, workers)
+        return _in_rounds(pruner, [*rounds, max_steps], curves, order, workers, pace)
     seen: dict[str, list[dict[float, float]]] = {}
     steps = {run: sorted(curves[run]) for run in order}
     waiting = iter(enumerate(order))
@@ -46,7 +55,7 @@ def replay(pruner: Pruner, curves: Curves, order: Sequence[str], *, max_steps: f
 
     def begin(time: float) -> None:
         for place, run in itertools.islice(waiting, 1):
-            heapq.heappush(events, (time + steps[run][0], place, run, 0))
+            heapq.heappush(events, (time + steps[run][0] * pace[run], place, run, 0))
 
     for _ in range(workers):
         begin(0.0)
@@ -62,11 +71,18 @@ def replay(pruner: Pruner, curves: Curves, order: Sequence[str], *, max_steps: f
         if last or _is_pruned(pruner, run, seen, max_steps):
             begin(time)
         else:
-            heapq.heappush(events, (time + steps[run][number + 1] - step, place, run, number + 1))
+            heapq.heappush(events, (time + (steps[run][number + 1] - step) * pace[run], place, run, number + 1))
     return Replay({run: max(values) for run, (values,) in seen.items()}, spent, time, completed)
 
 
-def _in_rounds(pruner: Pruner, rounds: Sequence[float], curves: Curves, order: Sequence[str], workers: int) -> Replay:
+def _in_rounds(
+    pruner: Pruner,
+    rounds: Sequence[float],
+    curves: Curves,
+    order: Sequence[str],
+    workers: int,
+    pace: Mapping[str, float],
+) -> Replay:
     reached = dict.fromkeys(order, 0.0)
     completed: list[tuple[float, str]] = []
     spent, free = 0.0, [0.0] * workers  # when each worker is
@@ -79,7 +95,7 @@ def _in_rounds(pruner: Pruner, rounds: Sequence[float], curves: Curves, order: S
             until = min((at for at in curves[run] if at >= limit - 1e-6), default=max(curves[run]))
             cost = until - math.floor(reached[run])
             spent += cost
-            heapq.heapreplace(free, free[0] + cost)
+            heapq.heapreplace(free, free[0] + cost * pace[run])
             reached[run] = until
             if limit == rounds[-1]:
                 completed.append((spent, run))
@@ -108,7 +124,9 @@ class Promoting(SuccessiveHalvingPruner):
         self.progressive, self.slack, self.factor = progressive, slack, 3
 
 
-def _promoted(pruner: Promoting, curves: Curves, order: Sequence[str], max_steps: float, workers: int) -> Replay:
+def _promoted(
+    pruner: Promoting, curves: Curves, order: Sequence[str], max_steps: float, workers: int, pace: Mapping[str, float]
+) -> Replay:
     rungs = [*pruner.rungs(max_steps), max_steps]
     done: list[dict[str, float]] = [{} for _ in rungs]  # rung -> setting -> its figure there
     promoted: list[set[str]] = [set() for _ in rungs]
@@ -121,7 +139,7 @@ def _promoted(pruner: Promoting, curves: Curves, order: Sequence[str], max_steps
 
     def begin(run: str, rung: int) -> None:
         until = min(at for at in curves[run] if at >= rungs[rung] - 1e-6)
-        heapq.heappush(events, (time + until - reached[run], order.index(run), run, rung, until))
+        heapq.heappush(events, (time + (until - reached[run]) * pace[run], order.index(run), run, rung, until))
         if rung:
             promoted[rung - 1].add(run)
 

@@ -73,6 +73,7 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
         for rule, pruner in PRUNERS.items():
             curves = quarters if rule.endswith("quarters") else whole
             rules.setdefault(rule, []).append(_replayed(pruner, curves, figures, seed))
+        rules.setdefault("random, epochs of halving", []).append(few(figures, seed, rules["halving"][-1]["epochs"]))
     # the sweep of the first seed under halving, not replayed but run
     pruning = ("sweep/pruner=halving", f"sweep.pruner.metric={METRIC}")
     runs = sweep(output, "halving-0", f"trainer.epochs={EPOCHS}", *SETTINGS, *pruning, "seed=0")
@@ -80,6 +81,14 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
     best = max(completed, key=lambda run: run.objective.value or 0.0)
     real = {"epochs": sum(int(run.steps or 0) for run in runs), "found": _setting_of(best)}
     return {"values": values, "curves": curves_of, "rules": rules, "real": real}
+
+
+def few(figures: Mapping[str, float], seed: int, epochs: float) -> dict[str, Any]:
+    """So many epochs spent on settings of the same random order, each trained in full."""
+    order = sorted(figures)
+    random.Random(seed).shuffle(order)
+    some = order[: round(epochs / EPOCHS)]
+    return {"epochs": EPOCHS * len(some), "of": EPOCHS * len(order), "found": max(some, key=figures.__getitem__)}
 
 
 def _replayed(pruner: Pruner, curves: Curves, figures: Mapping[str, float], seed: int) -> dict[str, Any]:
