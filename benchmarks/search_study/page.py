@@ -91,7 +91,7 @@ def _taskset(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         "[TaskSet](https://github.com/google-research/google-research/tree/master/task_set), "
         f"{len(found['tasks'])} text classifiers trained by Adam, from "
-        "[DPL](https://github.com/machinelearningnuremberg/DPL) (Apache-2.0). Each task has 1,000 settings, of one seed "
+        "[DPL](https://github.com/machinelearningnuremberg/DPL) (Apache-2.0). Each has 1,000 settings, of one seed "
         f"and 51 points; {found['repeats']} samples of {found['settings']} settings are drawn from each. Runs are "
         "compared, and the setting is chosen, by the validation loss; the regret elsewhere is in the test loss, since "
         "there are no other seeds. Half a point is 0.005 here."
@@ -137,7 +137,7 @@ def _pruners(found: Mapping[str, Any], steps: str) -> Iterator[str]:
         f"The {steps} until a run near the best was completed are medians, as a share of those of all runs; - where "
         "most replays never completed one. A step takes each setting from half to double the time; the time is in "
         "whole runs. Every first rung is at step 1, or at a tenth of all steps. ± is a standard error over tasks and "
-        "samples. "
+        "samples; the tests of Optuna Wilcoxon take seconds, so it was replayed once for each task. "
         f"Measured on {found['date']} with {', '.join(f'{name} {of}' for name, of in found['versions'].items())}."
     )
 
