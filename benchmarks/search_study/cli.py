@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _dated(methods.seeds(curves.tables(), args.tables))
         if data == "taskset":
             folder = args.taskset or curves.clone(output / "DPL")
-            return _dated(methods.measure(curves.taskset(folder), settings=100, repeats=4))
+            return _dated(methods.measure(curves.taskset(folder), settings=100, repeats=2))
         if data == "lcdb":
-            return _dated(methods.measure(curves.lcdb(tasks=12, seeds=10), settings=100, repeats=10))
+            return _dated(methods.measure(curves.lcdb(tasks=24, seeds=10), settings=100, repeats=10, slow=0))
         return _dated(methods.measure(curves.own(found.get("grid", {})), settings=100, repeats=args.seeds))
 
     parts: dict[str, Callable[[], Any]] = {

@@ -22,7 +22,7 @@ from sweeps.pruners import (
 
 NEAR = 0.005  # half a point of accuracy, or as much of a loss
 WORKERS = (1, 2, 8)
-SLOW = "Optuna Wilcoxon"  # takes seconds of tests for each replay: once for each task
+SLOW = "Optuna Wilcoxon"  # its tests take seconds for each replay
 _SCALE = 100  # Optuna's steps are whole numbers
 
 
@@ -95,8 +95,8 @@ def methods(max_steps: float) -> Mapping[str, Callable[[], Pruner]]:
     }
 
 
-def measure(tasks: Iterable[Task], settings: int, repeats: int) -> dict[str, Any]:
-    """Every method with every number of workers on `repeats` samples of each task, or as many seeds as it has."""
+def measure(tasks: Iterable[Task], settings: int, repeats: int, slow: int = 1) -> dict[str, Any]:
+    """Every method with every number of workers on so many samples, or seeds, of each task; `SLOW` on `slow` of them."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found: dict[str, dict[str, list[list[float]]]] = {}
     names, sizes = [], []
@@ -107,7 +107,7 @@ def measure(tasks: Iterable[Task], settings: int, repeats: int) -> dict[str, Any
         for repeat in range(repeats):
             seed = repeat % task.curves.shape[1]
             order = random.Random(f"{task.name} {repeat}").sample(range(sizes[-1]), min(settings, sizes[-1]))
-            for name, workers, done in _replays(task, seed, order, slow=repeat == 0):
+            for name, workers, done in _replays(task, seed, order, slow=repeat < slow):
                 one = found.setdefault(name, {}).setdefault(str(workers), [])
                 one.append(_figures(task, seed, order, done))
     return {

@@ -71,7 +71,7 @@ class SuccessiveHalvingPrunerConfig(PrunerConfig):
 
 @dataclass
 class HyperbandPrunerConfig(SuccessiveHalvingPrunerConfig):
-    """`sweep/pruner=hyperband`: asha with several first rungs, in case early values mislead."""
+    """`sweep/pruner=hyperband`: asha with several first rungs, and none for some settings, in case early values mislead."""
 
     _target_: str | None = "sweeps.pruners.HyperbandPruner"
 
