@@ -40,6 +40,15 @@ def test_rungs_grow_by_the_factor_until_little_would_be_saved():
     assert rungs(5, 3, 5) == []
 
 
+def test_the_first_rung_is_a_tenth_of_all_steps():
+    """What little of a run shows nothing yet: docs/search.md."""
+    firsts = {steps: next(HALVING.rungs(steps)) for steps in (2, 10, 14, 51, 30000, None)}
+    assert firsts == {2: 1, 10: 1, 14: 1, 51: 5, 30000: 3000, None: 1}
+    assert HALVING.rounds(51) == [5, 15]
+    assert judge(ASHA, {4.0: 0.1}, flat(0.9, until=4.0), max_steps=51) is None
+    assert judge(ASHA, {5.0: 0.1}, flat(0.9, until=5.0), max_steps=51) == "rank 2 of 2 at rung 5; top 1 continues"
+
+
 @pytest.mark.parametrize(
     ("others", "stops"),
     [

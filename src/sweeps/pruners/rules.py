@@ -130,20 +130,22 @@ class SuccessiveHalvingPruner(Pruner):
     """At each rung the best one in `reduction_factor` continues; no run waits for others (asha).
 
     Args:
-        min_resource: the first rung, in steps.
+        min_resource: the first rung, in steps; None is a tenth of all steps, and at least 1.
         reduction_factor: the next rung is so many times as far.
     """
 
     name = "asha"
 
-    def __init__(self, *, min_resource: float = 1.0, reduction_factor: int = 3) -> None:
-        _check("min_resource", min_resource, "the first rung is a number of steps above 0, such as 1", lambda v: v > 0)
+    def __init__(self, *, min_resource: float | None = None, reduction_factor: int = 3) -> None:
+        if min_resource is not None:
+            said = "the first rung is a number of steps above 0, such as 1"
+            _check("min_resource", min_resource, said, lambda v: v > 0)
         rule = "one in how many continues, a whole number of at least 2, such as 3"
         _check("reduction_factor", reduction_factor, rule, lambda v: isinstance(v, int) and v >= 2)
         self._first, self._factor = min_resource, reduction_factor
 
     def prune(self, comparison: Comparison) -> str | None:
-        return self._ranked(comparison, self._first, list(comparison.rivals.values()))
+        return self._ranked(comparison, None, comparison.rivals.values())
 
     def rungs(self, max_steps: float | None, first: float | None = None) -> Iterator[float]:
         """The steps at which runs are compared: `min_resource`, then `reduction_factor` times as many each.
@@ -151,7 +153,8 @@ class SuccessiveHalvingPruner(Pruner):
         The last is at most `max_steps / reduction_factor`, since a later one would save little, and would stop runs
         that are better judged by their final value. Without `max_steps` there is no last one.
         """
-        rung = begin = self._first if first is None else first
+        tenth = max(1.0, float(round((max_steps or 0.0) / 10)))
+        rung = begin = first or self._first or tenth
         while (
             max_steps is None
             or rung * self._factor < max_steps + SLACK
@@ -160,7 +163,7 @@ class SuccessiveHalvingPruner(Pruner):
             yield rung
             rung *= self._factor
 
-    def _ranked(self, comparison: Comparison, first: float, rivals: Iterable[Sequence[Values]]) -> str | None:
+    def _ranked(self, comparison: Comparison, first: float | None, rivals: Iterable[Sequence[Values]]) -> str | None:
         """One setting in `reduction_factor` of those that have reached the rung continues; the first always does.
 
         A run is judged when it reaches a rung, and not again before the next one.
