@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sweeps.errors import ConfigError, DataError
-from sweeps.hooks import check_hook, cost_hook
+from sweeps.hooks import advise_hook, check_hook, cost_hook
 
 CHECK, COST = "sweep.hooks.check", "sweep.hooks.cost"
 
@@ -49,6 +49,18 @@ def test_facts_of_numpy_and_torch_are_numbers(hook):
 def test_a_hook_that_fails_is_a_sentence(hook, key, action, says):
     with pytest.raises(ConfigError, match=f"^{key}=mine {says}"):
         hook(check_hook if key == CHECK else cost_hook, key, action)
+
+
+def test_advice_is_sentences_about_the_keys_of_a_sweep(monkeypatch):
+    def advise(action):
+        monkeypatch.setattr(sys.modules[__name__], "mine", lambda cfg, swept: action(swept), raising=False)
+        return advise_hook("mine", "sweep.hooks.advise", __name__, {}, ["lr"])
+
+    assert advise(lambda swept: (f"{swept[0]} is swept",)) == ["lr is swept"]
+    assert advise(lambda _: None) == []
+    for wrong in ("text", [1], {"a": 1}):
+        with pytest.raises(ConfigError, match=r"^sweep.hooks.advise=mine returned .*: it returns a list of sentences"):
+            advise(lambda _, answer=wrong: answer)
 
 
 def test_what_a_hook_says_itself_stays(hook):

@@ -53,6 +53,7 @@ def sweep(output: Path, name: str, *arguments: str) -> list[RunRecord]:
 def grid(output: Path, seeds: int) -> dict[str, Any]:
     """27 settings in full for each seed, and what every pruner would have made of them."""
     values: dict[str, list[float]] = {}  # setting -> the figure of each seed
+    curves_of: dict[str, list[list[float]]] = {}  # setting -> the reports after whole epochs of each seed
     rules: dict[str, list[dict[str, Any]]] = {}
     for seed in range(seeds):
         name = f"grid-{seed}"
@@ -66,25 +67,36 @@ def grid(output: Path, seeds: int) -> dict[str, Any]:
         whole = {
             setting: {step: value for step, value in of.items() if step % 1 == 0} for setting, of in quarters.items()
         }
+        for setting, of in whole.items():
+            curves_of.setdefault(setting, []).append([of[step] for step in sorted(of)])
         figures = {setting: of[seed] for setting, of in values.items()}
         for rule, pruner in PRUNERS.items():
             curves = quarters if rule.endswith("quarters") else whole
             rules.setdefault(rule, []).append(_replayed(pruner, curves, figures, seed))
+        rules.setdefault("random, epochs of halving", []).append(few(figures, seed, rules["halving"][-1]["epochs"]))
     # the sweep of the first seed under halving, not replayed but run
     pruning = ("sweep/pruner=halving", f"sweep.pruner.metric={METRIC}")
     runs = sweep(output, "halving-0", f"trainer.epochs={EPOCHS}", *SETTINGS, *pruning, "seed=0")
     completed = [run for run in runs if run.status is Status.COMPLETED]
     best = max(completed, key=lambda run: run.objective.value or 0.0)
     real = {"epochs": sum(int(run.steps or 0) for run in runs), "found": _setting_of(best)}
-    return {"values": values, "rules": rules, "real": real}
+    return {"values": values, "curves": curves_of, "rules": rules, "real": real}
+
+
+def few(figures: Mapping[str, float], seed: int, epochs: float) -> dict[str, Any]:
+    """So many epochs spent on settings of the same random order, each trained in full."""
+    order = sorted(figures)
+    random.Random(seed).shuffle(order)
+    some = order[: round(epochs / EPOCHS)]
+    return {"epochs": EPOCHS * len(some), "of": EPOCHS * len(order), "found": max(some, key=figures.__getitem__)}
 
 
 def _replayed(pruner: Pruner, curves: Curves, figures: Mapping[str, float], seed: int) -> dict[str, Any]:
     order = sorted(curves)
     random.Random(seed).shuffle(order)  # no order of the settings should be lucky
-    reached, spent = replay(pruner, curves, order, max_steps=EPOCHS, workers=WORKERS)
-    completed = [setting for setting, step in reached.items() if step >= EPOCHS]
-    return {"epochs": spent, "of": EPOCHS * len(order), "found": max(completed, key=lambda setting: figures[setting])}
+    done = replay(pruner, curves, order, max_steps=EPOCHS, workers=WORKERS)
+    found = max((setting for _, setting in done.completed), key=lambda setting: figures[setting])
+    return {"epochs": done.spent, "of": EPOCHS * len(order), "found": found}
 
 
 def _setting_of(run: RunRecord) -> str:

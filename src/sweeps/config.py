@@ -66,13 +66,13 @@ class SuccessiveHalvingPrunerConfig(PrunerConfig):
     """`sweep/pruner=asha`: at each rung the best one in `reduction_factor` continues; no run waits for others."""
 
     _target_: str | None = "sweeps.pruners.SuccessiveHalvingPruner"
-    min_resource: float = 1.0  # the first rung, in steps
+    min_resource: float | None = None  # the first rung, in steps; null: a tenth of sweep.max_steps, and at least 1
     reduction_factor: int = 3  # the next rung is so many times as far, up to sweep.max_steps / reduction_factor
 
 
 @dataclass
 class HyperbandPrunerConfig(SuccessiveHalvingPrunerConfig):
-    """`sweep/pruner=hyperband`: asha with several first rungs, in case early values mislead."""
+    """`sweep/pruner=hyperband`: asha with several first rungs, for some settings none, in case early values mislead."""
 
     _target_: str | None = "sweeps.pruners.HyperbandPruner"
 
@@ -102,6 +102,8 @@ class HooksConfig:
     check: str | None = None
     # cost(cfg): {"seconds_per_step": 1.2, "memory": bytes, "disk": bytes} for sweep.plan=true; each may be left out.
     cost: str | None = None
+    # advise(cfg, swept): a list of sentences to warn with before a sweep over the keys `swept`; cfg is that of one run.
+    advise: str | None = None
     # panels(runs): extra sections for the report; see sweeps.report.
     panels: str | None = None
 

@@ -4,7 +4,7 @@ Never imports torch.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.errors import ConfigError, SweepsError, in_a_line
@@ -50,10 +50,24 @@ def cost_hook(name: str, key: str, home: str, cfg: Any) -> dict[str, float | Non
     return costs
 
 
-def _call(name: str, key: str, home: str, cfg: Any) -> Any:
+def advise_hook(name: str, key: str, home: str, cfg: Any, swept: Sequence[str]) -> list[str]:
+    """What the hook `advise`, which the setting `key` names, says of a sweep over the keys `swept`.
+
+    Raises:
+        ConfigError: it failed, or returned something else.
+    """
+    found = _call(name, key, home, cfg, swept)
+    if found is None:
+        return []
+    if not isinstance(found, (list, tuple)) or not all(isinstance(text, str) for text in found):
+        raise ConfigError(f"{key}={name} returned {found!r:.60}: it returns a list of sentences, or None")
+    return list(found)
+
+
+def _call(name: str, key: str, home: str, *given: Any) -> Any:
     hook = named(name, key, home)
     try:
-        return hook(cfg)
+        return hook(*given)
     except SweepsError:
         raise  # what it has to say
     except (Exception, SystemExit) as error:

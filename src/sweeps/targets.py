@@ -33,6 +33,7 @@ _PARTS = {
 _HOOKS = {
     "check": "sweeps.vision.checks.check",
     "cost": "sweeps.vision.cost.cost",
+    "advise": "sweeps.vision.checks.advise",
     "panels": "sweeps.vision.panels.panels",
 }
 _EXTRA = "SWEEPS_ALLOW_TARGETS"

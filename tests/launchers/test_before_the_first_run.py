@@ -38,6 +38,28 @@ def test_a_plan_is_printed_and_nothing_is_written(sweeps, tmp_path):
     assert "Nothing was started." in done.text
 
 
+@pytest.mark.parametrize(
+    ("swept", "warned"),
+    [
+        (("optim.weight_decay=0,5e-4", "augment=none,flip_crop"), "augment and optim.weight_decay regularise, which"),
+        (("augment.flip=0,0.5",), "augment.flip regularises, which raises sweep.pruner.metric=train_loss_recent"),
+        (("optim.lr=0.1,0.2", "optim.weight_decay=5e-4"), None),
+        (("optim.weight_decay=0,5e-4", "dataset.validation=0.1"), None),
+        (("optim.weight_decay=0,5e-4", "sweep/pruner=patience"), None),
+        (("optim.weight_decay=0,5e-4", "sweep/pruner=none"), None),
+    ],
+)
+def test_the_plan_warns_of_pruning_what_regularises_by_the_train_loss(sweeps, swept, warned):
+    pruner = () if any(text.startswith("sweep/pruner") for text in swept) else ("sweep/pruner=asha",)
+    done = sweeps(*SWEEP, *swept, *pruner, "sweep.plan=true")
+    assert done.code == 0
+    if warned is None:
+        assert "warning" not in done.text
+    else:
+        assert f"warning: {warned}" in done.text
+        assert "Compare by held-out images: dataset.validation=0.1" in done.text
+
+
 def test_a_plan_of_a_sweep_that_has_begun_says_what_is_left_and_changes_nothing(sweeps, tmp_path):
     study = tmp_path / "multirun" / "study"
     sweeps(*SWEEP, "seed=0,1")

@@ -43,6 +43,15 @@ def test_rungs_grow_by_the_factor_until_little_would_be_saved():
     assert rungs(5, 3, 5) == []
 
 
+def test_the_first_rung_is_a_tenth_of_all_steps():
+    """What little of a run shows nothing yet: docs/search.md."""
+    firsts = {steps: next(HALVING.rungs(steps)) for steps in (2, 10, 14, 51, 30000, None)}
+    assert firsts == {2: 1, 10: 1, 14: 1, 51: 5, 30000: 3000, None: 1}
+    assert HALVING.rounds(51) == [5, 15]
+    assert judge(ASHA, {4.0: 0.1}, flat(0.9, until=4.0), max_steps=51) is None
+    assert judge(ASHA, {5.0: 0.1}, flat(0.9, until=5.0), max_steps=51) == "rank 2 of 2 at rung 5; top 1 continues"
+
+
 @pytest.mark.parametrize(
     ("others", "stops"),
     [
@@ -91,22 +100,42 @@ def test_median_compares_the_best_value_with_the_averages_of_the_others():
 
 def test_patience_looks_at_its_own_run():
     improving = {1.0: 0.1, 2.0: 0.2, 3.0: 0.3, 4.0: 0.4}
-    stuck = {1.0: 0.1, 2.0: 0.3, 3.0: 0.2, 4.0: 0.3, 5.0: 0.29}
+    stuck = {1.0: 0.1, 2.0: 0.3, 3.0: 0.2, 4.0: 0.2, 5.0: 0.3}
     assert judge(PatientPruner(patience=3), improving, {}) is None
     assert judge(PatientPruner(patience=3), stuck, {}) == "no improvement for 3 steps"
     assert judge(PatientPruner(patience=3, min_delta=0.5), improving, {}) == "no improvement for 3 steps"
 
 
+def test_patience_says_where_values_go_up_and_down():
+    smooth = {1.0: 0.1, 2.0: 0.4, 3.0: 0.5, 4.0: 0.49, 5.0: 0.48, 6.0: 0.47}
+    noisy = {1.0: 0.1, 2.0: 0.5, 3.0: 0.3, 4.0: 0.49, 5.0: 0.2}
+    assert judge(PatientPruner(patience=3), smooth, {}) == "no improvement for 3 steps"
+    reason = judge(PatientPruner(patience=3), noisy, {})
+    assert reason == (
+        "no improvement for 3 steps, but its values go up and down (3 turns in 5 reports): raise sweep.pruner.patience"
+    )
+
+
 def test_hyperband_draws_most_settings_into_the_earliest_bracket_and_compares_within():
     pruner = HyperbandPruner()
     drawn = [pruner.bracket(str(number), 10) for number in range(3000)]
-    shares = [drawn.count(first) / 3000 for first in (1, 3)]
-    assert shares == pytest.approx([3 / 5, 2 / 5], abs=0.03)
-    assert drawn[:8] == [1, 1, 3, 1, 1, 3, 3, 1], "drawn from the setting alone, as in every earlier release"
+    shares = [drawn.count(first) / 3000 for first in (1, 3, 10)]
+    assert shares == pytest.approx([6 / 11, 3 / 11, 2 / 11], abs=0.03), "of 9, 5 and 3 settings in the paper"
+    assert drawn[:8] == [1, 1, 10, 1, 1, 10, 10, 1], "drawn from the setting alone, on every machine"
     early = [str(number) for number in range(40) if drawn[number] == 1]
     late = [str(number) for number in range(40) if drawn[number] == 3]
     assert judge(pruner, {1.0: 0.1}, {name: [{1.0: 0.9}] for name in late}, setting=early[0]) is None
     assert judge(pruner, {1.0: 0.1}, {name: [{1.0: 0.9}] for name in early[1:]}, setting=early[0]) is not None
+
+
+def test_a_bracket_of_hyperband_stops_nothing():
+    pruner = HyperbandPruner()
+    whole = [str(number) for number in range(100) if pruner.bracket(str(number), 10) == 10]
+    for step in range(1, 10):
+        own = dict.fromkeys(map(float, range(1, step + 1)), 0.0)
+        rivals = {name: [dict.fromkeys(own, 1.0)] for name in map(str, range(100)) if name != whole[0]}
+        assert judge(pruner, own, rivals, setting=whole[0]) is None
+    assert HyperbandPruner(min_resource=10).bracket("a", 10) == 10
 
 
 def test_with_an_unknown_number_of_steps_asha_has_rungs_without_end():

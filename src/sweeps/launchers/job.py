@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from sweeps.config import mount_of
 from sweeps.decision import Action, check, decide
 from sweeps.errors import SweepsError
-from sweeps.hooks import cost_hook
+from sweeps.hooks import advise_hook, cost_hook
 from sweeps.launchers.folders import compose, hydra_config
 from sweeps.launchers.runs import Cost, Preflight
 from sweeps.record.recording import new_record
@@ -192,6 +192,16 @@ def cost(setup: JobSetup, runs: Sequence[tuple[Path, bytes]]) -> list[Cost]:
                 return []
             costs.append(Cost(**cost_hook(hook, f"{resolved.mount}.hooks.cost", setup.home, cfg)))
     return costs
+
+
+def advise(setup: JobSetup, folder: Path, composed: bytes, swept: Sequence[str]) -> list[str]:
+    """What the application's hook says of a sweep over the keys `swept`; `composed` is the config of one run."""
+    job = unpacked(composed)
+    with hydra_config(job, folder.absolute()):
+        cfg = without_hydra(job)
+        resolved = resolve(cfg, (folder.absolute(),))
+        hook = resolved.settings["hooks"]["advise"]
+        return advise_hook(hook, f"{resolved.mount}.hooks.advise", setup.home, cfg, swept) if hook else []
 
 
 def without_hydra(job: DictConfig) -> DictConfig:

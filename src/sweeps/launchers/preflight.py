@@ -87,13 +87,15 @@ def _find_elsewhere(runs: Sequence[SweepRun], folder: Path, names: Collection[st
                 run.preflight.record, run.preflight.finished = None, record.status.is_final
 
 
-def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, stop: StopRequest) -> None:
+def check_samples(samples: Sequence[Sequence[str]], folder: Path, pool: Pool, view: View, stop: StopRequest) -> None:
     """Compose and check runs that may come; the first that cannot work refuses the sweep."""
     names = [f".sample-{number}" for number in range(len(samples))]
     runs = make_runs(samples, 0, folder, names)
     for run, preflight in zip(runs, _inspect(runs, folder, pool, stop), strict=True):
         if preflight.error:
             raise ConfigError(f"{','.join(run.overrides)}: {preflight.error}. No run was started")
+        run.preflight = preflight
+    warn(runs, runs, pool, view, stop)
 
 
 def declare(runs: Sequence[SweepRun]) -> None:
@@ -124,6 +126,16 @@ def say_what_is_left(runs: Sequence[SweepRun], todo: Sequence[SweepRun], view: V
     if failed:
         parts.append(f"{failed:,} failed")
     view.note(f"{view.title}: {', '.join([*parts, f'{len(todo):,} to do'])}")
+
+
+def warn(runs: Sequence[SweepRun], todo: Sequence[SweepRun], pool: Pool, view: View, stop: StopRequest) -> None:
+    """Say what the application has against a sweep over these keys, by its hook `advise`."""
+    common = set(runs[0].overrides).intersection(*(run.overrides for run in runs)) if runs else set()
+    swept = {text.partition("=")[0].lstrip("+~") for run in runs for text in run.overrides if text not in common}
+    for run in todo[:1] if swept else ():
+        content = {"folder": run.folder.path, "composed": run.preflight.composed, "swept": sorted(swept)}
+        for text in ask(pool, [("advise", content)], stop)[0]:
+            view.note(f"warning: {text}")
 
 
 def ask(pool: Pool, questions: Sequence[tuple[str, Any]], stop: StopRequest) -> list[Any]:

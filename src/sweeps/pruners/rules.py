@@ -4,7 +4,7 @@ Settings are compared, by the mean of those of their seeds that have reported as
 do not compete with each other.
 
 SuccessiveHalvingPruner  Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (its stopping form)
-HyperbandPruner          Li et al. 2018, "Hyperband": the former from several first rungs, a share of the settings each
+HyperbandPruner          Li et al. 2018, "Hyperband": the same from several first rungs or none, a share of them each
 HalvingPruner            Jamieson, Talwalkar 2016: all runs to a rung, then the best ones to the next
 MedianPruner             Golovin et al. 2017, "Google Vizier", section 3.2.2
 """
@@ -121,27 +121,31 @@ class PatientPruner(Pruner):
             if own[step] > best + self._min_delta:
                 best, since = own[step], step
         without = max(own) - since
-        return f"no improvement for {without:g} steps" if without >= self._patience - SLACK else None
+        if without < self._patience - SLACK:
+            return None
+        return f"no improvement for {without:g} steps{_noisy(own)}"
 
 
 class SuccessiveHalvingPruner(Pruner):
     """At each rung the best one in `reduction_factor` continues; no run waits for others (asha).
 
     Args:
-        min_resource: the first rung, in steps.
+        min_resource: the first rung, in steps; None is a tenth of all steps, and at least 1.
         reduction_factor: the next rung is so many times as far.
     """
 
     name = "asha"
 
-    def __init__(self, *, min_resource: float = 1.0, reduction_factor: int = 3) -> None:
-        _check("min_resource", min_resource, "the first rung is a number of steps above 0, such as 1", lambda v: v > 0)
+    def __init__(self, *, min_resource: float | None = None, reduction_factor: int = 3) -> None:
+        if min_resource is not None:
+            said = "the first rung is a number of steps above 0, such as 1"
+            _check("min_resource", min_resource, said, lambda v: v > 0)
         rule = "one in how many continues, a whole number of at least 2, such as 3"
         _check("reduction_factor", reduction_factor, rule, lambda v: isinstance(v, int) and v >= 2)
         self._first, self._factor = min_resource, reduction_factor
 
     def prune(self, comparison: Comparison) -> str | None:
-        return self._ranked(comparison, self._first, list(comparison.rivals.values()))
+        return self._ranked(comparison, None, comparison.rivals.values())
 
     def rungs(self, max_steps: float | None, first: float | None = None) -> Iterator[float]:
         """The steps at which runs are compared: `min_resource`, then `reduction_factor` times as many each.
@@ -149,7 +153,8 @@ class SuccessiveHalvingPruner(Pruner):
         The last is at most `max_steps / reduction_factor`, since a later one would save little, and would stop runs
         that are better judged by their final value. Without `max_steps` there is no last one.
         """
-        rung = begin = self._first if first is None else first
+        tenth = max(1.0, float(round((max_steps or 0.0) / 10)))
+        rung = begin = first or self._first or tenth
         while (
             max_steps is None
             or rung * self._factor < max_steps + SLACK
@@ -158,7 +163,7 @@ class SuccessiveHalvingPruner(Pruner):
             yield rung
             rung *= self._factor
 
-    def _ranked(self, comparison: Comparison, first: float, rivals: Sequence[Sequence[Values]]) -> str | None:
+    def _ranked(self, comparison: Comparison, first: float | None, rivals: Iterable[Sequence[Values]]) -> str | None:
         """One setting in `reduction_factor` of those that have reached the rung continues; the first always does.
 
         A run is judged when it reaches a rung, and not again before the next one.
@@ -181,15 +186,18 @@ class SuccessiveHalvingPruner(Pruner):
 
 
 class HyperbandPruner(SuccessiveHalvingPruner):
-    """asha with several first rungs, in case early values mislead: most settings are judged at the first one."""
+    """asha with several first rungs, in case early values mislead: most settings are judged at the first, some never.
+
+    Settings compete within their bracket, which is drawn from the setting alone.
+    """
 
     name = "hyperband"
 
     def prune(self, comparison: Comparison) -> str | None:
         first = self.bracket(comparison.setting, comparison.max_steps)
-        same = [
+        same = (  # looked through at a rung only
             runs for setting, runs in comparison.rivals.items() if self.bracket(setting, comparison.max_steps) == first
-        ]
+        )
         return self._ranked(comparison, first, same)
 
     def rounds(self, max_steps: float | None) -> list[float]:
@@ -197,17 +205,16 @@ class HyperbandPruner(SuccessiveHalvingPruner):
         return []
 
     def bracket(self, setting: str, max_steps: float | None) -> float:
-        """The first rung of this setting: early ones for more of them, as their brackets are larger."""
-        firsts = list(self.rungs(_need_max_steps(self.name, max_steps)))
-        if not firsts:
-            return self._first
+        """The first rung of this setting; `max_steps` in the last bracket, which stops none (s = 0 in the paper)."""
+        last = _need_max_steps(self.name, max_steps)
+        firsts = [*self.rungs(last), last]
         weights = [self._factor ** (len(firsts) - 1 - place) / (len(firsts) - place) for place in range(len(firsts))]
         drawn = int.from_bytes(hashlib.sha256(setting.encode()).digest()[:6]) / 2**48 * sum(weights)
         for first, weight in zip(firsts, weights, strict=True):
             drawn -= weight
             if drawn < 0:
                 return first
-        return firsts[-1]
+        return last
 
 
 class HalvingPruner(SuccessiveHalvingPruner):
@@ -231,6 +238,15 @@ def _need_max_steps(name: str, max_steps: float | None) -> float:
             "that holds it, such as sweep.max_steps=${epochs}, or use sweep/pruner=asha"
         )
     return max_steps
+
+
+def _noisy(values: Values) -> str:
+    """What to say of values that go up and down, half of the time or more: then luck decides when patience ends."""
+    changes = [after - before for before, after in itertools.pairwise(values[step] for step in sorted(values))]
+    turns = sum(before * after < 0 for before, after in itertools.pairwise(changes))
+    if len(changes) < 4 or 2 * turns < len(changes) - 1:
+        return ""
+    return f", but its values go up and down ({turns} turns in {len(values)} reports): raise sweep.pruner.patience"
 
 
 def _at_rung(values: Values, rung: float) -> float | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -11,6 +11,9 @@ from sweeps import ConfigError
 from sweeps.config import lookup
 from sweeps.targets import check_targets
 from sweeps.vision.config import INITS, RECENT, VisionConfig, plain
+
+REGULARIZING = ("augment", "optim.weight_decay", "model.dropout")  # worse on the images trained on, better on others
+PATIENCE = "sweeps.pruners.PatientPruner"  # compares no settings
 
 
 def check(cfg: DictConfig) -> dict[str, int]:
@@ -25,6 +28,19 @@ def check(cfg: DictConfig) -> dict[str, int]:
     check_settings(config)
     check_parts(config)
     return inspect(config)
+
+
+def advise(cfg: DictConfig, swept: Sequence[str]) -> list[str]:
+    """The hook `advise` of the engine: what is wrong with pruning a sweep over these keys by the training images."""
+    pruner = cfg.sweep.pruner
+    if pruner.get("_target_") in (None, PATIENCE) or not pruner.metric.startswith("train_"):
+        return []
+    keys = [key for key in swept if key in REGULARIZING or key.partition(".")[0] in REGULARIZING]
+    return [
+        f"{' and '.join(keys)} {'regularise' if len(keys) > 1 else 'regularises'}, which raises "
+        f"sweep.pruner.metric={pruner.metric}: the pruner may stop the better settings. Compare by held-out images: "
+        "dataset.validation=0.1"
+    ] * bool(keys)
 
 
 def check_settings(config: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import InlineWorker, Pool
 from sweeps.launchers.local.slots import check_count, make_slots
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left, warn
 from sweeps.launchers.runs import failures, make_runs, settle
 from sweeps.launchers.scheduler import Feed, Policy, Scheduler
 from sweeps.launchers.signals import StopRequest, stop_on_signals
@@ -61,6 +61,7 @@ def launch(
             composition = Fingerprint(config, mount)
             todo = prepare(runs, composition, folder, pool, view, stop, refuse=policy.refuse)
             say_what_is_left(runs, todo, view)
+            warn(runs, todo, pool, view, stop)
             if settings_of(config).plan:
                 show_plan(runs, todo, pool, stop, view)
                 return []
@@ -100,7 +101,7 @@ def launch_feed(
     # As many workers for what is left as for all of it: the number of threads follows from that.
     with _workers(setup, options, feed.total, view) as (pool, stop):
         if feed.has_more:
-            check_samples(samples, folder, pool, stop)
+            check_samples(samples, folder, pool, view, stop)
             note_invocation(folder, pool.slots, folder_of_code(setup.function))
             view.open()
             with closing(view):

@@ -19,7 +19,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn
 
 from sweeps.launchers.console import showing
-from sweeps.launchers.job import JobSetup, cost, inspect
+from sweeps.launchers.job import JobSetup, advise, cost, inspect
 from sweeps.launchers.signals import let_signals_through
 from sweeps.progress import Progress
 from sweeps.record.records import RunRecord
@@ -52,8 +52,13 @@ class EventProgress(Progress):
 def answer(setup: JobSetup, kind: str, content: Mapping[str, Any]) -> Any:
     """The result of what a worker is asked to do; an exception, a request to stop included, is a result."""
     try:
-        ask: dict[str, Callable[..., Any]] = {"run": JobSetup.run, "inspect": inspect, "cost": cost}
-        return ask[kind](setup, **content)
+        known: dict[str, Callable[..., Any]] = {
+            "run": JobSetup.run,
+            "inspect": inspect,
+            "cost": cost,
+            "advise": advise,
+        }
+        return known[kind](setup, **content)
     except (Exception, KeyboardInterrupt) as error:
         return error
 

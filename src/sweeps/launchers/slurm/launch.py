@@ -21,7 +21,7 @@ from sweeps.launchers.job import JobSetup
 from sweeps.launchers.local.pool import Pool
 from sweeps.launchers.local.slots import Slot, available_cores
 from sweeps.launchers.plan import show_plan
-from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left
+from sweeps.launchers.preflight import check_samples, declare, prepare, say_what_is_left, warn
 from sweeps.launchers.runs import SweepRun, failures, make_runs, settle
 from sweeps.launchers.scheduler import Policy
 from sweeps.launchers.signals import stop_on_signals
@@ -80,6 +80,7 @@ def launch(
             todo = prepare(runs, composition, folder, pool, view, stop, under_way, refuse=policy.refuse)
             todo = [run for run in todo if not _is_attachable(run, under_way)]
             say_what_is_left(runs, todo, view)
+            warn(runs, todo, pool, view, stop)
             if settings.plan:
                 show_plan(runs, todo, pool, stop, view, at_a_time=chosen.array_parallelism)
                 return []
@@ -117,8 +118,9 @@ def check(context: HydraContext, task: TaskFunction, config: DictConfig, samples
     setup_globals()
     folder = Path(config.hydra.sweep.dir).absolute()
     setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
+    view = View(title_of(folder), SweepConsole(), total=len(samples))
     with stop_on_signals() as stop, Pool(_checkers(len(samples)), setup.pack()) as pool:
-        check_samples(samples, folder, pool, stop)
+        check_samples(samples, folder, pool, view, stop)
 
 
 def _under_way(runs: Sequence[SweepRun], entries: Mapping[str, Entry], ledger: Ledger) -> dict[str, str]:
