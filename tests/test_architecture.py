@@ -28,7 +28,7 @@ FLOORS = (
     {"launchers"},
     {"task"},
     {"sweepers"},
-    {"integrations", "report", "summarize", "watch"},
+    {"decide", "integrations", "report", "summarize", "watch"},
     {"vision"},
     {"sweeps"},
     {"__main__", "hydra_plugins"},
@@ -40,6 +40,7 @@ ONLY = {
     "results": {"config", "errors", "record", "terminal"},
     "report": {"config", "errors", "record", "results", "targets", "terminal"},
     "summarize": {"errors", "record", "results", "terminal"},
+    "decide": {"errors", "record", "results", "terminal"},
     "integrations": {"errors", "record", "run"},
     # The shipped application is the first user of the engine: it sees what a stranger's application sees.
     "vision": {"config", "errors", "record", "report", "run", "summarize", "targets", "task", "terminal", "trackers"},

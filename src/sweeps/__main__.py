@@ -8,7 +8,7 @@ VERBS = {
     "decide": "sweeps.decide",
     "report": "sweeps.report.cli",
     "summarize": "sweeps.summarize",
-    "wait": "sweeps.decide:wait_main",
+    "wait": "sweeps.watch:wait_main",
     "watch": "sweeps.watch",
 }
 

@@ -1,4 +1,4 @@
-"""`python -m sweeps.watch DIR`: the live view of any sweep, from its records alone, from any shell or node.
+"""`python -m sweeps watch DIR` and `wait DIR`: how a sweep stands, from its records alone, from any shell or node.
 
 Never imports torch.
 """
@@ -30,7 +30,10 @@ from sweeps.results.format import metric
 from sweeps.results.looks import Looks
 from sweeps.results.ranking import rank
 from sweeps.results.runs import UNREADABLE, RunRow, load
+from sweeps.results.settings import BEST, MAY_BE, judged, settings_of
 from sweeps.terminal import clean
+
+_ENDS = ("done", "failed", "decided")  # of `wait`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,6 +168,45 @@ def _seconds_left(rows: Sequence[RunRow], running: int) -> float | None:
     overall = mean(pace for group in paces.values() for pace in group)
     left = [(row, max((row.max_steps or 0.0) - (row.steps or 0.0), 0.0)) for row in waiting]
     return sum(steps * mean(paces.get(row.setting_id, [overall])) for row, steps in left) / running
+
+
+def wait_main(argv: Sequence[str] | None = None) -> int:
+    """Wait for a sweep; returns 0 once it is so, 1 if it cannot be any more, 3 after the timeout, 2 for an error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps wait",
+        description="Wait for a sweep. Exit codes: 0 it is so, 1 the sweep has ended otherwise, 3 timeout, 2 an error.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a sweep's folder, such as multirun/lr_study")
+    ends = "done: nothing is left to do; failed: some run has failed; decided: one setting is shown to be the best"
+    parser.add_argument("--until", choices=_ENDS, default="done", help=f"{ends} (default: done)")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="give up after so long")
+    parser.add_argument("--interval", type=seconds, metavar="SECONDS", default=2.0, help="between looks (default: 2)")
+    args = parser.parse_args(argv)
+    end = None if args.timeout is None else time.monotonic() + args.timeout
+    try:
+        while True:
+            if _has_come(args.folder, args.until):
+                return 0
+            if not is_busy(args.folder):
+                return 0 if _has_come(args.folder, args.until) else 1  # it may have ended between the two
+            if end is not None and time.monotonic() > end:
+                return 3
+            time.sleep(args.interval)
+    except SweepsError as error:
+        print(f"wait: {clean(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _has_come(folder: Path, until: str) -> bool:
+    rows = load([folder])
+    if until == "failed":
+        return any(row.status == Status.FAILED for row in rows)
+    if until == "done":
+        return all(row.is_finished for row in rows) and not is_busy(folder)
+    standings = [one.standing for one in judged(settings_of(rows))]
+    return standings.count(BEST) == 1 and MAY_BE not in standings and not any(row.is_unfinished for row in rows)
 
 
 if __name__ == "__main__":

@@ -110,18 +110,18 @@ def test_looks_by_hand_never_spend_more_than_five_percent(tmp_path):
 
 @pytest.mark.parametrize(("until", "code"), [("done", 0), ("failed", 1), ("decided", 1)])
 def test_wait_ends_with_the_sweep(study, until, code):
-    assert decide.wait_main([str(study), "--until", until]) == code
+    assert watch.wait_main([str(study), "--until", until]) == code
 
 
 def test_wait_sees_a_decision_and_a_failure_and_gives_up_after_its_timeout(study, tmp_path, regression_in):
     for seed, noise in enumerate(NOISE):
         regression_in(0.01 + noise / 2, lr=0.4, seed=seed)
-    assert decide.wait_main([str(study), "--until", "decided"]) == 0
+    assert watch.wait_main([str(study), "--until", "decided"]) == 0
     with owned(study):
-        assert decide.wait_main([str(study), "--until", "failed", "--timeout", "0.1", "--interval", "0.01"]) == 3
+        assert watch.wait_main([str(study), "--until", "failed", "--timeout", "0.1", "--interval", "0.01"]) == 3
         regression_in(lr=0.9, seed=0, status=Status.FAILED)
-        assert decide.wait_main([str(study), "--until", "failed"]) == 0
-    assert decide.wait_main([str(tmp_path / "nowhere")]) == 2
+        assert watch.wait_main([str(study), "--until", "failed"]) == 0
+    assert watch.wait_main([str(tmp_path / "nowhere")]) == 2
 
 
 def test_events_say_how_every_run_stands_and_what_was_looked_at(study, capsys):
