@@ -249,6 +249,7 @@ def test_no_run_is_written_through_a_link_between_it_and_its_sweep(sweeps, tmp_p
         ("sweep.output=", "sweep.name=k"),
         ("-m", "sweep.output=", "sweep.name=k"),
         ("-m", "hydra.sweep.dir="),
+        ("hydra.run.dir=",),
     ],
 )
 def test_no_folder_is_no_folder(words, sweeps, tmp_path):
@@ -256,6 +257,11 @@ def test_no_folder_is_no_folder(words, sweeps, tmp_path):
     assert done.code == 1
     assert "= is invalid: it names the folder" in done.text
     assert not list(tmp_path.rglob("*"))
+
+
+def test_the_folder_that_the_command_is_typed_in_stays(sweeps, tmp_path):
+    assert sweeps(*ONE, "hydra.run.dir=.", "sweep.checkpoint_every=-1").code == 1
+    assert tmp_path.is_dir()
 
 
 def test_the_folder_that_the_command_is_typed_in_has_a_title(sweeps, tmp_path):

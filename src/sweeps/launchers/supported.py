@@ -62,6 +62,8 @@ def _check_single(settings: Any, mount: str, hydra: Any) -> None:
     for key in (*_BY_SWEEPERS, *_BY_LAUNCHERS, "pruner"):
         if key != "name" and f"{mount}.{key}" in typed and (asked := _asked(settings, mount, key)):
             raise ConfigError(f"{asked} needs -m: a single run would ignore it. No run was started")
+    if not hydra.run.dir:
+        raise ConfigError("hydra.run.dir= is invalid: it names the folder of a run, such as hydra.run.dir=multirun/one")
     if settings.name is not None and not set(Path(str(settings.name)).parts) <= set(Path(str(hydra.run.dir)).parts):
         raise ConfigError(
             f"{mount}.name={settings.name} names a sweep, and a single run lives in hydra.run.dir={hydra.run.dir}: add "
