@@ -13,6 +13,7 @@ from sweeps.config import mount_of, settings_of
 from sweeps.decision import without_seed
 from sweeps.errors import ConfigError
 from sweeps.record.identity import is_ignored, target_of
+from sweeps.results.format import plural
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
 MAKE_RUNS = ("repeats", "zip", "exclude")  # settings of the sweep that have done their work once there are runs
@@ -190,7 +191,7 @@ def _without(runs: list[list[str]], excluded: Sequence[Any], setting: str) -> li
             raise ConfigError(f"{setting}: {shown} fits no run; give values as they are swept, such as {swept}")
         kept = [run for run in kept if id(run) not in fitting]
     if not kept:
-        raise ConfigError(f"{setting} leaves none of {len(runs)} runs; exclude less")
+        raise ConfigError(f"{setting} leaves none of {plural(len(runs), 'run')}; exclude less")
     return kept
 
 
