@@ -74,7 +74,8 @@ class EngineTask:
                     record = do_run(self.task, cfg, folder, resolved, sweep, self.output_subdir, progress)
             except ConfigError:
                 with contextlib.suppress(OSError):  # it holds something; else it is empty, as Hydra has made it
-                    folder.path.rmdir()
+                    if folder.path != Path(hydra.runtime.cwd):
+                        folder.path.rmdir()
                 raise
         return NO_VALUE if record.objective.value is None else record.objective.value
 

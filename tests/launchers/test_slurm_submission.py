@@ -313,6 +313,13 @@ def test_a_plan_without_a_hook_says_what_is_not_known(command_line):
         ({"time": 2, "notice": 60}, r"hydra.launcher.notice=60 \(seconds\) is invalid .* use hydra.launcher.time=3"),
         ({"on_interrupt": "shrug"}, "on_interrupt=shrug is invalid: leave or cancel"),
         ({"gpus_per_node": 4}, "hydra.launcher.gpus_per_node=4 is invalid: a run uses one GPU"),
+        *(
+            (
+                {"extra": {key: 4}},
+                f"hydra.launcher.extra={{{key.replace('_', '-')}: 4}} is invalid: the launcher decides",
+            )
+            for key in ("gpus_per_node", "gpus", "nodes", "ntasks", "array", "requeue", "output", "time", "job-name")
+        ),
     ],
 )
 def test_an_option_that_cannot_work_is_refused(options, message):

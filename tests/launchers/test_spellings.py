@@ -244,7 +244,13 @@ def test_no_run_is_written_through_a_link_between_it_and_its_sweep(sweeps, tmp_p
 
 
 @pytest.mark.parametrize(
-    "words", [("sweep.output=", "sweep.name=k"), ("-m", "sweep.output=", "sweep.name=k"), ("-m", "hydra.sweep.dir=")]
+    "words",
+    [
+        ("sweep.output=", "sweep.name=k"),
+        ("-m", "sweep.output=", "sweep.name=k"),
+        ("-m", "hydra.sweep.dir="),
+        ("hydra.run.dir=",),
+    ],
 )
 def test_no_folder_is_no_folder(words, sweeps, tmp_path):
     done = sweeps(*words, *ONE)
@@ -253,27 +259,32 @@ def test_no_folder_is_no_folder(words, sweeps, tmp_path):
     assert not list(tmp_path.rglob("*"))
 
 
+def test_the_folder_that_the_command_is_typed_in_stays(sweeps, tmp_path):
+    assert sweeps(*ONE, "hydra.run.dir=.", "sweep.checkpoint_every=-1").code == 1
+    assert tmp_path.is_dir()
+
+
 def test_the_folder_that_the_command_is_typed_in_has_a_title(sweeps, tmp_path):
     done = sweeps(*TWO, "hydra.sweep.dir=.")
     assert done.code == 0
     assert f"{tmp_path.name}: 2 runs, 2 to do" in done.text
 
 
+OF_SWEEPS = [
+    ("sweeper", "sweep.repeats=2"),
+    ("sweeper", "sweep.zip=[optim.lr,seed]"),
+    ("sweeper", "sweep.exclude=[{optim.lr:0.2}]"),
+    ("sweeper", "sweep/pruner=halving"),
+    ("launcher", "sweep.plan=true"),
+    ("launcher", "sweep.retries=2"),
+    ("launcher", "sweep.timeout=5"),
+    ("launcher", "sweep.stop_after=1"),
+    ("launcher", "sweep.on_failure=stop"),
+]
+
+
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize(
-    ("by", "word"),
-    [
-        ("sweeper", "sweep.repeats=2"),
-        ("sweeper", "sweep.zip=[optim.lr,seed]"),
-        ("sweeper", "sweep.exclude=[{optim.lr:0.2}]"),
-        ("sweeper", "sweep/pruner=halving"),
-        ("launcher", "sweep.plan=true"),
-        ("launcher", "sweep.retries=2"),
-        ("launcher", "sweep.timeout=5"),
-        ("launcher", "sweep.stop_after=1"),
-        ("launcher", "sweep.on_failure=stop"),
-    ],
-)
+@pytest.mark.parametrize(("by", "word"), OF_SWEEPS)
 def test_what_nobody_would_honour_is_refused(by, word, both, sweeps, tmp_path):
     other = ("hydra/sweeper=basic", "hydra/launcher=basic") if both else (f"hydra/{by}=basic",)
     done = sweeps("-m", *ONE, "seed=0,1", "optim.lr=0.1,0.2", "sweep.name=study", *other, word)
@@ -281,6 +292,24 @@ def test_what_nobody_would_honour_is_refused(by, word, both, sweeps, tmp_path):
     assert f"is invalid with hydra/{by}=basic, which would ignore it" in done.text
     assert "Traceback" not in done.text
     assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize("word", [*(word for _, word in OF_SWEEPS), "++sweep.retries=1"])
+def test_what_only_a_sweep_honours_is_refused_where_it_is_typed_for_one_run(word, sweeps, tmp_path):
+    done = sweeps(*ONE, "optim.lr=0.1", "sweep.name=study", word)
+    assert done.code == 1
+    assert f"{word.partition('=')[0].lstrip('+')}=" in done.text
+    assert " needs -m: a single run would ignore it. No run was started" in done.text
+    assert "Traceback" not in done.text
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_what_a_config_sets_for_its_sweeps_is_no_mistake_of_one_run(sweeps, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    lines = ("# @package _global_", "sweep: {retries: 2, repeats: 3, exclude: [{seed: 1}], timeout: 600}")
+    (tmp_path / "experiment" / "study.yaml").write_text("\n".join(lines))
+    done = sweeps("--config-dir", str(tmp_path), *ONE, "experiment=study", "sweep.stop_after=null")
+    assert done.code == 0, done.text
 
 
 @pytest.mark.slow

@@ -148,7 +148,15 @@ def test_the_confusion_of_each_networks_best_run_is_shown_with_its_mistakes(repo
 
 
 @pytest.mark.parametrize(
-    "content", ["{", '{"labels": ["a"]}', '{"labels":["a"],"counts":[[1,2]],"pairs":[],"epoch":1}']
+    "content",
+    [
+        "{",
+        '{"labels": ["a"]}',
+        '{"labels":["a"],"counts":[[1,2]],"pairs":[],"epoch":1}',
+        '{"split":"test","labels":["a"],"counts":[[1]],"pairs":[[Infinity,0,1,[]]],"epoch":1}',
+        '{"split":"test","labels":["a"],"counts":[[1]],"pairs":[{"true":Infinity,"guess":0,"count":1,"images":[]}],'
+        '"epoch":1}',
+    ],
 )
 def test_a_damaged_confusion_is_left_out(report, run_in, study, content):
     run = run_in(lr=0.1, panels=VISION_PANELS)

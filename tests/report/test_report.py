@@ -345,6 +345,8 @@ def test_names_and_values_are_text(report, run_in, study):
     run_in(name="evil", model=FULL_NAME, status=Status.FAILED, values=(), error=Failure("error", FULL_NAME, FULL_NAME),
            facts={FULL_NAME: FULL_NAME})  # fmt: skip
     run_in(name="also", model="a", overrides=["+a=" + FULL_NAME])
+    for opening in "[{":  # some reader of values may go as deep
+        run_in(name=f"deep {opening}", model=opening * 500, overrides=["model=" + opening * 500])
     record = RunDir(study / "also")
     content = record.read()
     content.name = FULL_NAME
@@ -352,7 +354,7 @@ def test_names_and_values_are_text(report, run_in, study):
     done = report(study)
     assert done.page.count("<script") == 2  # the data and the page's own
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in done.page
-    assert {run["name"] for run in done.data["runs"]} == {"evil", FULL_NAME}
+    assert {run["name"] for run in done.data["runs"]} == {"evil", FULL_NAME, "deep [", "deep {"}
 
 
 def test_nothing_of_a_record_is_a_template(report, run_in, study):

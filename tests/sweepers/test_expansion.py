@@ -135,6 +135,13 @@ def test_several_exclusions_and_repeats():
         (["a=1,2"], {"exclude": [{"a": [1, 2]}]}, "^sweep.exclude leaves none of 2 runs"),
         (["a=1,2"], {"exclude": ["a"]}, "exclude: 'a' is invalid; write {model:small"),
         (["a=1,2"], {"exclude": [3]}, "exclude: 3 is invalid"),
+        (["a=range(inf)"], {}, r"a=range\(0, inf, 1\) is invalid: its numbers must be finite"),
+        (["a=range(nan,-1)"], {}, "its numbers must be finite"),
+        ([f"a=range(1{'0' * 400})"], {}, "its numbers must be finite"),
+        (["a=shuffle(range(1e400,1e-3))"], {}, "its numbers must be finite"),
+        (["a=shuffle(range(0,1e308))"], {}, "it has more than 1,000,000 values; use a larger step"),
+        (["a=x,glob(y*)"], {}, r"^a=x,glob\(y\*\) is invalid: glob\(\), range\(\) and the like stand alone"),
+        (["a=1,range(3)"], {}, "stand alone, not among other values"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments, options, says):

@@ -39,6 +39,10 @@ def states_in(folder):
 
 
 def test_a_search_runs_its_trials_and_a_larger_total_adds_some(application, study):
+    done = application(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=1")
+    assert "study: 1 trial, 0 already complete, 1 to do" in done.text
+    assert "best of 1 trial: lr=" in done.text
+
     done = application(*SEARCH, HERE, RATE, "hydra.sweeper.n_trials=3")
     assert done.code == 0, done.text
     assert "best of 3 trials: lr=" in done.text

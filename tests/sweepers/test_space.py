@@ -123,11 +123,24 @@ def test_conditions_that_cannot_hold_are_invalid(when, says):
         ("tag(fast, interval(0, 1))", "unknown tag fast; known are log and int"),
         ("range(5, 1)", r"a=range\(5, 1, step=1\) is empty"),
         ("7", "has nothing to search"),
+        ("interval(nan, 1)", "its ends and their distance must be finite"),
+        ("interval(0, inf)", "its ends and their distance must be finite"),
+        ("interval(-1e308, 1e308)", "its ends and their distance must be finite"),
+        ("int(interval(0.1, 1e308))", r"whole numbers go up to 2\^53"),
+        ("range(0, inf)", "its numbers must be finite"),
+        ("shuffle(range(nan, -1))", "its numbers must be finite"),
     ],
 )
 def test_what_cannot_be_searched_is_invalid(value, says):
     with pytest.raises(ConfigError, match=says):
         space(f"a={value}")
+
+
+@pytest.mark.parametrize("value", ["tag(log, interval({}, {}))", "interval({}, {})"])
+@pytest.mark.parametrize("ends", [("1e200", "1e300"), ("1e-300", "1e-200"), ("1e308", "1.5e308")])
+def test_the_value_that_is_checked_lies_in_its_interval(value, ends):
+    low, high = map(float, ends)
+    assert low < some_value(space(f"a={value.format(*ends)}").axes["a"]) < high
 
 
 def test_the_difference_of_two_spaces_is_named():

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -94,10 +95,22 @@ def test_a_torn_journal_is_mended(tmp_path, damage):
     assert opened(tmp_path).finished == 12
 
 
-def test_a_journal_that_is_damaged_in_the_middle_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        (r"^", "garbage\n"),
+        (r'"op_code": ?\d+', '"op_code": 99'),
+        (r'"values": ?\[[^]]+\]', '"values": ["good"]'),
+        (r'"values": ?\[[^]]+\]', '"values": [1, 2]'),
+        (r'"values": ?\[[^]]+\]', '"values": 5'),
+    ],
+)
+def test_a_journal_that_is_damaged_in_the_middle_is_named(tmp_path, written, instead):
     finish(opened(tmp_path), most=3)
     path = tmp_path / JOURNAL_NAME
-    path.write_bytes(b"garbage\n" + path.read_bytes())
+    damaged, count = re.subn(written, instead, path.read_text(), count=1)
+    assert count == 1
+    path.write_text(damaged)
     with pytest.raises(ConfigError, match=r"study\.journal is damaged and cannot be read .*; move it away"):
         opened(tmp_path)
 

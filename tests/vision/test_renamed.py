@@ -27,4 +27,6 @@ def test_an_old_key_is_answered_with_its_new_name(old, new):
 
 
 def test_new_spellings_pass():
-    check_spelling(["-m", "sweep.name=a", "sweep/pruner=asha", "sweep=default", "trainer.epochs=2", "--cfg", "job"])
+    check_spelling(
+        ["-m", "sweep.name=a", "sweep/pruner=asha", "sweep=default", "~sweep", "trainer.epochs=2", "--cfg", "job"]
+    )

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.config import SweepConfig, mount_of, settings_of
 from sweeps.decision import check_engine
 from sweeps.errors import ConfigError
+from sweeps.record.identity import target_of
 from sweeps.trackers import make_trackers
 
 _OURS = "hydra_plugins.sweeps."
@@ -52,21 +53,18 @@ def check_supported(config: DictConfig, hydra: Any) -> None:
     if hydra.mode is RunMode.RUN:
         _check_single(settings, mount, hydra)
         return
-    for part, keys, ours in (("sweeper", _BY_SWEEPERS, "grid"), ("launcher", _BY_LAUNCHERS, "local")):
+    for part, keys, ours in (("sweeper", (*_BY_SWEEPERS, "pruner"), "grid"), ("launcher", _BY_LAUNCHERS, "local")):
         if _is_ours(hydra[part]):
             continue
-        chosen = hydra.runtime.choices.get(f"hydra/{part}")
-        found = {key: settings[key] for key in keys}
-        if "name" in found and Path(str(hydra.sweep.dir)).match(str(found["name"])):
-            del found["name"]  # the application's own hydra.sweep.dir follows from it
-        ignored = [f"{mount}.{key}={_shown(value)}" for key, value in found.items() if value not in keys[key]]
-        if part == "sweeper" and str(settings.pruner and settings.pruner.get("_target_")).endswith(".HalvingPruner"):
-            ignored.append(f"{mount}/pruner=halving")
-        if ignored:
-            raise ConfigError(
-                f"{ignored[0]} is invalid with hydra/{part}={chosen}, which would ignore it: use hydra/{part}={ours}. "
-                "No run was started"
-            )
+        for key in keys:
+            if key == "name" and Path(str(hydra.sweep.dir)).match(str(settings.name)):
+                continue  # the application's own hydra.sweep.dir follows from it
+            if asked := _asked(settings, mount, key):
+                chosen = hydra.runtime.choices.get(f"hydra/{part}")
+                raise ConfigError(
+                    f"{asked} is invalid with hydra/{part}={chosen}, which would ignore it: use hydra/{part}={ours}. "
+                    "No run was started"
+                )
 
 
 def _is_ours(plugin: Any) -> bool:
@@ -74,12 +72,12 @@ def _is_ours(plugin: Any) -> bool:
 
 
 def _check_single(settings: Any, mount: str, hydra: Any) -> None:
-    if settings.plan:
-        raise ConfigError(f"{mount}.plan=true plans a sweep and needs -m; no run was started")
-    if settings.repeats is not None:
-        raise ConfigError(
-            f"{mount}.repeats={settings.repeats} repeats the settings of a sweep and needs -m; no run was started"
-        )
+    typed = set(map(target_of, hydra.overrides.task))  # a config may set the same keys for its sweeps
+    for key in (*_BY_SWEEPERS, *_BY_LAUNCHERS, "pruner"):
+        if key != "name" and f"{mount}.{key}" in typed and (asked := _asked(settings, mount, key)):
+            raise ConfigError(f"{asked} needs -m: a single run would ignore it. No run was started")
+    if not hydra.run.dir:
+        raise ConfigError("hydra.run.dir= is invalid: it names the folder of a run, such as hydra.run.dir=multirun/one")
     if settings.name is not None and not set(Path(str(settings.name)).parts) <= set(Path(str(hydra.run.dir)).parts):
         raise ConfigError(
             f"{mount}.name={settings.name} names a sweep, and a single run lives in hydra.run.dir={hydra.run.dir}: add "
@@ -89,6 +87,14 @@ def _check_single(settings: Any, mount: str, hydra: Any) -> None:
         raise ConfigError(
             "hydra/launcher=slurm submits a sweep and needs -m (a sweep may have one run); no run was started"
         )
+
+
+def _asked(settings: Any, mount: str, key: str) -> str | None:
+    """What the settings ask for by a key that others than our sweepers and launchers ignore, as it is typed."""
+    if key == "pruner":  # the others need no sweeper of ours
+        is_halving = str(settings.pruner and settings.pruner.get("_target_")).endswith(".HalvingPruner")
+        return f"{mount}/pruner=halving" if is_halving else None
+    return None if settings[key] in (_BY_SWEEPERS | _BY_LAUNCHERS)[key] else f"{mount}.{key}={_shown(settings[key])}"
 
 
 def _missing(schema: type, config: Any, prefix: str = "") -> Iterator[str]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,6 +13,7 @@ from sweeps.config import AUTO, mount_of, settings_of
 from sweeps.decision import without_seed
 from sweeps.errors import ConfigError
 from sweeps.record.identity import is_ignored, target_of
+from sweeps.results.format import plural
 
 MOST_VALUES = 1_000_000  # of one key, and runs of a sweep: more is a typing mistake, and would fill the memory
 MAKE_RUNS = (
@@ -88,6 +89,11 @@ def values_of(override: Override) -> list[str]:
     value = override.value()
     if isinstance(value, RangeSweep):
         count_of(override.get_key_element(), value)
+    if isinstance(value, ChoiceSweep) and any(isinstance(one, (Glob, Sweep)) for one in value.list):
+        raise ConfigError(
+            f"{override.input_line} is invalid: glob(), range() and the like stand alone, not among other values; "
+            "glob([small,res*]) has several patterns"
+        )
     values = list(override.sweep_string_iterator())
     if not values:
         loader = override.config_loader
@@ -99,7 +105,8 @@ def values_of(override: Override) -> list[str]:
 
 def count_of(key: str, sweep: RangeSweep) -> float:
     """How many steps a range has; at most 0 where it is empty."""
-    numbers = [float(number) for number in (sweep.start or 0, sweep.stop or 0, sweep.step)]
+    # by way of text, a whole number above all others becomes inf
+    numbers = [float(str(number)) for number in (sweep.start or 0, sweep.stop or 0, sweep.step)]
     shown = f"{key}=range({', '.join(f'{number:g}' for number in numbers)})"
     if not all(map(math.isfinite, numbers)):
         raise ConfigError(f"{shown} is invalid: its numbers must be finite, such as range(0, 10)")
@@ -196,7 +203,7 @@ def _without(runs: list[list[str]], excluded: Sequence[Any], setting: str) -> li
             raise ConfigError(f"{setting}: {shown} fits no run; give values as they are swept, such as {swept}")
         kept = [run for run in kept if id(run) not in fitting]
     if not kept:
-        raise ConfigError(f"{setting} leaves none of {len(runs)} runs; exclude less")
+        raise ConfigError(f"{setting} leaves none of {plural(len(runs), 'run')}; exclude less")
     return kept
 
 

@@ -197,7 +197,7 @@ def check_spelling(arguments: Iterable[str]) -> None:
 
 def _new_spelling(argument: str) -> str:
     parts = _OVERRIDE.fullmatch(argument)
-    if parts is None or argument in ("sweep=default", "+sweep=default"):
+    if parts is None or argument in ("sweep=default", "+sweep=default", "~sweep", "~sweep=default"):
         return ""
     if argument == "init=auto":
         return "init=auto is now what happens without init="

@@ -25,6 +25,7 @@ from sweeps.launchers.signals import StopRequest, stop_on_signals
 from sweeps.launchers.supported import check_supported
 from sweeps.launchers.view import View
 from sweeps.record.provenance import folder_of_code, note_invocation
+from sweeps.results.format import plural
 
 
 def launch(
@@ -94,9 +95,8 @@ def launch_feed(
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     folder = Path(config.hydra.sweep.dir)
     view = View(title_of(folder), SweepConsole(), total=feed.total, finished=feed.finished)
-    view.note(
-        f"{view.title}: {feed.total} trials, {feed.finished} already complete, {feed.total - feed.finished} to do"
-    )
+    left = feed.total - feed.finished
+    view.note(f"{view.title}: {plural(feed.total, 'trial')}, {feed.finished} already complete, {left} to do")
     setup = JobSetup(context, task, config, {"hydra.sweep.dir": str(folder)})
     # As many workers for what is left as for all of it: the number of threads follows from that.
     with _workers(setup, options, feed.total, view) as (pool, stop):

@@ -56,6 +56,29 @@ class Options:
         }
         return cls(**plain)
 
+    @property
+    def of_sbatch(self) -> dict[str, Any]:
+        """Options of sbatch that are decided here, `extra` apart; those that are None are left out.
+
+        Some belong to each submission: `Submitter` adds them. With others a job would be more than one process.
+        """
+        of_submission = ("job-name", "array", "output", "error")
+        of_several = ("ntasks", "ntasks-per-node", "gpus", "gpus-per-task", "no-requeue")
+        return dict.fromkeys((*of_submission, *of_several)) | {
+            "nodes": 1,
+            "time": self.time,
+            "signal": f"{TIME_LIMIT.name.removeprefix('SIG')}@{self.notice}",
+            "requeue": True,
+            "open-mode": "append",
+            "partition": self.partition,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "account": self.account,
+            "gpus-per-node": self.gpus_per_node,
+            "cpus-per-task": self.cpus,
+            "mem": self.memory,
+        }
+
     def __post_init__(self) -> None:
         for key in ("array_parallelism", "time", "cpus", "notice"):
             check_count(key, getattr(self, key), 1)
@@ -71,6 +94,13 @@ class Options:
             )
         if not self.poll > 0:
             raise ConfigError(f"hydra.launcher.poll={self.poll} is invalid: a number of seconds above 0")
+        object.__setattr__(self, "extra", {key.replace("_", "-"): value for key, value in self.extra.items()})
+        if decided := [key for key in self.extra if key in self.of_sbatch]:
+            raise ConfigError(
+                f"hydra.launcher.extra={{{decided[0]}: {self.extra[decided[0]]}}} is invalid: the launcher decides it, "
+                "for jobs of one process each that are requeued until their run is done; where the launcher has an "
+                "option for it, such as time, cpus, memory or gpus_per_node, use that"
+            )
         if self.notice + SLACK >= self.time * 60:
             raise ConfigError(
                 f"hydra.launcher.notice={self.notice} (seconds) is invalid with hydra.launcher.time={self.time} "
@@ -109,22 +139,11 @@ class Submitter:
         options = self.options
         log = str(self.ledger.folder / f"{'%A_%a' if tasks > 1 else '%j'}_%t_log.out")
         parameters = {
+            **options.of_sbatch,
             "job-name": f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.sweep)}.{submission.token}",
             "array": f"0-{tasks - 1}%{min(tasks, options.array_parallelism)}" if tasks > 1 else None,
-            "nodes": 1,
-            "time": options.time,
-            "signal": f"{TIME_LIMIT.name.removeprefix('SIG')}@{options.notice}",
-            "requeue": True,
             "output": log.replace("%t", "0"),
-            "open-mode": "append",
-            "partition": options.partition,
-            "qos": options.qos,
-            "constraint": options.constraint,
-            "account": options.account,
-            "gpus-per-node": options.gpus_per_node,
-            "cpus-per-task": options.cpus,
-            "mem": options.memory,
-            **{key.replace("_", "-"): value for key, value in options.extra.items()},
+            **options.extra,
         }
         lines = [
             f"#SBATCH --{key}" if value is True else f"#SBATCH --{key}={shlex.quote(str(value))}"

@@ -216,9 +216,9 @@ def some_value(axis: Axis) -> Any:
     if isinstance(axis, CategoricalDistribution):
         return axis.choices[0]
     if axis.log:
-        return math.sqrt(axis.low * axis.high)
+        return math.sqrt(axis.low) * math.sqrt(axis.high)
     count = count_in(axis)
-    return (axis.low + axis.high) / 2 if count is None else axis.low + (count - 1) // 2 * (axis.step or 1)
+    return axis.low / 2 + axis.high / 2 if count is None else axis.low + (count - 1) // 2 * (axis.step or 1)
 
 
 def suggested(trial: Trial, name: str, axis: Axis) -> Any:
@@ -249,8 +249,8 @@ def _interval(key: str, sweep: IntervalSweep) -> Axis:
     log = "log" in tags
     if unknown := tags - {"log", "int", "float"}:
         raise ConfigError(f"{shown} is invalid: unknown tag {', '.join(sorted(unknown))}; known are log and int")
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ConfigError(f"{shown} is invalid: its ends must be finite, such as interval(0, 1)")
+    if not math.isfinite(high - low):
+        raise ConfigError(f"{shown} is invalid: its ends and their distance must be finite, such as interval(0, 1)")
     if not low < high:
         raise ConfigError(f"{shown} is {'empty' if low == high else 'reversed'}: the first number is the smaller one")
     if log and low <= 0:

@@ -24,6 +24,7 @@ from sweeps.launchers.supported import check_supported
 from sweeps.pruners import rounds_of
 from sweeps.record.records import RunDir
 from sweeps.record.resolved import resolve
+from sweeps.results.format import plural
 from sweeps.sweepers.expansion import MAKE_RUNS
 from sweeps.sweepers.launches import Launches, owned_folder, summarize, write_config
 from sweeps.sweepers.search.space import Space, space_of
@@ -83,7 +84,9 @@ def sweep(sweeper: "SearchSweeper", arguments: list[str]) -> list[list[JobReturn
         why = f"; the run.json of each, in {folder}, says why" if feed.failed else ""
         raise RunFailed(f"{search.finished} of {search.total} trials are complete, {', '.join(counts)}{why}")
     if not best:
-        raise RunFailed(f"none of {search.finished} trials has a value; the run.json of each, in {folder}, says why")
+        raise RunFailed(
+            f"none of {plural(search.finished, 'trial')} has a value; the run.json of each, in {folder}, says why"
+        )
     return [[]]
 
 
@@ -158,10 +161,11 @@ def _in_batches(launches: Launches, feed: "Feed", size: int) -> None:
 def _print_best(
     console: Console, count: int, names: Sequence[str], best: Sequence[tuple[list[str], list[float]]]
 ) -> None:
-    lines = [] if len(names) == 1 or not best else [f"of {count} trials none is better in all of {', '.join(names)}:"]
+    trials = plural(count, "trial")
+    lines = [] if len(names) == 1 or not best else [f"of {trials} none is better in all of {', '.join(names)}:"]
     for drawn, values in best:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
-        lines.append(f"{f'best of {count} trials:' if len(names) == 1 else ' '} {', '.join(drawn)}: {figures}")
+        lines.append(f"{f'best of {trials}:' if len(names) == 1 else ' '} {', '.join(drawn)}: {figures}")
     for line in lines:
         console.print(line, highlight=False, markup=False)
 
