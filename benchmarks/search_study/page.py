@@ -137,7 +137,8 @@ def _pruners(found: Mapping[str, Any], steps: str) -> Iterator[str]:
         f"The {steps} until a run near the best was completed are medians, as a share of those of all runs; - where "
         "most replays never completed one. A step takes each setting from half to double the time; the time is in "
         "whole runs. Optuna's first rung is at step 1, ours at a tenth of all steps where nothing is said. ± is a "
-        "standard error over tasks and samples. Optuna Wilcoxon, whose tests take seconds, was replayed on one sample of each task, and not on LCDB. "
+        "standard error over tasks and samples. Optuna Wilcoxon, whose tests take seconds, was replayed on one sample "
+        "of each task, and not on LCDB. "
         f"Measured on {found['date']} with {', '.join(f'{name} {of}' for name, of in found['versions'].items())}."
     )
 
