@@ -27,29 +27,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return measure(args.tables)
 
     def public(data: str) -> dict[str, Any]:
+        if data == "race":
+            from benchmarks.search_study import races  # with scipy
+
+            return races.measure(found.get("grid", {}).get("values", {}), args.tables)
         from benchmarks.search_study import curves, methods  # with optuna
 
         if data == "seeds":
-            return _dated(methods.seeds(curves.tables(), args.tables))
+            return methods.seeds(curves.tables(), args.tables)
         if data == "taskset":
             folder = args.taskset or curves.clone(output / "DPL")
-            return _dated(methods.measure(curves.taskset(folder), settings=100, repeats=2))
+            return methods.measure(curves.taskset(folder), settings=100, repeats=2)
         if data == "lcdb":
-            return _dated(methods.measure(curves.lcdb(tasks=24, seeds=10), settings=100, repeats=10, slow=0))
-        return _dated(methods.measure(curves.own(found.get("grid", {})), settings=100, repeats=args.seeds))
+            return methods.measure(curves.lcdb(tasks=24, seeds=10), settings=100, repeats=10, slow=0)
+        return methods.measure(curves.own(found.get("grid", {})), settings=100, repeats=args.seeds)
 
-    def race() -> dict[str, Any]:
-        from benchmarks.search_study.races import measure  # with scipy
-
-        return _dated(measure(found.get("grid", {}).get("values", {}), args.tables))
+    def dated(data: str) -> dict[str, Any]:
+        of = {name: version(name) for name in ("hydra-sweeps", "optuna", "numpy", "scipy")}
+        command = f"python scripts/search_study.py {data}"
+        return {**public(data), "command": command, "versions": of, "date": datetime.now(UTC).date().isoformat()}
 
     parts: dict[str, Callable[[], Any]] = {
         "statistics": statistics,
-        "race": race,
-        **{name: functools.partial(public, name) for name in ("taskset", "lcdb", "seeds")},
+        "race": lambda: dated("race"),
+        **{name: functools.partial(dated, name) for name in ("taskset", "lcdb", "seeds")},
         "busy": lambda: runs.busy(output),
         "grid": lambda: runs.grid(output, args.seeds),
-        "own": lambda: public("own"),
+        "own": lambda: dated("own"),
         "samplers": lambda: runs.samplers(output, args.seeds, args.trials),
     }
     docs.mkdir(parents=True, exist_ok=True)
@@ -66,12 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(docs / "search.md", page(found))
     print(docs / "search.md")
     return 0
-
-
-def _dated(figures: dict[str, Any]) -> dict[str, Any]:
-    """With what they were measured by: the versions of what decides, and the date."""
-    of = {name: version(name) for name in ("hydra-sweeps", "optuna", "numpy", "scipy")}
-    return {**figures, "versions": of, "date": datetime.now(UTC).date().isoformat()}
 
 
 def _parser() -> Parser:

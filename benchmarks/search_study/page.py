@@ -236,6 +236,6 @@ def _race(found: Mapping[str, Any]) -> Iterator[str]:
         fewer = 1 - raced["runs"] / fixed["runs"]
         yield (
             f"Our own grid of {own['settings']} settings and {own['seeds']} seeds, in {own['orders']:,} random orders "
-            f"of the seeds: {raced['runs']:.0f} runs leave {raced['left']:.1f} settings, where {fixed['runs']:.0f} runs "
+            f"of the seeds: {raced['runs']:.0f} runs leave {raced['left']:.1f} settings, and {fixed['runs']:.0f} runs "
             f"leave {fixed['left']:.1f}: {fewer:.0%} fewer. The best setting is kept in {raced['kept_best']:.1%}."
         )
