@@ -28,9 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def public(data: str) -> dict[str, Any]:
         if data == "race":
-            from benchmarks.search_study import races  # with scipy
+            import numpy as np
 
-            return races.measure(found.get("grid", {}).get("values", {}), args.tables)
+            from benchmarks.search_study import curves, races  # with scipy
+
+            own = np.array(list(found["grid"]["values"].values()), dtype=float)
+            lcdb = [task.final for task in curves.lcdb(tasks=24, seeds=10)]
+            return races.measure({"Our own grid": [own], "LCDB": lcdb}, args.tables)
         from benchmarks.search_study import curves, methods  # with optuna
 
         if data == "seeds":

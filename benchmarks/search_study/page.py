@@ -231,11 +231,12 @@ def _race(found: Mapping[str, Any]) -> Iterator[str]:
             f"| {one['fixed_runs']:.0f} | {one['fixed_left']:.1f} |"
         )
     yield "\n".join(lines)
-    if own := found.get("own"):
-        raced, fixed = own["race"], own["all seeds at once"]
-        fewer = 1 - raced["runs"] / fixed["runs"]
+    for name, of in found["grids"].items():
+        raced, fixed = of["race"], of["all"]
+        least, most = of["settings"]
+        size = f"{least} settings" if least == most else f"{of['grids']} data sets with {least} to {most} learners"
         yield (
-            f"Our own grid of {own['settings']} settings and {own['seeds']} seeds, in {own['orders']:,} random orders "
-            f"of the seeds: {raced['runs']:.0f} runs leave {raced['left']:.1f} settings, and {fixed['runs']:.0f} runs "
-            f"leave {fixed['left']:.1f}: {fewer:.0%} fewer. The best setting is kept in {raced['kept_best']:.1%}."
+            f"{name}, {size}, {of['seeds']} seeds in random orders: {raced['runs']:.0f} runs leave {raced['left']:.1f} "
+            f"settings in the mean, and {fixed['runs']:.0f} runs leave {fixed['left']:.1f}: "
+            f"{1 - raced['runs'] / fixed['runs']:.0%} fewer. The best setting is kept in {raced['kept_best']:.1%}."
         )

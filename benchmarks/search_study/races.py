@@ -107,18 +107,28 @@ def errors(tables: int, seed: int = 0) -> dict[str, dict[str, float]]:
     return found
 
 
-def costs(values: Mapping[str, Sequence[float]], orders: int, seed: int = 0) -> dict[str, Any]:
-    """A measured grid (settings, values of ten seeds) as a race, seeds in random order, beside all seeds at once."""
-    grid, rng = np.array(list(values.values()), dtype=float), np.random.default_rng(seed)
-    tables = np.stack([grid[:, rng.permutation(grid.shape[1])] for _ in range(orders)])
-    seeds, best = grid.shape[1], int(grid.mean(1).argmax())
-    found = {}
-    for name, looks in (("race", seeds_of_looks(seeds)), ("all seeds at once", [seeds])):
-        left, runs = race(tables, looks)
-        found[name] = {
-            "runs": float(runs.mean()), "left": float(left.sum(1).mean()), "kept_best": float(left[:, best].mean()),
-        }  # fmt: skip
-    return {"settings": len(grid), "seeds": seeds, "orders": orders, **found}
+def costs(grids: Sequence[Array], orders: int, seed: int = 0) -> dict[str, Any]:
+    """Measured grids (settings x seeds, more is better) as races, seeds in random order, beside all seeds at once."""
+    rng = np.random.default_rng(seed)
+    totals: dict[str, list[tuple[float, float, float]]] = {}
+    for grid in grids:
+        tables = np.stack([grid[:, rng.permutation(grid.shape[1])] for _ in range(orders)])
+        best = int(grid.mean(1).argmax())
+        for name, looks in (("race", seeds_of_looks(grid.shape[1])), ("all", [grid.shape[1]])):
+            left, runs = race(tables, looks)
+            totals.setdefault(name, []).append((runs.mean(), left.sum(1).mean(), left[:, best].mean()))
+    found = {
+        name: dict(zip(("runs", "left", "kept_best"), np.mean(of, axis=0).tolist(), strict=True))
+        for name, of in totals.items()
+    }
+    sizes = [len(grid) for grid in grids]
+    return {
+        "grids": len(grids),
+        "settings": [min(sizes), max(sizes)],
+        "seeds": grids[0].shape[1],
+        "orders": orders,
+        **found,
+    }
 
 
 def power(tables: int, settings: int = 27, seed: int = 0) -> list[dict[str, float]]:
@@ -143,7 +153,13 @@ def power(tables: int, settings: int = 27, seed: int = 0) -> list[dict[str, floa
     return found
 
 
-def measure(values: Mapping[str, Sequence[float]], tables: int) -> dict[str, Any]:
-    """All of it."""
-    own = {"own": costs(values, min(tables, 1000))} if values else {}
-    return {"tables": tables, "seeds": MOST, "errors": errors(tables), "power": power(min(tables, 2000)), **own}
+def measure(grids: Mapping[str, Sequence[Array]], tables: int) -> dict[str, Any]:
+    """All of it; `grids` are measured ones, several by one name."""
+    of_grids = {name: costs(of, 1000 // len(of)) for name, of in grids.items()}
+    return {
+        "tables": tables,
+        "seeds": MOST,
+        "errors": errors(tables),
+        "power": power(min(tables, 2000)),
+        "grids": of_grids,
+    }

@@ -128,9 +128,9 @@ class SweepConfig:
     # Seeds of every setting: sweep.repeats=3 is seed=0,1,2. auto: more seeds where they are needed, until it is decided
     # which setting is the best, with 95 % confidence; settings that cannot be it get no more.
     repeats: int | str | None = None
-    max_repeats: int = 20  # of repeats=auto: seeds of one setting, at most
-    max_runs: int | None = None  # of repeats=auto: runs in all, at most
-    # Of repeats=auto: a difference too small to matter. It is decided, too, once no setting can be better by more.
+    max_repeats: int = 20  # of sweep.repeats=auto: seeds of one setting, at most
+    max_runs: int | None = None  # of sweep.repeats=auto: runs in all, at most
+    # Of sweep.repeats=auto: a difference too small to matter. It is decided, too, once no setting can be better by more.
     indifference: float | None = None
     # Afterwards, so many fresh seeds of the best setting and of the one without swept values: their means are free of
     # the luck by which the best was chosen. Needs repeats.
