@@ -130,7 +130,7 @@ class SweepConfig:
     repeats: int | str | None = None
     max_repeats: int = 20  # of sweep.repeats=auto: seeds of one setting, at most
     max_runs: int | None = None  # of sweep.repeats=auto: runs in all, at most
-    # Of sweep.repeats=auto: a difference too small to matter. It is decided, too, once no setting can be better by more.
+    # Of sweep.repeats=auto: a difference too small to matter. It is decided, too, once none can be better by more.
     indifference: float | None = None
     # Afterwards, so many fresh seeds of the best setting and of the one without swept values: their means are free of
     # the luck by which the best was chosen. Needs repeats.
