@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(export.dump(found.fields()), end="")
         return found.exit_code
-    print(f"{found.verdict}: {found.comparison.sentence}")
+    print(found.comparison.sentence if found.verdict == BETTER else f"{found.verdict}: {found.comparison.sentence}")
     if found.more_seeds:
         least, most = found.more_seeds
         print(

@@ -67,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     description = "Rank the runs of one or more sweeps by their objective."
-    parser = _Parser(prog="python -m sweeps.summarize", description=description)
+    parser = _Parser(prog="python -m sweeps summarize", description=description)
     add = parser.add_argument
     add("folders", metavar="DIR", nargs="+", help="a sweep's folder, such as multirun/lr_study")
     add("--sort", metavar="KEY", help="order by a column or setting: lr, seconds, optim.momentum")

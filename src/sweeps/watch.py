@@ -38,7 +38,7 @@ _ENDS = ("done", "failed", "decided")  # of `wait`
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the sweep until nothing is left to do, or once. Exit codes: 0 shown, 2 no such sweep."""
-    parser = argparse.ArgumentParser(prog="python -m sweeps.watch", description="Show how a sweep stands.")
+    parser = argparse.ArgumentParser(prog="python -m sweeps watch", description="Show how a sweep stands.")
     parser.add_argument("folder", type=Path, help="a sweep's folder, such as multirun/lr_study")
     once = "print it once, which is the default where standard output is no terminal"
     parser.add_argument("--once", action="store_true", help=once)
@@ -127,7 +127,13 @@ def _print_events(folder: Path, interval: float) -> None:
         for row in rows:
             if shown.get(row.path) != (state := (row.status, row.steps)):
                 shown[row.path] = state
-                of_run = {"run": row.name, "status": row.status, "step": row.steps, "value": row.value}
+                of_run = {
+                    "run": row.name,
+                    "setting_id": row.setting_id,
+                    "status": row.status,
+                    "step": row.steps,
+                    "value": row.value,
+                }
                 _print_event("run", **of_run, problem=row.problem or None)
         looks = Looks(folder).at_results
         for one in looks[known:]:
@@ -187,9 +193,11 @@ def wait_main(argv: Sequence[str] | None = None) -> int:
         while True:
             if _has_come(args.folder, args.until):
                 return 0
-            if not is_busy(args.folder):
-                return 0 if _has_come(args.folder, args.until) else 1  # it may have ended between the two
+            if not is_busy(args.folder) and not _has_come(args.folder, args.until):  # it may have ended in between
+                print(f"wait: {args.folder} is not {args.until}, and nothing works at it", file=sys.stderr)
+                return 1
             if end is not None and time.monotonic() > end:
+                print(f"wait: {args.folder} is not {args.until} after {args.timeout:g} s", file=sys.stderr)
                 return 3
             time.sleep(args.interval)
     except SweepsError as error:

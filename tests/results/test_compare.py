@@ -148,8 +148,8 @@ def test_compare_rejects_what_it_cannot_answer(run_in, study):
         run_in(model="b", lr=0.1, seed=seed + 2)
     rows = rows_of(study)
     for a, b, says in (
-        ("c", "b", "--compare c fits no run; .* There are: model=a, lr=0.1; model=a, lr=0.2; model=b, lr=0.1"),
-        ("a", "b", "--compare a fits 2 settings, which differ in optim.lr: name one of them, such as a,optim.lr=..."),
+        ("c", "b", "c fits no run; .* There are: model=a, lr=0.1; model=a, lr=0.2; model=b, lr=0.1"),
+        ("a", "b", "a fits 2 settings, which differ in optim.lr: name one of them, such as a,optim.lr=..."),
         ("model=a,optim.lr=0.1", "b", "there is no common seed with a result.*sweep.repeats=5"),
         ("model=a,lr=0.1", "model=a, optim.lr=1e-1", "are the same setting"),
         ("model=a,lr=0.1,seed=0", "model=a,lr=0.2,seed=1", "names a seed: settings are compared over all seeds"),

@@ -216,7 +216,7 @@ def test_the_footnote_of_settings_speaks_of_ties_and_tests_only_where_there_are_
     run_in(seed=0, lr=0.2, accuracies=(0.4,))
     table = settings_table(results.rank(results.load([study])))
     notes = " ".join(table.notes)
-    assert "It is marked *." in notes
+    assert "is marked *." in notes
     assert "paired t tests" not in notes
     assert "may be" not in notes
 

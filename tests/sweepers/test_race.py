@@ -87,7 +87,7 @@ def test_a_race_that_was_interrupted_goes_the_same_way(noisy, tmp_path, cut):
 def test_a_race_ends_where_no_rival_is_better_by_more_than_matters(noisy, tmp_path):
     done = noisy(*RACE, "lr=0.3,0.3001", "sweep.name=race", "sweep.indifference=0.2")
     assert done.code == 0, done.text
-    assert "none is better by more than 0.2" in done.text
+    assert "the other one left is not better by more than 0.2" in done.text
     assert seeds_in(tmp_path / "multirun" / "race") == {0.3: 4, 0.3001: 4}
 
 
@@ -107,7 +107,8 @@ def test_fresh_seeds_confirm_and_take_no_part_in_the_choice(noisy, tmp_path):
     found = {one.runs[0].record.config["lr"]: one for one in settings_of(load([tmp_path / "multirun" / "study"]))}
     assert {lr: (one.n, len(one.fresh)) for lr, one in found.items()} == {0.3: (4, 2), 1: (4, 0), 0.1: (0, 2)}
     assert sorted(row.seed for row in found[0.3].runs) == [0, 1, 2, 3, FRESH, FRESH + 1]
-    assert "Confirmed on 2 fresh seeds: lr=0.3" in done.text
+    assert "On 2 fresh seeds, lr=0.3: " in done.text
+    assert "On 2 fresh seeds, lr=0.1: " in done.text, "the default, though it is not in the grid"
 
 
 def test_a_second_look_at_more_seeds_asks_for_more_and_the_same_results_for_nothing(noisy, tmp_path):

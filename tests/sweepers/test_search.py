@@ -34,7 +34,11 @@ def states_in(folder):
     from optuna.storages.journal import JournalFileBackend
     from optuna.study import load_study
 
-    study = load_study(study_name="search", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal"))))
+    storage = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    try:
+        study = load_study(study_name="search", storage=storage)
+    except KeyError:  # the file is there, and nothing in it yet
+        return []
     return [trial.state.name for trial in study.trials]
 
 

@@ -94,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     description = "One page and its figures from one or more sweeps, finished or not."
-    parser = _Parser(prog="python -m sweeps.report", description=description)
+    parser = _Parser(prog="python -m sweeps report", description=description)
     add = parser.add_argument
     add("folders", metavar="DIR", nargs="+", type=Path, help="a sweep's folder: multirun/lr_study")
     add("--output", metavar="FILE", type=Path, help=f"the page (default: {NAME} in the first folder)")

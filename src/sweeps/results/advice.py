@@ -75,8 +75,9 @@ def _single_runs(settings: Sequence[Setting]) -> Iterator[str]:
 
 
 def _disagreeing(settings: Sequence[Setting]) -> Iterator[str]:
+    rivals = {one.objective for one in settings if one.standing == MAY_BE}
     for one in settings:
-        if one.std is None or one.mean is None or one.standing not in (BEST, MAY_BE):
+        if one.std is None or one.mean is None or one.standing not in (BEST, MAY_BE) or one.objective not in rivals:
             continue  # its rank is settled, or does not matter
         if one.std > DISAGREE * abs(one.mean):
             low, high = min(one.figures), max(one.figures)

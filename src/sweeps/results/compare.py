@@ -82,23 +82,23 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     settings = judged(settings_of(rows, columns))
     a, b = (_find(rows, settings, columns, wanted) for wanted in (first, second))
     if a == b:
-        raise ConfigError(f"--compare: {text.clean(first)} and {text.clean(second)} are the same setting; name two")
+        raise ConfigError(f"{text.clean(first)} and {text.clean(second)} are the same setting; name two")
     objective = a.objective
     if objective is None or objective != b.objective:
         metrics = [f"the {one.objective.title}" if one.objective else "nothing" for one in (a, b)]
         raise ConfigError(
-            f"--compare: {a.label} is ranked by {metrics[0]} and {b.label} by {metrics[1]}, which do not compare; "
+            f"{a.label} is ranked by {metrics[0]} and {b.label} by {metrics[1]}, which do not compare; "
             "run both with the same sweep.objective"
         )
     if not objective.is_ranked:
         raise ConfigError(
-            f"--compare: nothing says which {objective.name} is better: sweep.objective.direction is not set; set "
+            f"nothing says which {objective.name} is better: sweep.objective.direction is not set; set "
             "it to min or max and repeat the command: finished runs are not trained again"
         )
     found = paired(a.by_seed, b.by_seed)
     if found is None:
         raise ConfigError(
-            f"--compare: {_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
+            f"{_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
             "seeds are no pair; run both with the same ones, such as sweep.repeats=5"
         )
     compared = sum(one.objective == objective and one.is_sound for one in settings)
@@ -133,7 +133,7 @@ def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[C
         key, equals, value = part.lstrip("+~").partition("=")
         if equals and key == "seed":
             raise ConfigError(
-                f"--compare {text.clean(wanted)} names a seed: settings are compared over all seeds that both have, "
+                f"{text.clean(wanted)} names a seed: settings are compared over all seeds that both have, "
                 "since a single pair says nothing of the next; leave seed= out"
             )
         if part:
@@ -144,16 +144,14 @@ def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[C
     ]
     if not found:
         some = "; ".join(one.label for one in settings[:6]) + ("; ..." if len(settings) > 6 else "")
-        raise ConfigError(
-            f"--compare {text.clean(wanted)} fits no run; name a setting by its values. There are: {some}"
-        )
+        raise ConfigError(f"{text.clean(wanted)} fits no run; name a setting by its values. There are: {some}")
     if len(found) > 1:
         differ = [column.key for at, column in enumerate(swept) if len({one.shown[at] for one in found}) > 1]
         differ = differ or ["sweep"] * (len({one.runs[0].sweep for one in found}) > 1)
         if not differ:
-            raise ConfigError(f"--compare {text.clean(wanted)}: its runs are ranked by different objectives")
+            raise ConfigError(f"{text.clean(wanted)}: its runs are ranked by different objectives")
         raise ConfigError(
-            f"--compare {text.clean(wanted)} fits {len(found)} settings, which differ in {', '.join(differ)}: name one "
+            f"{text.clean(wanted)} fits {len(found)} settings, which differ in {', '.join(differ)}: name one "
             f"of them, such as {text.clean(wanted)},{differ[0]}=..."
         )
     return found[0]
@@ -173,7 +171,9 @@ def _fits(row: RunRow, one: Setting, column: Column | None, value: str) -> bool:
 
 
 def _seeds(one: Setting) -> str:
-    seeds = ", ".join(str(seed) for seed in in_order(one.by_seed)) or "none"
+    seeds = ", ".join(str(seed) for seed in in_order(one.by_seed))
+    if not seeds:
+        return f"{one.label} has no result"
     return f"{one.label} has results for the seeds {seeds}" if one.n != 1 else f"{one.label} has one for seed {seeds}"
 
 

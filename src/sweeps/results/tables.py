@@ -121,7 +121,7 @@ def _between(one: Setting) -> str:
 def _settings_notes(rows: Sequence[RunRow], settings: Sequence[Setting], noun: str) -> list[str]:
     notes = sentences(rows, noun)
     if any(one.standing == BEST for one in settings):
-        notes[-1] += f" It is marked {_MARK}."
+        notes[-1] += f" The best {noun} is marked {_MARK}."
     elif any(one.standing == UNSTABLE for one in settings):
         notes.append("No setting is called the best: none has several seeds and lost none.")
     within = list(dict.fromkeys(key for one in settings for key in one.differs_in if not one.setting_id))
@@ -162,13 +162,11 @@ def _look_notes(settings: Sequence[Setting]) -> Iterable[str]:
 def _fresh_notes(settings: Sequence[Setting]) -> Iterable[str]:
     """What the seeds say that took no part in the choice."""
     for one in settings:
-        if one.fresh and one.mean is not None:
+        if one.fresh:
             fresh = dataclasses.replace(one, figures=one.fresh)
             spread = f" ± {text.figure(fresh.std)} (std)" if fresh.n > 1 else ""
-            yield (
-                f"Confirmed on {text.plural(fresh.n, 'fresh seed')}: {one.label}: {text.figure(fresh.mean)}{spread}; "
-                f"{text.figure(one.mean)} on the {one.n} that took part in the choice."
-            )
+            chosen = "" if one.mean is None else f", against {text.figure(one.mean)} on the {one.n} that chose"
+            yield f"On {text.plural(fresh.n, 'fresh seed')}, {one.label}: {text.figure(fresh.mean)}{spread}{chosen}."
 
 
 def _unstable_notes(settings: Sequence[Setting]) -> Iterable[str]:

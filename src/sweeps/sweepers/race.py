@@ -98,7 +98,8 @@ class Race:
             self._say(f"decided after {self.spent} runs: {name} is the best, with 95 % confidence")
             return []
         if self._is_close(best, rivals):
-            margin = f"of the {len(rivals)} others left none is better by more than {self._settings.indifference:g}"
+            others = "the other one left is not" if len(rivals) == 1 else f"none of the {len(rivals)} others left is"
+            margin = f"{others} better by more than {self._settings.indifference:g}"
             self._say(f"decided after {self.spent} runs: {name} leads, and {margin}, with 95 % confidence")
             return []
         self._say(f"  {self._left(staying)}, led by {name} ({figure(best.mean)})")
