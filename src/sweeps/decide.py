@@ -1,7 +1,9 @@
 """`python -m sweeps decide DIR A B`: is B better than A? The exit code is the answer. Never imports torch."""
 
 import argparse
+import math
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +11,9 @@ from typing import Any
 
 from sweeps.errors import SweepsError
 from sweeps.results import export
-from sweeps.results.compare import Comparison, compare
+from sweeps.results.compare import Comparison, NoPair, compare
 from sweeps.results.inference import p_of_leads
-from sweeps.results.looks import looks_at, note_look, seeds_of
+from sweeps.results.looks import level_of, note_look
 from sweeps.results.ranking import rank
 from sweeps.results.runs import load
 from sweeps.results.settings import settings_of
@@ -30,7 +32,8 @@ class Decision:
     """
 
     verdict: str  # "better", "not better" or "undecided"
-    comparison: Comparison
+    comparison: Comparison | None  # None where they share no seed
+    sentence: str
     more_seeds: tuple[int, int | None] | None = None
 
     @property
@@ -41,7 +44,8 @@ class Decision:
     def fields(self) -> dict[str, Any]:
         """The decision for other programs."""
         more = list(self.more_seeds) if self.more_seeds else None
-        return {"decision": self.verdict, "more_seeds": more, **self.comparison.fields()}
+        rests_on = self.comparison.fields() if self.comparison else {"sentence": self.sentence}
+        return {"decision": self.verdict, "more_seeds": more, **rests_on}
 
 
 def decide(folders: Sequence[str | Path], first: str, second: str, indifference: float | None = None) -> Decision:
@@ -50,24 +54,26 @@ def decide(folders: Sequence[str | Path], first: str, second: str, indifference:
     It is "not better", too, if it lost seeds, or if it is shown to be better by less than `indifference`, if at all.
 
     Raises:
-        ConfigError: a name fits no setting or several, both are one, they share no seed, or nothing is ranked.
+        ConfigError: a name fits no setting or several, both are one, or nothing is ranked.
         RecordError: a folder does not exist, or holds no runs.
     """
     rows = rank(load(folders))
-    found = compare(rows, second, first)
     settings = settings_of(rows)
+    try:
+        found = compare(rows, second, first)
+    except NoPair as error:
+        return Decision(NOT_BETTER if error.first.lost else UNDECIDED, None, str(error))
     verdict = {"yes": BETTER, "no": NOT_BETTER}.get(found.verdict, UNDECIDED)
-    if found.verdict == "unstable" and found.first.lost:
+    if found.first.lost:
         verdict = NOT_BETTER
     elif verdict == UNDECIDED and indifference is not None:
-        level = min((looks.level(seeds_of(settings)) for looks in looks_at(settings)), default=0.05)
         ahead = {seed: gain + indifference for seed, gain in found.second.gains.items()}
         p = p_of_leads(ahead, [found.first.gains])[0]
-        verdict = NOT_BETTER if p is not None and p < level / 2 else verdict
-    note_look(settings)
+        verdict = NOT_BETTER if p is not None and p < level_of(settings) / 2 else verdict
+    note_look(settings, final=True)
     needed = found.needed if verdict == UNDECIDED else None
     more = needed and (needed[0] - found.paired.n, needed[1] and needed[1] - found.paired.n)
-    return Decision(verdict, found, more or None)
+    return Decision(verdict, found, found.sentence, more or None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("first", metavar="A", help="a setting, such as the present one: nin, or model=nin,optim.lr=0.1")
     parser.add_argument("second", metavar="B", help="the one that may be better")
     small = "a difference too small to matter: B is not better if it is shown to be better by less"
-    parser.add_argument("--indifference", type=float, metavar="DIFFERENCE", help=small)
+    parser.add_argument("--indifference", type=_difference, metavar="DIFFERENCE", help=small)
     parser.add_argument("--json", action="store_true", help="all digits, for programs")
     args = parser.parse_args(argv)
     try:
@@ -88,10 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SweepsError as error:
         print(f"decide: {clean(error)}", file=sys.stderr)
         return 2
+    except Exception:  # 1, with which Python ends, is an answer
+        traceback.print_exc()
+        return 2
     if args.json:
         print(export.dump(found.fields()), end="")
         return found.exit_code
-    print(found.comparison.sentence if found.verdict == BETTER else f"{found.verdict}: {found.comparison.sentence}")
+    print(found.sentence if found.verdict == BETTER else f"{found.verdict}: {found.sentence}")
     if found.more_seeds:
         least, most = found.more_seeds
         print(
@@ -100,6 +109,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print("would decide it in 80 % of tries, if the difference is real.")
     return found.exit_code
+
+
+def _difference(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not (math.isfinite(found) and 0 <= found < 1e100):
+        raise argparse.ArgumentTypeError(f"{text} is invalid: a difference, 0 or more")
+    return found
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = _compared if args.compare else _grouped if args.group_by else _ranked
         text = answer(rows, args)
         if not args.group_by:
-            note_look(settings_of(rows))
+            note_look(settings_of(rows), final=bool(args.compare))
         if args.output is not None:
             _write(args.output, text)
             return 0

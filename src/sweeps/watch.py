@@ -30,7 +30,7 @@ from sweeps.results.format import metric
 from sweeps.results.looks import Looks
 from sweeps.results.ranking import rank
 from sweeps.results.runs import UNREADABLE, RunRow, load
-from sweeps.results.settings import BEST, MAY_BE, judged, settings_of
+from sweeps.results.settings import BEST, NOT_BEST, UNSTABLE, judged, settings_of
 from sweeps.terminal import clean
 
 _ENDS = ("done", "failed", "decided")  # of `wait`
@@ -191,6 +191,9 @@ def wait_main(argv: Sequence[str] | None = None) -> int:
     end = None if args.timeout is None else time.monotonic() + args.timeout
     try:
         while True:
+            if end is not None and not args.folder.exists() and time.monotonic() < end:
+                time.sleep(args.interval)  # it may be about to start
+                continue
             if _has_come(args.folder, args.until):
                 return 0
             if not is_busy(args.folder) and not _has_come(args.folder, args.until):  # it may have ended in between
@@ -213,8 +216,12 @@ def _has_come(folder: Path, until: str) -> bool:
         return any(row.status == Status.FAILED for row in rows)
     if until == "done":
         return all(row.is_finished for row in rows) and not is_busy(folder)
+    if (looks := Looks(folder)).has_race:
+        return any(look.decided for look in looks.all)
     standings = [one.standing for one in judged(settings_of(rows))]
-    return standings.count(BEST) == 1 and MAY_BE not in standings and not any(row.is_unfinished for row in rows)
+    others = [standing for standing in standings if standing != BEST]
+    is_over = not any(row.is_unfinished for row in rows)
+    return is_over and len(others) == len(standings) - 1 and set(others) <= {NOT_BEST, UNSTABLE}
 
 
 if __name__ == "__main__":

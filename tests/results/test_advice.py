@@ -81,6 +81,7 @@ def test_no_advice_to_extend_past_values_that_diverge_or_from_inside(run_in, stu
 def test_advice_on_seeds_that_disagree(run_in, study):
     for seed, final in enumerate((0.9, 0.8, 0.7)):
         run_in(model="swings", seed=seed, accuracies=(final,))
+        run_in(model="near", seed=seed, accuracies=(0.7 + seed / 100,))
         run_in(model="low", seed=seed, accuracies=(0.1 + final / 1000,))
     assert any(one.startswith("model=swings: its seeds disagree (0.7000 to 0.9000)") for one in advised(study))
 

@@ -8,6 +8,7 @@ from sweeps import decide, watch
 from sweeps.record.lock import owned
 from sweeps.record.records import LOOKS, SWEEP_FILES, Status
 from sweeps.results.looks import Look, Looks
+from sweeps.summarize import main as summarize
 
 NOISE = (0.001, -0.002, 0.002, -0.001, 0.0015)
 
@@ -64,10 +65,47 @@ def test_a_decision_is_a_look_and_the_same_results_are_one_look(study, regressio
     assert [look.alpha for look in Looks(study).all] == [pytest.approx(0.04), pytest.approx(0.005)]
 
 
-def test_a_look_at_a_sweep_that_is_not_finished_does_not_count(study, regression_in):
+def test_a_table_of_a_sweep_that_is_not_finished_is_no_look_but_a_decision_is(study, regression_in, capsys):
     regression_in(0.1, lr=0.9, seed=0, status=Status.INTERRUPTED)
-    decide.decide([study], "lr=0.1", "lr=0.3")
+    assert summarize([str(study)]) == 0
     assert not (study / LOOKS).exists()
+    decide.decide([study], "lr=0.1", "lr=0.3")
+    assert len(Looks(study).all) == 1
+
+
+def test_settings_in_folders_of_their_own_are_counted_in_both(study, tmp_path, regression_in, made_up):
+    other = tmp_path / "other"
+    for seed, noise in enumerate(NOISE):
+        made_up.write_regression(other, (0.05 + noise,), lr=0.7, seed=seed)
+    (other / SWEEP_FILES[0]).touch()
+    first = decide.decide([study, other], "lr=0.1", "lr=0.7")
+    again = decide.decide([study, other], "lr=0.1", "lr=0.7")
+    assert first.comparison.p == again.comparison.p
+    assert (
+        [look.alpha for look in Looks(study).all] == [look.alpha for look in Looks(other).all] == [pytest.approx(0.04)]
+    )
+
+
+def test_where_nothing_is_left_to_spend_nothing_is_decided(study):
+    Looks(study).add(Look("race", {"a": 2}, 0.05))
+    found = decide.decide([study], "lr=0.1", "lr=0.3")
+    assert (found.verdict, found.more_seeds) == ("undecided", None)
+    assert found.comparison.p is None
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "1e308", "much"])
+def test_a_difference_is_a_number(study, text, capsys):
+    with pytest.raises(SystemExit) as raised:
+        decide.main([str(study), "lr=0.1", "lr=0.3", f"--indifference={text}"])
+    assert raised.value.code == 2
+
+
+def test_a_setting_that_lost_all_seeds_is_not_better_and_one_without_common_seeds_is_undecided(study, regression_in):
+    for seed in range(3):
+        regression_in(0.5, lr=0.5, seed=seed, status=Status.DIVERGED)
+        regression_in(0.01, lr=0.6, seed=seed + 100)
+    assert decide.main([str(study), "lr=0.1", "lr=0.5"]) == 1
+    assert decide.main([str(study), "lr=0.1", "lr=0.6"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -77,6 +115,8 @@ def test_a_look_at_a_sweep_that_is_not_finished_does_not_count(study, regression
         "[]",
         '{"by": 1}',
         '{"by": "x", "alpha": "much"}',
+        '{"by": "x", "alpha": NaN}',
+        '{"by": "x", "alpha": 0.01, "out": {"a": NaN}}',
         '{"by": "x", "alpha": 0, "seeds": {"a": []}}',
         "[" * 10_000,
     ],

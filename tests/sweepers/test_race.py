@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from sweeps.decide import decide
 from sweeps.record.records import LOOKS, Status, find_runs
+from sweeps.results.looks import Looks
 from sweeps.results.runs import load
 from sweeps.results.settings import BEST, MAY_BE, NOT_BEST, UNSTABLE, judged, settings_of
+from sweeps.summarize import main as summarize
 from sweeps.sweepers.race import FRESH, seeds_of_looks
 
 RACE = ("-m", "epochs=1", "hydra.launcher.workers=0", "sweep.repeats=auto")
@@ -135,6 +138,12 @@ def test_a_second_look_at_more_seeds_asks_for_more_and_the_same_results_for_noth
         (("-m", "sweep.repeats=auto", "sweep.objective.direction=null"), "sweep.objective.direction=min or max"),
         (("-m", "sweep.repeats=auto", "seed=1,2"), "sweep.repeats=auto means seed="),
         (("-m", "sweep.repeats=auto", "sweep.max_repeats=1"), "sweep.max_repeats=1 is invalid: at least 2"),
+        (("-m", "sweep.repeats=auto"), "compares settings, and there is one"),
+        (("-m", "sweep.repeats=auto", "lr=1,2", "sweep.max_runs=7"), "sweep.max_runs=7 is too few"),
+        (
+            ("-m", "sweep.repeats=auto", "lr=1,2", "hydra.sweep.subdir=${hydra.job.num}"),
+            "hydra.sweep.subdir is invalid",
+        ),
         (("-m", "sweep.confirm=2", "lr=1,2"), "sweep.confirm=2 needs sweep.repeats"),
         (("-m", "sweep.repeats=auto", "hydra/sweeper=search"), "sweep.repeats is invalid with hydra/sweeper=search"),
     ],
@@ -144,3 +153,91 @@ def test_what_a_race_needs_is_said_before_the_first_run(application, tmp_path, a
     assert done.code == 1
     assert says in done.text
     assert not list((tmp_path / "multirun").rglob("run.json"))
+
+
+def broken(noisy, at):
+    """The application again, one run of which fails until a file `mended` is there."""
+    text = noisy.script.read_text()
+    fault = f"if (cfg.lr, cfg.seed) == {at} and not Path(__file__).with_name('mended').exists():"
+    noisy.script.write_text(
+        text.replace("diverged = ", f"{fault}\n            raise ValueError('a fault')\n        diverged = ")
+    )
+
+
+def test_a_run_that_failed_in_a_later_block_is_tried_again_and_its_setting_returns(noisy, tmp_path):
+    broken(noisy, (0.3, 4))
+    command = (*RACE, "lr=0.298,0.3", "sweep.max_repeats=8", "sweep.name=race")
+    done = noisy(*command)
+    assert done.code == 1
+    assert "out: lr=0.3: it lost seeds (1 failed)" in done.text
+    (noisy.folder / "mended").touch()
+    again = noisy(*command)
+    assert again.code == 0, again.text
+    folder = tmp_path / "multirun" / "race"
+    assert {run.read().status for run in find_runs(folder)} == {Status.COMPLETED}
+    assert Looks(folder).spent <= 0.05
+    assert len(list(find_runs(folder))) == 16
+
+
+def test_a_summary_between_a_block_and_its_look_changes_no_decision(noisy, tmp_path):
+    command = (*RACE, "lr=0.28,0.3,0.7", "sweep.max_repeats=8")
+    assert noisy(*command, "sweep.name=whole").code == 0
+    assert noisy(*command, "sweep.name=cut", "sweep.max_runs=12").code == 0
+    folder = tmp_path / "multirun" / "cut"
+    lines = (folder / LOOKS).read_bytes().splitlines(keepends=True)
+    (folder / LOOKS).write_bytes(lines[0])
+    summarize([str(folder)])
+    assert noisy(*command, "sweep.name=cut").code == 0
+    assert decisions(folder) == decisions(tmp_path / "multirun" / "whole")
+
+
+def test_a_race_that_has_spent_its_error_rate_starts_no_further_runs(noisy, tmp_path):
+    command = (*RACE, "lr=0.3,0.3001", "sweep.name=race")
+    assert "undecided after 8 runs" in noisy(*command, "sweep.max_repeats=4").text
+    done = noisy(*command, "sweep.max_repeats=12")
+    assert "further seeds would decide nothing" in done.text
+    assert len(list(find_runs(tmp_path / "multirun" / "race"))) == 8
+
+
+def test_a_fresh_seed_that_is_lost_changes_no_choice(noisy, tmp_path):
+    broken(noisy, (0.3, FRESH))
+    done = noisy(
+        "-m",
+        "epochs=1",
+        "hydra.launcher.workers=0",
+        "lr=0.3,1",
+        "sweep.repeats=4",
+        "sweep.confirm=2",
+        "sweep.name=study",
+    )
+    assert done.code == 1
+    found = judged(settings_of(load([tmp_path / "multirun" / "study"])))
+    assert {one.standing: one.runs[0].record.config["lr"] for one in found if one.n} == {BEST: 0.3, NOT_BEST: 1}
+    assert "On 1 fresh seed, lr=0.3" in done.text
+
+
+def test_equal_settings_race_once(noisy, tmp_path):
+    done = noisy(*RACE, "lr=0.3,3e-1,1", "sweep.name=race", "sweep.max_repeats=8")
+    assert done.code == 0, done.text
+    assert "it has no result" not in done.text
+    assert "lr=0.3 is the best, with 95 % confidence" in done.text
+
+
+def test_decide_never_contradicts_the_table_where_the_leader_has_changed(noisy, tmp_path):
+    folder = tmp_path / "multirun" / "race"
+    assert noisy(*RACE, "lr=0.28,0.3,0.7", "sweep.name=race", "sweep.max_repeats=8").code == 0
+    found = {one.standing: one for one in judged(settings_of(load([folder])))}
+    best, out = found[BEST], found[NOT_BEST]
+    assert decide([folder], out.label, best.label).verdict != "not better"
+    assert decide([folder], best.label, out.label).verdict != "better"
+
+
+def test_a_ledger_that_cannot_be_written_is_one_sentence(noisy, tmp_path):
+    (tmp_path / "elsewhere").touch()
+    folder = tmp_path / "multirun" / "race"
+    folder.mkdir(parents=True)
+    (folder / LOOKS).symlink_to(tmp_path / "elsewhere")
+    done = noisy(*RACE, "lr=0.3,1", "sweep.name=race")
+    assert done.code == 1
+    assert "cannot write" in done.text
+    assert (tmp_path / "elsewhere").read_bytes() == b""

@@ -125,6 +125,8 @@ def _stands_out(grid: _Grid, winner: float) -> bool:
     others = [one for value, one in grid.by_value.items() if value != winner and one.n]
     if best.n == 1:
         return all(one.gain < best.gain for one in others)
+    if any(one.standing == MAY_BE for one in others):
+        return False
     found = p_of_leads(best.gains, [one.gains for one in others])
     return all(p is not None and p * max(len(found), 2) < ALPHA for p in found)
 

@@ -13,12 +13,20 @@ from sweeps.record.files import LINES_LIMIT, read_bytes
 from sweeps.results import format as text
 from sweeps.results.columns import Column, find_column, setting_columns, swept_columns
 from sweeps.results.inference import ALPHA, MOST_SEEDS, McNemar, Paired, holm, in_order, mcnemar, paired, seeds_needed
-from sweeps.results.looks import looks_at, seeds_of
+from sweeps.results.looks import level_of, looks_at, seeds_of
 from sweeps.results.ranking import split_name
 from sweeps.results.runs import Objective, RunRow
 from sweeps.results.settings import BEST, Setting, judged, settings_of
 
 PREDICTIONS = "predictions.safetensors"  # what an application may leave in a run's folder; see `right_answers`
+
+
+class NoPair(ConfigError):
+    """The two settings share no seed with a result."""
+
+    def __init__(self, first: Setting, second: Setting, text: str) -> None:
+        super().__init__(text)
+        self.first, self.second = first, second
 
 
 @dataclass(frozen=True)
@@ -97,15 +105,19 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
         )
     found = paired(a.by_seed, b.by_seed)
     if found is None:
-        raise ConfigError(
-            f"{_seeds(a)} and {_seeds(b)}: there is no common seed with a result, and runs of different "
-            "seeds are no pair; run both with the same ones, such as sweep.repeats=5"
-        )
+        why = "there is no common seed with a result, and runs of different seeds are no pair"
+        raise NoPair(a, b, f"{_seeds(a)} and {_seeds(b)}: {why}; run both with the same ones, such as sweep.repeats=5")
     compared = sum(one.objective == objective and one.is_sound for one in settings)
-    scale = min((ALPHA / level for level in _levels(settings) if level), default=1.0)
+    level = level_of(settings)
     is_of_table = a.is_sound and b.is_sound and BEST in (a.standing, b.standing)
-    p = (b if a.standing == BEST else a).p if is_of_table else None if found.p is None else min(found.p * scale, 1.0)
     gain = objective.gain(found.difference)
+    p = (b if a.standing == BEST else a).p
+    if not is_of_table:
+        p = min(found.p * ALPHA / level, 1.0) if found.p is not None and level else None
+    elif (
+        a if gain > 0 else b
+    ).standing != BEST:  # the other left a race against another leader: this pair is not tested
+        p = None
     if found.p is None:
         verdict = "not evidence"
     elif (a if gain > 0 else b).lost:
@@ -113,17 +125,12 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     else:
         verdict = "not shown" if p is None or p >= ALPHA else "yes" if gain > 0 else "no"
     tests = max(compared - 1, 2) if is_of_table else 2
-    needed = seeds_needed(found, ALPHA / scale / tests)
+    left = min((looks.after(seeds_of(settings)) for looks in looks_at(settings)), default=ALPHA)
+    needed = seeds_needed(found, left / tests) if left else None
     by_answer = dict(_by_answer(a, b, objective))
     sentence = _sentence(a, b, found, p, verdict, gain)
     notes = [*_notes(a, b, found, compared, is_of_table, verdict, needed), *_answer_notes(by_answer, objective)]
     return Comparison(a, b, found, p, needed, verdict, sentence, notes, by_answer)
-
-
-def _levels(settings: Sequence[Setting]) -> Iterator[float]:
-    """What this look may spend; a pair that was chosen beforehand counts the looks as well."""
-    for looks in looks_at(settings):
-        yield looks.level(seeds_of(settings))
 
 
 def _find(rows: Sequence[RunRow], settings: Sequence[Setting], swept: Sequence[Column], wanted: str) -> Setting:

@@ -6,6 +6,7 @@ looks; one by hand spends four fifths of the 5 % if it is the first, and later o
 torch.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeps.errors import RecordError
 from sweeps.record.files import open_to_append, parse_json, read_bytes, to_json
 from sweeps.record.records import LOOKS, SWEEP_FILES, now
 from sweeps.results.inference import ALPHA
@@ -32,6 +34,7 @@ class Look:
 
     `seeds` is how many seeds each stable setting had, by setting_id. `out` are the settings that left a race, each with
     the corrected p of being worse. `fresh` are seeds that confirm what was chosen, so they take no part in a choice.
+    `decided` says that a race has ended with an answer.
     """
 
     by: str
@@ -39,6 +42,12 @@ class Look:
     alpha: float = 0.0
     out: Mapping[str, float] = field(default_factory=dict)
     fresh: Sequence[int] = ()
+    decided: bool = False
+
+    @property
+    def most(self) -> int:
+        """The seeds of the settings that have the most."""
+        return max(self.seeds.values(), default=0)
 
 
 class Looks:
@@ -54,8 +63,9 @@ class Looks:
 
     @property
     def spent(self) -> float:
-        """How much of `ALPHA` is spent."""
-        return min(sum(look.alpha for look in self.all), ALPHA)
+        """How much of `ALPHA` is spent; a race that takes a look again, after a failure, tests other pairs."""
+        raced = {look.most: look.alpha for look in self.all if look.by == RACE}
+        return min(sum(look.alpha for look in self.all if look.by != RACE) + sum(raced.values()), ALPHA)
 
     @property
     def out(self) -> dict[str, float]:
@@ -77,9 +87,10 @@ class Looks:
         """Whether the sweep is a race, even one that has not come to a look."""
         return any(look.by == RACE for look in self.all)
 
-    def find(self, seeds: Mapping[str, int]) -> Look | None:
-        """The look at exactly these seeds."""
-        return next((look for look in reversed(self.all) if look.seeds and look.seeds == seeds), None)
+    def find(self, seeds: Mapping[str, int], by: str = "") -> Look | None:
+        """The look at exactly these seeds; of a race alone, if it is asked for."""
+        known = (look for look in reversed(self.all) if look.seeds and look.seeds == seeds and look.by.startswith(by))
+        return next(known, None)
 
     def level(self, seeds: Mapping[str, int]) -> float:
         """The level of a look by hand at these seeds: what it spent before, or would spend."""
@@ -90,25 +101,44 @@ class Looks:
             return 0.0  # the race has planned for all of it
         return (ALPHA - self.spent) * (LATER if self.at_results else FIRST)
 
+    def after(self, seeds: Mapping[str, int]) -> float:
+        """What the next look may spend, after one at these seeds; 0 in a race."""
+        left = ALPHA - self.spent - (0.0 if self.find(seeds) else self.level(seeds))
+        return 0.0 if self.has_race else max(left, 0.0) * LATER
+
     def add(self, look: Look) -> None:
         """Append a line.
 
         Raises:
-            OSError: the folder cannot be written, or the file is a link.
+            RecordError: the folder cannot be written, or the file is a link.
         """
-        with open_to_append(self.path) as file:
-            file.write((to_json({"at": now(), **asdict(look)}) + "\n").encode())
-            os.fsync(file.fileno())
+        line = (to_json({"at": now(), **asdict(look)}) + "\n").encode()
+        try:
+            with open_to_append(self.path) as file:
+                if (size := file.seek(0, os.SEEK_END)) and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                    line = b"\n" + line  # a torn line stays one line
+                file.write(line)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RecordError(f"cannot write {self.path}: {error.strerror}") from error
         self.all.append(look)
 
 
 def _parsed(line: Any) -> Look:
     def numbers(key: str, most: float) -> dict[str, Any]:
-        return {str(name): min(max(value, 0), most) for name, value in (line.get(key) or {}).items()}
+        found = {str(name): min(max(value, 0), most) for name, value in (line.get(key) or {}).items()}
+        if not all(map(math.isfinite, found.values())):
+            raise ValueError("no number")
+        return found
 
     fresh = tuple(int(seed) for seed in line.get("fresh") or ())
-    alpha = min(max(float(line["alpha"]), 0.0), ALPHA)
-    return Look(str(line["by"]), numbers("seeds", 1_000_000), alpha, numbers("out", 1.0), fresh)
+    alpha = float(line["alpha"])
+    if not math.isfinite(alpha):
+        raise ValueError("no number")
+    decided = line.get("decided") is True
+    return Look(
+        str(line["by"]), numbers("seeds", 1_000_000), min(max(alpha, 0.0), ALPHA), numbers("out", 1.0), fresh, decided
+    )
 
 
 def looks_at(settings: "Iterable[Setting]") -> list[Looks]:
@@ -121,18 +151,26 @@ def seeds_of(settings: "Iterable[Setting]") -> dict[str, int]:
     return {one.setting_id: one.n for one in settings if one.is_sound}
 
 
-def note_look(settings: "Sequence[Setting]") -> None:
-    """Count what is shown of these settings as a look, once nothing of them is unfinished.
+def level_of(settings: "Sequence[Setting]") -> float:
+    """What a look at these settings may spend, or has spent; 0 where nothing is left."""
+    seeds = seeds_of(settings)
+    return min((looks.level(seeds) for looks in looks_at(settings)), default=ALPHA)
 
+
+def note_look(settings: "Sequence[Setting]", *, final: bool = False) -> None:
+    """Count what is shown of these settings as a look in each of their sweeps, unless it is a race.
+
+    A table of a sweep that has unfinished runs is preliminary and does not count, but for what is `final`: an answer.
     Nothing is written where there is nothing to compare, nor into a folder that cannot be written.
     """
-    if any(row.is_unfinished for one in settings for row in one.runs):
+    seeds = seeds_of(settings)
+    if len(seeds) < 2 or (not final and any(row.is_unfinished for one in settings for row in one.runs)):
         return
+    level = level_of(settings)
     for looks in looks_at(settings):
-        seeds = seeds_of(one for one in settings if looks.path.parent in sweeps_of(row.path for row in one.runs))
-        if len(seeds) > 1 and looks.find(seeds) is None:
-            with suppress(OSError):
-                looks.add(Look("reader", seeds, looks.level(seeds)))
+        if not looks.has_race and looks.find(seeds) is None:
+            with suppress(RecordError):
+                looks.add(Look("reader", seeds, level))
 
 
 def sweeps_of(paths: Iterable[Path]) -> list[Path]:

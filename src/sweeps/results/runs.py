@@ -1,5 +1,6 @@
 """Run directories as rows: what every table, chart and export is made from."""
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from sweeps.record.identity import is_ignored
 from sweeps.record.metrics import Reports
 from sweeps.record.records import RunDir, RunRecord, Status, find_runs
 from sweeps.results.format import clean, number
+from sweeps.results.looks import Looks, sweeps_of
 
 UNREADABLE = "unreadable"
 _UNFINISHED = frozenset({Status.PENDING, Status.RUNNING, Status.INTERRUPTED})
@@ -75,6 +77,7 @@ class RunRow:
     problem_kind: str = ""
     problem: str = ""
     rank: int | None = None
+    is_fresh: bool = False  # its seed confirms what others have chosen; filled in by `load`
     is_survivor: bool = False  # other runs of its setting were lost; filled in by `rank`
 
     @property
@@ -118,7 +121,7 @@ class RunRow:
     @property
     def is_lost(self) -> bool:
         """Whether the run ended without the value of a whole run: it diverged, failed or was pruned."""
-        return self.status in (Status.DIVERGED, Status.FAILED, Status.PRUNED)
+        return self.status in (Status.DIVERGED, Status.FAILED, Status.PRUNED) and not self.is_fresh
 
     @property
     def is_best(self) -> bool:
@@ -155,6 +158,11 @@ def load(folders: Sequence[str | Path]) -> list[RunRow]:
             )
         for run in runs:
             rows.setdefault(os.path.abspath(run.path), _row(run))  # noqa: PTH100 - resolve() costs a call per part
+    for sweep in sweeps_of(row.path for row in rows.values()):
+        if fresh := Looks(sweep).fresh:
+            for path, row in rows.items():
+                if row.seed in fresh and row.path.is_relative_to(sweep):
+                    rows[path] = dataclasses.replace(row, is_fresh=True)
     return list(rows.values())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.results.columns import Column, setting_columns, swept_columns
 from sweeps.results.inference import ALPHA, Interval, holm, interval, p_of_leads
-from sweeps.results.looks import Looks, looks_at, seeds_of, sweeps_of
+from sweeps.results.looks import level_of, looks_at
 from sweeps.results.ranking import objectives
 from sweeps.results.runs import Objective, RunRow
 
@@ -113,12 +113,6 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
     """
     known = [row for row in rows if row.objective is not None]
     columns = swept_columns(rows) if columns is None else columns
-    looks = [Looks(folder) for folder in sweeps_of(row.path for row in rows)]
-    fresh = [(one.path.parent, one.fresh) for one in looks if one.fresh]
-
-    def is_fresh(row: RunRow) -> bool:
-        return any(row.seed in seeds and row.path.is_relative_to(at) for at, seeds in fresh)
-
     done: dict[tuple[Objective | None, str, Any], set[str]] = {}
     for row in known:
         done.setdefault((row.objective, row.setting_id, row.seed), set()).add(row.sweep)
@@ -130,9 +124,9 @@ def settings_of(rows: Sequence[RunRow], columns: Sequence[Column] | None = None)
 
     found = []
     for (_, setting_id, sweep), of in _grouped(known, identity_of):
-        counted = {row.seed: (row.value, is_fresh(row)) for row in reversed(of) if row.counts and row.value is not None}
-        by_seed = {seed: value for seed, (value, later) in counted.items() if not later}
-        later = tuple(value for value, is_later in counted.values() if is_later)
+        counted = {row.seed: row for row in reversed(of) if row.counts}
+        by_seed = {seed: row.value for seed, row in counted.items() if row.value is not None and not row.is_fresh}
+        later = tuple(row.value for row in counted.values() if row.value is not None and row.is_fresh)
         one = _setting(of, columns, tuple(by_seed.values()))
         found.append(dataclasses.replace(one, setting_id=setting_id, label=sweep, by_seed=by_seed, fresh=later))
     telling = [at for at in range(len(columns)) if len({one.shown[at] for one in found}) > 1]
@@ -200,8 +194,7 @@ def judged(settings: Sequence[Setting], level: float | None = None) -> list[Sett
     found = [dataclasses.replace(one, interval=interval(one.figures)) for one in settings]
     known = looks_at(settings)
     out = {setting_id: p for looks in known for setting_id, p in looks.out.items()}
-    if level is None:
-        level = min((looks.level(seeds_of(settings)) for looks in known), default=ALPHA)
+    level = level_of(settings) if level is None else level
     for objective in dict.fromkeys(one.objective for one in settings):
         if objective is None or not objective.is_ranked:
             continue

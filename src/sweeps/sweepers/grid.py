@@ -87,7 +87,8 @@ def sweep(sweeper: "GridSweeper", arguments: list[str]) -> list[list[JobReturn]]
                     break
             else:
                 if settings.confirm:
-                    results += _launch(race.fresh(), len(results), [[]], launches, folders, console)[0]
+                    whole = [[f"{mount}.pruner._target_=null"]]  # nothing stops what confirms
+                    results += _launch(race.fresh(), len(results), whole, launches, folders, console)[0]
         finally:
             summarize(console, folder)
     errors = [job._return_value for job in results if job.status != JobStatus.COMPLETED]

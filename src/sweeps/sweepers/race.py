@@ -11,13 +11,14 @@ stands there is not taken again, so that a race which was interrupted goes the s
 Never imports torch.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from rich.console import Console
 
 from sweeps.config import SweepConfig
-from sweeps.errors import RecordError
+from sweeps.errors import ConfigError, RecordError
 from sweeps.launchers.folders import Folders
 from sweeps.record.identity import labels
 from sweeps.record.records import RunDir
@@ -51,10 +52,12 @@ class Race:
         self._names = labels([run[1:] for run in runs], ())
         self._ids: dict[int, str] = {}
         self._level = 0.0  # of the last look
+        self._lost: list[int] = []  # settings that left because they lost seeds
         self.spent = 0  # runs of the blocks so far
 
     def blocks(self) -> Iterator[list[list[str]]]:
         """The runs of each block; when the next one is asked for, those of the last one have ended."""
+        self._check()
         looks = Looks(self._folders.folder)
         if not looks.has_race:
             looks.add(Look(RACE))
@@ -64,6 +67,12 @@ class Race:
             block = [self._run(at, seed) for seed in range(before, seeds) for at in still]
             if most is not None and self.spent + len(block) > most:
                 self._say(f"undecided: {self._left(still)}; sweep.max_runs={most} leaves no room for the next block")
+                return
+            if not self._level_at(seeds, Looks(self._folders.folder)):
+                self._say(
+                    f"undecided: {self._left(still)}, and the looks at this sweep have spent the 5 %: further seeds "
+                    "would decide nothing; start a race of another sweep.name, with the sweep.max_repeats that you want"
+                )
                 return
             more = f"{seeds - before} {'more ' if before else ''}seeds"
             self._say(f"race, block {number} of at most {len(planned)}: {more} of {plural(len(still), 'setting')}")
@@ -75,19 +84,44 @@ class Race:
             if not still:
                 return
         self._say(
-            f"undecided after {self.spent} runs: {self._left(still)}; a larger sweep.max_repeats continues the race, "
-            "and sweep.indifference says which differences are too small to matter"
+            f"undecided after {self.spent} runs: {self._left(still)}; sweep.indifference says which differences are "
+            "too small to matter, and a race of another sweep.name may have a larger sweep.max_repeats"
         )
+
+    def _check(self) -> None:
+        """Raises a ConfigError for what is no race, or cannot be repeated."""
+        settings, run = self._settings, self.runs[0]
+        if len(self.runs) < 2:
+            raise ConfigError(
+                "sweep.repeats=auto compares settings, and there is one: sweep several, or use sweep.repeats=5"
+            )
+        if (
+            settings.max_runs is not None
+            and settings.max_runs < len(self.runs) * seeds_of_looks(settings.max_repeats)[0]
+        ):
+            raise ConfigError(
+                f"sweep.max_runs={settings.max_runs} is too few: {len(self.runs)} settings with {BLOCK} seeds each are "
+                f"{len(self.runs) * BLOCK} runs before the first look"
+            )
+        if self._folders.name(run, 0) != self._folders.name(run, 1):
+            raise ConfigError(
+                "hydra.sweep.subdir is invalid with sweep.repeats=auto where it follows from the number of the job, "
+                "which depends on the settings that leave; leave it out"
+            )
 
     def _look(self, still: Sequence[int], seeds: int) -> list[int]:
         """The settings that are still in once all have so many seeds; none of them where it is decided."""
         found = self._judged(seeds)
-        staying = [at for at in still if not _leaves(found.get(self._ids.get(at, "")))]
+        still = list({self._ids[at]: at for at in reversed(still) if at in self._ids}.values())[
+            ::-1
+        ]  # equal ones are one
+        staying = [at for at in still if not _leaves(found.get(self._ids[at]))]
         leaving = [at for at in still if at not in staying]
         for at in leaving[:_MOST_SHOWN]:
-            self._say(f"  out: {self._names[at]}: {_why(found.get(self._ids.get(at, '')))}")
+            self._say(f"  out: {self._names[at]}: {_why(found.get(self._ids[at]))}")
         if len(leaving) > _MOST_SHOWN:
             self._say(f"  out: {len(leaving) - _MOST_SHOWN} more")
+        self._lost += [at for at in leaving if (one := found.get(self._ids[at])) is None or one.standing != NOT_BEST]
         leader = next((at for at in staying if found[self._ids[at]].standing == BEST), None)
         if leader is None:
             self._say("undecided: no setting finished all of its seeds")
@@ -95,30 +129,39 @@ class Race:
         best, name = found[self._ids[leader]], self._names[leader]
         rivals = [found[self._ids[at]] for at in staying if self._ids[at] != self._ids[leader]]
         if not rivals:
-            self._say(f"decided after {self.spent} runs: {name} is the best, with 95 % confidence")
+            if not any(one.standing == NOT_BEST for one in found.values()):
+                self._end(f"decided after {self.spent} runs: {name} is the only one that lost no seed")
+            else:
+                of = " of those that lost no seed" if self._lost else ""
+                self._end(f"decided after {self.spent} runs: {name} is the best{of}, with 95 % confidence")
             return []
         if self._is_close(best, rivals):
             others = "the other one left is not" if len(rivals) == 1 else f"none of the {len(rivals)} others left is"
             margin = f"{others} better by more than {self._settings.indifference:g}"
-            self._say(f"decided after {self.spent} runs: {name} leads, and {margin}, with 95 % confidence")
+            self._end(f"decided after {self.spent} runs: {name} leads, and {margin}, with 95 % confidence")
             return []
         self._say(f"  {self._left(staying)}, led by {name} ({figure(best.mean)})")
         return staying
 
     def _judged(self, seeds: int) -> dict[str, Setting]:
-        """The settings by their ids, judged at the level of this look, which is written down."""
+        """The settings by their ids, as they stand with so many seeds; the look is written down."""
         looks, ids = Looks(self._folders.folder), set(self._ids.values())
-        settings = [one for one in settings_of(load([self._folders.folder])) if one.setting_id in ids]
+        rows = [row for row in load([self._folders.folder]) if row.setting_id in ids and row.seed in range(seeds)]
+        settings = settings_of(rows)  # of a race that is repeated, later seeds may be there
         state = seeds_of(settings)
-        known = looks.find(state)
-        planned = max(ALPHA * min(seeds / self._settings.max_repeats, 1.0) - looks.spent, 0.0)
-        self._level = planned if known is None else known.alpha
+        self._level = self._level_at(seeds, looks)
         found = judged(settings, self._level)
-        if known is None:
+        if looks.find(state, RACE) is None:
             out = {one.setting_id: one.p or 0.0 for one in found if one.standing == NOT_BEST}
             new = {setting_id: p for setting_id, p in out.items() if setting_id not in looks.out}
-            looks.add(Look(RACE, state, planned, new))
+            looks.add(Look(RACE, state, self._level, new))
         return {one.setting_id: one for one in found}
+
+    def _level_at(self, seeds: int, looks: Looks) -> float:
+        """What the look at so many seeds may spend: again what it spent, if it was taken before."""
+        known = [look.alpha for look in looks.all if look.by == RACE and look.most == seeds]
+        planned = ALPHA * min(seeds / self._settings.max_repeats, 1.0) - looks.spent
+        return max(known, default=max(planned, 0.0))
 
     def _is_close(self, leader: Setting, rivals: Sequence[Setting]) -> bool:
         """Whether none of its rivals is better than the leader by more than `indifference`.
@@ -164,6 +207,12 @@ class Race:
     def _seed(self, seed: int) -> str:
         return f"{self.runs[0][0].partition('=')[0]}={seed}"
 
+    def _end(self, line: str) -> None:
+        looks = Looks(self._folders.folder)
+        if not any(look.decided for look in looks.all):
+            looks.add(Look(RACE, decided=True))
+        self._say(line)
+
     def _left(self, still: Sequence[int]) -> str:
         return f"{len(still)} of {plural(len(self.runs), 'setting')} may be the best"
 
@@ -179,5 +228,5 @@ def _why(one: Setting | None) -> str:
     if one is None:
         return "it has no result"
     if not one.is_sound:
-        return f"it lost seeds ({counted(one.apart.items())})"
+        return f"it lost seeds ({counted(Counter(row.status for row in one.runs if row.is_lost).items())})"
     return f"{figure(one.mean)}, not the best, {p_value(one.p or 0.0)}"
