@@ -11,6 +11,7 @@ from sweeps.record.files import SIZE_LIMIT, open_file
 from sweeps.record.typed import parse_row
 
 MOST_LINES = 250_000  # that readers take
+MOST_DAMAGED = 100  # lines that a resumed run leaves out: a file with more of them is something else
 _PARTS = 64  # evenly spread over a file that is larger than what readers take
 
 
@@ -49,7 +50,7 @@ def read_metrics(path: Path, most: int | None = None) -> Reports:
 
 def metrics_until(path: Path, step: float) -> Reports:
     """See `sweeps.record.records.RunDir.metrics_until`."""
-    rows = Reports()
+    rows, damaged = Reports(), 0
     try:
         with open_file(path, sys.maxsize) as file:
             for number, line in enumerate(file, start=1):
@@ -59,6 +60,9 @@ def metrics_until(path: Path, step: float) -> Reports:
                     if not line.endswith(b"\n"):
                         break
                     rows.note = f"line {number} of {path} is damaged: {error}"
+                    damaged += 1
+                    if damaged > MOST_DAMAGED:
+                        break
                     continue
                 if row["step"] > step:
                     break
