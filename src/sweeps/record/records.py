@@ -252,7 +252,7 @@ class RunDir:
     def metrics_until(self, step: float) -> Reports:
         """The rows up to that of `step`, however many they are: for the run itself, which resumes there.
 
-        One that is damaged, or cannot be read, is left out, and the `note` says so; after a hundred of them the rest is.
+        One that is damaged, or cannot be read, is left out, and the `note` says so; after 100 of them the rest is.
         """
         return metrics_until(self.metrics, step)
 
