@@ -16,7 +16,6 @@ from sweeps.pruners import Judge
 from sweeps.record.processes import peak_memory
 from sweeps.record.recording import (
     NOT_A_NUMBER,
-    RESERVED,
     StopRun,
     add_row,
     as_fact,
@@ -155,7 +154,6 @@ class RecordedRun(Run):
         self._rows.append(row)
         self._reports += 1
         add_row(self._record, row)
-        self._warn_of_objective(row)
         self._trackers.report(row)
         failure = self._failure_of(row, metrics)
         if self._stateful and checkpoint and self._is_kept(row["step"], failure):
@@ -237,16 +235,6 @@ class RecordedRun(Run):
         if failure is None and not self._is_last(row["step"]) and self._progress.stop_requested():
             failure = Failure("interrupted", "the sweep was stopped")
         return failure
-
-    def _warn_of_objective(self, row: Mapping[str, Any]) -> None:
-        """Long before the run fails for it: no report of its first tenth, three or more, had the objective."""
-        objective, early = self._record.objective, (self._record.max_steps or 0) / 10
-        if objective.metric and objective.value is None and self._reports >= 3 and row["step"] >= early:
-            names = ", ".join(name for name in row if name not in RESERVED)
-            warn_once(
-                f"sweep.objective.metric={objective.metric} was not reported yet, and a run that never reports it "
-                f"fails at its end; this report has {names or 'no metrics'}"
-            )
 
     def _is_kept(self, step: float, failure: Failure | None) -> bool:
         """Whether a checkpoint is due: not after the last step, whose results the application keeps as it likes."""

@@ -60,12 +60,6 @@ def test_a_damaged_line_before_the_checkpoint_is_left_out_and_the_run_resumes(ap
     assert run.metrics.read_bytes().startswith(lines[0] + lines[2])
 
 
-def test_an_objective_that_is_not_reported_is_warned_about_long_before_the_end(application, study):
-    with pytest.warns(UserWarning, match=r"metric=los was not reported yet, .*; this report has loss$") as warned:
-        application("-m", "sweep.name=study", HERE, "epochs=50", "sweep.objective.metric=los", "sweep.pause_at=9")
-    assert len(warned) == 1
-
-
 def link(application, tmp_path, text):
     """A group of the application that is a link to another folder."""
     (tmp_path / "shared").mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from sweeps import ConfigError, RunFailed
 from sweeps.record.records import RunDir, Status
 from sweeps.vision.training.engine import Training
 
-from .conftest import StopAfter, assert_same_run
+from .conftest import StopAfter, assert_same_run, same_weights, untimed
 
 EPOCHS = "trainer.epochs=4"
 
@@ -216,12 +216,15 @@ def test_nothing_is_unpickled_from_a_checkpoint(do_run, folder, tmp_path, undist
     assert_same_run(folder, undisturbed())
 
 
-def test_damaged_metrics_do_not_keep_a_run_from_its_end(do_run, folder, undisturbed):
+def test_damaged_metrics_cost_a_run_no_more_than_the_damaged_line(do_run, folder, undisturbed):
     interrupted(do_run, after=2)
     first, second = folder.metrics.read_text().splitlines(keepends=True)
     folder.metrics.write_text(first[:20] + "\n" + second)
-    assert do_run(EPOCHS).status is Status.COMPLETED
-    assert_same_run(folder, undisturbed())
+    record = do_run(EPOCHS)
+    assert (record.status, record.attempts) == (Status.COMPLETED, 2)
+    whole = undisturbed()
+    assert untimed(folder) == untimed(whole)[1:]
+    assert same_weights(folder, whole)
 
 
 def test_where_the_folder_is_does_not_matter(do_run, run_into, folder, undisturbed, tmp_path):
