@@ -202,6 +202,13 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
             },
             "real": {"epochs": 66, "found": "a"},
         },
+        "race": {
+            "tables": 10, "seeds": 20, "errors": {"normal": {"2": 0.01, "7": 0.02}},
+            "power": [{"spread": 4.0, "runs": 99.0, "left": 6.1, "kept_best": 0.99, "fixed_runs": 270.0, "fixed_left": 7.3}],
+            "grids": {"Our own grid": {"grids": 1, "settings": [27, 27], "seeds": 10,
+                                       "race": {"runs": 135.0, "left": 4.0, "kept_best": 1.0},
+                                       "all": {"runs": 270.0, "left": 4.0, "kept_best": 1.0}}},
+        },
         "samplers": {"tpe": [[0.1] * 5, [0.2] * 5], "random": [[0.1] * 5, [0.1] * 5]},
         "busy": {"trials": 20, "share": 0.97},
         "statistics": {"tables": 10, "coverage": {"5": 0.95}, "plain_coverage": {"5": 0.84},
@@ -218,4 +225,6 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
     assert text.count("| asha | 10.0% | -, - | 50%, 50% | 2.0 | 0.0100 | 0.0200 ± 0.0010 |") == 3
     assert "| 27 settings, one seed | 0.0100, 0.0200 |" in text
     assert "at work 97.0% of the time" in text
+    assert "| normal | 1.0% | 2.0% |" in text
+    assert "270 runs leave 4.0: 50% fewer." in text
     assert "| tpe, 2 seeds | 0.0500 (0.0707) |" in text
