@@ -204,7 +204,8 @@ def test_the_page_tells_what_was_measured_and_how_to_measure_the_rest(tmp_path):
         },
         "race": {
             "tables": 10, "seeds": 20, "errors": {"normal": {"2": 0.01, "7": 0.02}},
-            "power": [{"spread": 4.0, "runs": 99.0, "left": 6.1, "kept_best": 0.99, "fixed_runs": 270.0, "fixed_left": 7.3}],
+            "power": [{"spread": 4.0, "runs": 99.0, "left": 6.1, "kept_best": 0.99, "fixed_runs": 270.0,
+                       "fixed_left": 7.3}],
             "grids": {"Our own grid": {"grids": 1, "settings": [27, 27], "seeds": 10,
                                        "race": {"runs": 135.0, "left": 4.0, "kept_best": 1.0},
                                        "all": {"runs": 270.0, "left": 4.0, "kept_best": 1.0}}},
