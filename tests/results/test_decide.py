@@ -129,7 +129,7 @@ def test_a_damaged_ledger_counts_as_none(study, content):
 
 def test_a_ledger_cannot_make_a_look_cheaper_than_free(study):
     (study / LOOKS).write_text('{"by": "x", "alpha": -5, "seeds": {"a": 3}, "out": {"b": -1}}\n')
-    assert (Looks(study).spent, Looks(study).out) == (0.0, {"b": 0})
+    assert (Looks(study).spent, Looks(study).out(3)) == (0.0, {"b": 0})
 
 
 def test_nothing_is_written_through_a_link(study, tmp_path):

@@ -44,6 +44,11 @@ def decisions(folder):
     return [{key: value for key, value in line.items() if key != "at"} for line in lines]
 
 
+def course(text):
+    """What a race said of its blocks and of those that left."""
+    return [line for line in text.splitlines() if line.startswith(("race, block", "  out: ", "decided", "undecided"))]
+
+
 def test_looks_are_four_seeds_apart():
     assert seeds_of_looks(20) == [4, 8, 12, 16, 20]
     assert seeds_of_looks(10) == [4, 8, 10]
@@ -68,6 +73,7 @@ def test_settings_that_cannot_be_the_best_leave_and_the_others_get_more_seeds(no
     again = noisy(*RACE, "lr=0.29,0.3,1", "sweep.name=race", "sweep.max_repeats=10")
     assert again.code == 0, again.text
     assert seeds_in(folder) == seeds
+    assert course(again.text) == course(done.text)
     assert (folder / LOOKS).read_bytes() == before, "looking again at the same results is free"
 
 
@@ -92,6 +98,14 @@ def test_a_race_ends_where_no_rival_is_better_by_more_than_matters(noisy, tmp_pa
     assert done.code == 0, done.text
     assert "the other one left is not better by more than 0.2" in done.text
     assert seeds_in(tmp_path / "multirun" / "race") == {0.3: 4, 0.3001: 4}
+
+
+def test_a_race_that_is_repeated_tells_who_left_when(noisy, tmp_path):
+    command = (*RACE, "lr=0.29,0.3,0.31,0.7", "sweep.name=race", "sweep.max_repeats=20")
+    first = noisy(*command)
+    seeds = seeds_in(tmp_path / "multirun" / "race")
+    assert len(set(seeds.values())) > 2, "some left early, and some later"
+    assert course(noisy(*command).text) == course(first.text)
 
 
 def test_a_setting_that_loses_a_seed_leaves_and_is_never_the_best(noisy, tmp_path):

@@ -114,10 +114,8 @@ def compare(rows: Sequence[RunRow], first: str, second: str) -> Comparison:
     p = (b if a.standing == BEST else a).p
     if not is_of_table:
         p = min(found.p * ALPHA / level, 1.0) if found.p is not None and level else None
-    elif (
-        a if gain > 0 else b
-    ).standing != BEST:  # the other left a race against another leader: this pair is not tested
-        p = None
+    elif (a if gain > 0 else b).standing != BEST:
+        p = None  # the other one left a race under another leader: this pair was not tested
     if found.p is None:
         verdict = "not evidence"
     elif (a if gain > 0 else b).lost:

@@ -67,10 +67,9 @@ class Looks:
         raced = {look.most: look.alpha for look in self.all if look.by == RACE}
         return min(sum(look.alpha for look in self.all if look.by != RACE) + sum(raced.values()), ALPHA)
 
-    @property
-    def out(self) -> dict[str, float]:
-        """The settings that left a race, with their corrected p."""
-        return {setting_id: p for look in self.all for setting_id, p in look.out.items()}
+    def out(self, most: int) -> dict[str, float]:
+        """The settings that left a race with so many seeds at most, with their corrected p."""
+        return {setting_id: p for look in self.all if look.most <= most for setting_id, p in look.out.items()}
 
     @property
     def fresh(self) -> set[int]:
@@ -89,7 +88,7 @@ class Looks:
 
     def find(self, seeds: Mapping[str, int], by: str = "") -> Look | None:
         """The look at exactly these seeds; of a race alone, if it is asked for."""
-        known = (look for look in reversed(self.all) if look.seeds and look.seeds == seeds and look.by.startswith(by))
+        known = (look for look in reversed(self.all) if look.seeds and look.seeds == seeds and by in ("", look.by))
         return next(known, None)
 
     def level(self, seeds: Mapping[str, int]) -> float:

@@ -193,7 +193,8 @@ def judged(settings: Sequence[Setting], level: float | None = None) -> list[Sett
     """
     found = [dataclasses.replace(one, interval=interval(one.figures)) for one in settings]
     known = looks_at(settings)
-    out = {setting_id: p for looks in known for setting_id, p in looks.out.items()}
+    most = max((one.n for one in settings), default=0)
+    out = {setting_id: p for looks in known for setting_id, p in looks.out(most).items()}
     level = level_of(settings) if level is None else level
     for objective in dict.fromkeys(one.objective for one in settings):
         if objective is None or not objective.is_ranked:

@@ -95,13 +95,11 @@ class Race:
             raise ConfigError(
                 "sweep.repeats=auto compares settings, and there is one: sweep several, or use sweep.repeats=5"
             )
-        if (
-            settings.max_runs is not None
-            and settings.max_runs < len(self.runs) * seeds_of_looks(settings.max_repeats)[0]
-        ):
+        seeds = seeds_of_looks(settings.max_repeats)[0]
+        if settings.max_runs is not None and settings.max_runs < len(self.runs) * seeds:
             raise ConfigError(
-                f"sweep.max_runs={settings.max_runs} is too few: {len(self.runs)} settings with {BLOCK} seeds each are "
-                f"{len(self.runs) * BLOCK} runs before the first look"
+                f"sweep.max_runs={settings.max_runs} is too few: {len(self.runs)} settings with {seeds} seeds each are "
+                f"{len(self.runs) * seeds} runs before the first look"
             )
         if self._folders.name(run, 0) != self._folders.name(run, 1):
             raise ConfigError(
@@ -112,9 +110,8 @@ class Race:
     def _look(self, still: Sequence[int], seeds: int) -> list[int]:
         """The settings that are still in once all have so many seeds; none of them where it is decided."""
         found = self._judged(seeds)
-        still = list({self._ids[at]: at for at in reversed(still) if at in self._ids}.values())[
-            ::-1
-        ]  # equal ones are one
+        first = {self._ids[at]: at for at in reversed(still) if at in self._ids}  # of settings that are equal
+        still = sorted(first.values())
         staying = [at for at in still if not _leaves(found.get(self._ids[at]))]
         leaving = [at for at in still if at not in staying]
         for at in leaving[:_MOST_SHOWN]:
@@ -153,7 +150,7 @@ class Race:
         found = judged(settings, self._level)
         if looks.find(state, RACE) is None:
             out = {one.setting_id: one.p or 0.0 for one in found if one.standing == NOT_BEST}
-            new = {setting_id: p for setting_id, p in out.items() if setting_id not in looks.out}
+            new = {setting_id: p for setting_id, p in out.items() if setting_id not in looks.out(seeds)}
             looks.add(Look(RACE, state, self._level, new))
         return {one.setting_id: one for one in found}
 
